@@ -1,0 +1,16 @@
+"""What is known, and since when.
+
+Open `lake.py` first: it opens the lake, and every read and write goes through it. Then follow a row:
+
+- `sources/`     a vendor's bytes become typed rows (knows nothing of the lake)
+- `load.py`      rows are audited, set aside or merged, and entered in the ledger, in one transaction
+- `vintages.py`  the same for macro values, which are never overwritten
+- `ledger.py`    what should be there minus what is there: the work to do
+- `returns.py`, `features.py`   numbers computed from bars, incrementally
+- `panels.py`    matrices as of a day: the only door for training data
+- `checks.py`    questions whose every answer row is a finding
+- `sql/views/`   what analysts read
+
+`tables/` declares every table; `contracts.py` is the mechanism behind the declarations; `errors.py` is the tree of
+everything that can go wrong. Models are not here, and nothing here knows of Prefect, reports or the clock.
+"""

@@ -1,0 +1,45 @@
+"""Every table of the lake, as a declaration.
+
+One file per lake schema: `vendor`, `market`, `macro`, `feature`, `model`, `ops`. Read `market.py` first. A declaration
+says type, unit, key and meaning; `warehouse/contracts.py` turns it into DDL, Arrow schema, comments and audits.
+`TABLES` is every table, in creation order; `SCHEMA_VERSION` rises when a stored table changes shape.
+"""
+
+from __future__ import annotations
+
+from warehouse.contracts import Table
+from warehouse.tables import feature, macro, market, model, ops, vendor
+
+SCHEMA_VERSION = 1
+
+TABLES: tuple[Table, ...] = (
+    vendor.REPLY,
+    market.STOCK_BASIC,
+    market.TRADE_CAL,
+    market.DAILY,
+    market.ADJ_FACTOR,
+    market.DAILY_BASIC,
+    market.SUSPEND_D,
+    market.INDEX_DAILY,
+    macro.SERIES,
+    macro.OBSERVATION,
+    macro.RELEASE,
+    feature.LOG_RETURN,
+    feature.FEATURE,
+    feature.MACRO_PANEL,
+    model.MODEL_VERSION,
+    model.FACTOR,
+    model.FACTOR_LOADING,
+    model.FACTOR_SCORE,
+    model.COEFFICIENT,
+    model.FORECAST,
+    model.EVALUATION,
+    model.OUT_OF_SAMPLE,
+    model.CLUSTER,
+    ops.PROPERTY,
+    ops.RUN,
+    ops.LEDGER,
+    ops.QUARANTINE,
+    ops.REVISION,
+    ops.ALERT,
+)

@@ -1,0 +1,65 @@
+"""FRED's macro series, with the interval during which each value was the published one.
+
+Intervals are closed, as in ALFRED; an open one ends 9999-12-31. Dates of knowledge are US Central's, FRED's own.
+"""
+
+from __future__ import annotations
+
+from warehouse.contracts import Column, RowRule, Table
+from warehouse.tables.provenance import LOADED
+
+SERIES = Table(
+    schema="macro",
+    name="series",
+    grain=("series_id",),
+    meaning="One row per FRED series that Daybook follows.",
+    source="warehouse/seeds/fred_series.csv.",
+    columns=(
+        Column("series_id", "VARCHAR", "FRED's identifier."),
+        Column("title", "VARCHAR", "What the series measures."),
+        Column("unit", "VARCHAR", "Unit of the published value."),
+        Column("frequency", "VARCHAR", "D daily, W weekly, M monthly, Q quarterly."),
+        Column("transform_code", "INTEGER", "FRED-MD transform code, 1 to 7 (McCracken and Ng 2016)."),
+        Column("publication_lag_days", "INTEGER", "Usual days from the end of the period to its first publication."),
+        Column("group_name", "VARCHAR", "Block of the economy the series belongs to."),
+        Column("is_in_macro_panel", "BOOLEAN", "Whether the series enters the macro factors."),
+        Column("is_rolling_window", "BOOLEAN", "Whether FRED drops the oldest rows as new ones come."),
+        Column("licence", "VARCHAR", "`public`, `citation` or `restricted` (third-party copyright)."),
+    ),
+)
+
+OBSERVATION = Table(
+    schema="macro",
+    name="observation",
+    grain=("series_id", "observation_date", "realtime_start"),
+    meaning="One row per series, period and published value; a revision closes one row and opens the next.",
+    source="FRED fredgraph.csv.",
+    rules=(RowRule("interval_order", "realtime_start <= realtime_end", "the knowledge interval ends before it starts"),),
+    columns=(
+        Column("series_id", "VARCHAR", "FRED's identifier."),
+        Column("observation_date", "DATE", "First day of the period described."),
+        Column("value", "DOUBLE", "Published value; NULL when published as missing.", unit="see macro.series", nullable=True),
+        Column("realtime_start", "DATE", "First day on which this value was the published one."),
+        Column("realtime_end", "DATE", "Last such day; 9999-12-31 while it stands."),
+        Column(
+            "is_realtime_estimated",
+            "BOOLEAN",
+            "True when realtime_start is period end plus the usual publication lag, because Daybook had not yet been watching.",
+        ),
+        *LOADED,
+    ),
+)
+
+RELEASE = Table(
+    schema="macro",
+    name="release",
+    grain=("series_id", "observation_date"),
+    meaning="One row per series and period seen to appear: when it was expected and when it was first seen.",
+    source="Observed by Daybook's pulls.",
+    columns=(
+        Column("series_id", "VARCHAR", "FRED's identifier."),
+        Column("observation_date", "DATE", "First day of the period described."),
+        Column("expected_date", "DATE", "Period end plus the usual publication lag."),
+        Column("first_seen_date", "DATE", "US Central day of the pull that first had it."),
+    ),
+)

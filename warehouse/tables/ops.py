@@ -1,0 +1,124 @@
+"""How Daybook itself is doing: runs, what is loaded, what was set aside, what changed, what is wrong."""
+
+from __future__ import annotations
+
+from warehouse.contracts import Column, Table
+
+LEDGER_STATES = ("ok", "empty_confirmed", "partial", "failed", "missing")
+
+RUN = Table(
+    schema="ops",
+    name="run",
+    grain=("run_id",),
+    meaning="One row per daily run, refit or backfill; a run repeated for the same day keeps its row.",
+    source="flows.",
+    is_provenance=True,
+    columns=(
+        Column("run_id", "VARCHAR", "Flow and day, such as daily/2026-11-20."),
+        Column("flow", "VARCHAR", "`daily`, `refit` or `backfill`."),
+        Column("as_of_date", "DATE", "The day the run is for."),
+        Column("state", "VARCHAR", "`running`, `ok`, `degraded` (finished with gaps) or `failed`."),
+        Column("message", "VARCHAR", "One line about the outcome."),
+        Column("snapshot", "BIGINT", "Lake snapshot the report reads; NULL until published.", nullable=True, provenance=True),
+        Column("started_at", "TIMESTAMPTZ", "First start.", provenance=True),
+        Column("finished_at", "TIMESTAMPTZ", "Last end; NULL while running.", nullable=True, provenance=True),
+        Column("code_version", "VARCHAR", "Daybook version.", provenance=True),
+    ),
+)
+
+LEDGER = Table(
+    schema="ops",
+    name="ledger",
+    grain=("dataset", "partition"),
+    meaning="One row per dataset and partition: what was expected, what came, and whether it is whole.",
+    source="warehouse/load.py.",
+    columns=(
+        Column("dataset", "VARCHAR", "Table loaded, such as market.daily."),
+        Column("partition", "VARCHAR", "Session (YYYY-MM-DD), series_id, index code or exchange."),
+        Column("state", "VARCHAR", "`ok`, `empty_confirmed`, `partial`, `failed` or `missing`."),
+        Column("through_date", "DATE", "The partition is known as of this day."),
+        Column("n_expected", "BIGINT", "Rows expected; NULL when it cannot be known.", nullable=True),
+        Column("n_received", "BIGINT", "Rows the vendor delivered, duplicates left out."),
+        Column("n_quarantined", "BIGINT", "Rows of these that were set aside."),
+        Column("content_hash", "UBIGINT", "Order-free digest of the partition's stored facts; what is derived compares it."),
+        Column("reason", "VARCHAR", "Why it is not `ok`; empty when it is."),
+        Column("n_attempts", "BIGINT", "Loads tried so far.", provenance=True),
+        Column("load_id", "VARCHAR", "The last load.", provenance=True),
+        Column("loaded_at", "TIMESTAMPTZ", "Instant of the last load.", provenance=True),
+    ),
+)
+
+QUARANTINE = Table(
+    schema="ops",
+    name="quarantine",
+    grain=("dataset", "partition", "row_hash", "rule"),
+    meaning="One row per rejected row and rule: nothing bad is loaded, nothing bad is lost.",
+    source="warehouse/load.py.",
+    columns=(
+        Column("dataset", "VARCHAR", "Table the row was meant for."),
+        Column("partition", "VARCHAR", "Partition it came with."),
+        Column("rule", "VARCHAR", "Rule it broke."),
+        Column("reason", "VARCHAR", "What is wrong, in words."),
+        Column("row_json", "VARCHAR", "The row as it came."),
+        Column("row_hash", "VARCHAR", "Digest of the row."),
+        Column("load_id", "VARCHAR", "The load that rejected it.", provenance=True),
+        Column("rejected_at", "TIMESTAMPTZ", "Instant of the load.", provenance=True),
+    ),
+)
+
+REVISION = Table(
+    schema="ops",
+    name="revision",
+    grain=("dataset", "partition", "row_key", "column_name", "revision_no"),
+    meaning="One row per corrected value: what stood there before.",
+    source="warehouse/load.py.",
+    columns=(
+        Column("dataset", "VARCHAR", "Table corrected."),
+        Column("partition", "VARCHAR", "Partition corrected."),
+        Column("row_key", "VARCHAR", "The row's key as JSON."),
+        Column("column_name", "VARCHAR", "Column corrected."),
+        Column("revision_no", "BIGINT", "First correction 1, and so on."),
+        Column("old_value", "VARCHAR", "Value before, as text; NULL when it was missing.", nullable=True),
+        Column("new_value", "VARCHAR", "Value after, as text; NULL when it is now missing.", nullable=True),
+        Column("load_id", "VARCHAR", "The load that corrected it.", provenance=True),
+        Column("revised_at", "TIMESTAMPTZ", "Instant of the load.", provenance=True),
+    ),
+)
+
+ALERT = Table(
+    schema="ops",
+    name="alert",
+    grain=("fingerprint",),
+    meaning="One row per trouble, however often it is seen.",
+    source="flows/detecting.py.",
+    columns=(
+        Column("fingerprint", "VARCHAR", "Rule, subject and date: the same trouble has the same fingerprint."),
+        Column("rule", "VARCHAR", "Rule that found it."),
+        Column("severity", "VARCHAR", "`high`, `medium` or `low`."),
+        Column("subject", "VARCHAR", "Dataset, series_id or ts_code concerned."),
+        Column("subject_date", "DATE", "Day concerned."),
+        Column("title", "VARCHAR", "One sentence for a person."),
+        Column("action", "VARCHAR", "What to do next."),
+        Column("evidence", "VARCHAR", "The numbers behind it, as JSON."),
+        Column("evidence_sql", "VARCHAR", "A query that shows more."),
+        Column("state", "VARCHAR", "`open`, `acknowledged` or `resolved`."),
+        Column("first_seen_date", "DATE", "First run that saw it."),
+        Column("last_seen_date", "DATE", "Last run that saw it."),
+        Column("resolved_date", "DATE", "Run that no longer saw it; NULL while open.", nullable=True),
+        Column("n_seen", "BIGINT", "Runs that saw it."),
+        Column("delivered_at", "TIMESTAMPTZ", "Instant it was handed to a channel; NULL if not.", nullable=True, provenance=True),
+    ),
+)
+
+PROPERTY = Table(
+    schema="ops",
+    name="property",
+    grain=("name",),
+    meaning="Facts about the lake itself: its schema version, and the digest of its views' definitions.",
+    source="warehouse/lake.py.",
+    is_provenance=True,
+    columns=(
+        Column("name", "VARCHAR", "`schema_version` or `views_digest`."),
+        Column("value", "VARCHAR", "Its value."),
+    ),
+)
