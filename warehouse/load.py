@@ -1,0 +1,355 @@
+"""How a vendor's rows enter the lake: audited, set aside or merged, and entered in the ledger, in one transaction.
+
+Invariants: loading the same rows twice writes nothing; a row that breaks a rule is in `ops.quarantine`, not lost; a
+corrected value leaves its predecessor in `ops.revision`; rows that vanished upstream stay; a partition that was whole
+is never marked otherwise by a worse answer. Partner: `warehouse/ledger.py`, which derives the work to do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+
+import duckdb
+import pyarrow as pa
+
+from warehouse.contracts import Table
+from warehouse.lake import Lake
+from warehouse.tables import ops, vendor
+
+WHOLE_STATES = ("ok", "empty_confirmed")
+
+
+@dataclass(frozen=True, slots=True)
+class Partition:
+    """What was asked for one partition, and what its ledger row shall say.
+
+    Args:
+        key: partition, such as `2026-11-20`.
+        through_date: the partition is known as of this day.
+        n_expected: rows that must come; None when it cannot be known.
+        may_be_empty: whether no row at all is a fact (no suspension that day) rather than a failure.
+        failure: why nothing usable came, empty when something did.
+    """
+
+    key: str
+    through_date: date
+    n_expected: int | None = None
+    may_be_empty: bool = False
+    failure: str = ""
+
+
+# Writes the temporary table `accepted` into the load's table.
+Merge = Callable[[duckdb.DuckDBPyConnection, "Load", "Stamp"], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """Rows of one table for some of its partitions.
+
+    Args:
+        table: contract of the rows.
+        rows: the vendor's rows, provenance columns left out; row order is irrelevant.
+        partitions: every partition asked for, those without rows included.
+        partition_column: column whose value, as text, is the partition; rows of other partitions are set aside.
+            None when all rows belong to the only partition.
+        replies: rows for `vendor.reply`.
+        merge: how accepted rows meet the rows that stand; None for replacing them by key.
+    """
+
+    table: Table
+    rows: pa.Table
+    partitions: Sequence[Partition]
+    partition_column: str | None
+    replies: pa.Table | None = None
+    merge: Merge | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """Who loads, and when: the provenance of every row written."""
+
+    load_id: str
+    loaded_at: datetime
+
+
+def load(lake: Lake, loads: Sequence[Load], stamp: Stamp) -> pa.Table:
+    """Everything in `loads`, committed as one snapshot or not at all.
+
+    Args:
+        lake: open for writing.
+        loads: tables and partitions that belong together, such as all tables of some sessions.
+        stamp: provenance.
+
+    Returns:
+        The ledger rows of all partitions loaded, as they now stand.
+
+    Raises:
+        ContractViolation: rows whose columns do not fit their table.
+        LakeError: the lake refused a statement; nothing was written.
+    """
+    prepared = [(one, _with_provenance(one, stamp)) for one in loads]
+
+    def work(connection: duckdb.DuckDBPyConnection) -> None:
+        for one, rows in prepared:
+            _load_one(connection, one, rows, stamp)
+
+    names = ", ".join(sorted({one.table.name for one in loads}))
+    keys = sorted({partition.key for one in loads for partition in one.partitions})
+    lake.commit(work, message=f"load {names} {keys[0]}..{keys[-1]}" if keys else f"load {names}")
+    return lake.read(
+        "select * from ops.ledger where dataset in (select unnest($datasets)) and partition in (select unnest($keys))"
+        " order by dataset, partition",
+        datasets=[one.table.full_name for one in loads],
+        keys=keys,
+    )
+
+
+def _with_provenance(one: Load, stamp: Stamp) -> pa.Table:
+    rows = one.rows
+    for name, value in (("retrieved_at", stamp.loaded_at), ("load_id", stamp.load_id)):
+        if name in one.table.column_names and name not in rows.column_names:
+            kind = one.table.arrow_schema.field(name).type
+            rows = rows.append_column(name, pa.array([value] * rows.num_rows, kind))
+    return one.table.conform(rows)
+
+
+def _load_one(connection: duckdb.DuckDBPyConnection, one: Load, rows: pa.Table, stamp: Stamp) -> None:
+    asked = pa.table({"partition": pa.array([p.key for p in one.partitions], pa.string())})
+    connection.register("rows_in", rows)
+    connection.register("asked", asked)
+    try:
+        _stage(connection, one)
+        _quarantine(connection, one, stamp)
+        (one.merge or merge_by_key)(connection, one, stamp)
+        _enter_ledger(connection, one, stamp)
+        if one.replies is not None and one.replies.num_rows:
+            connection.register("replies", one.replies)
+            connection.execute(
+                f"insert into {vendor.REPLY.full_name} select * from replies anti join vendor.reply using (reply_id)"
+            )
+            connection.unregister("replies")
+    finally:
+        connection.unregister("rows_in")
+        connection.unregister("asked")
+        for name in ("incoming", "rejected", "accepted", "changed"):
+            connection.execute(f"drop table if exists temp.{name}")
+
+
+def _names(names: Sequence[str], prefix: str = "") -> str:
+    return ", ".join(f'{prefix}"{name}"' for name in names)
+
+
+def _stage(connection: duckdb.DuckDBPyConnection, one: Load) -> None:
+    """Distinct rows with their partition, and for each broken rule a row in `rejected`."""
+    table, facts = one.table, one.table.fact_names
+    column = one.partition_column
+    partition = f'coalesce(cast("{column}" as varchar), \'\')' if column else "(select partition from asked)"
+    connection.execute(
+        f"create temp table incoming as select *, {partition} as partition_key, hash({_names(facts)}) as fact_hash"
+        f" from rows_in qualify row_number() over (partition by {_names(facts)} order by load_id) = 1"
+    )
+    selects = [
+        "select fact_hash, 'partition_asked', 'the row belongs to a partition that was not asked for'"
+        " from incoming where partition_key not in (select partition from asked)",
+    ]
+    for c in table.columns:
+        if not c.nullable:
+            selects.append(
+                f"select fact_hash, 'not_null', '{c.name} is missing' from incoming where \"{c.name}\" is null"
+            )
+        if c.type == "DOUBLE":
+            selects.append(
+                f"select fact_hash, 'finite', '{c.name} is not a finite number' from incoming"
+                f' where "{c.name}" is not null and not isfinite("{c.name}")'
+            )
+    for rule in table.rules:
+        selects.append(f"select fact_hash, '{rule.name}', '{rule.reason}' from incoming where not ({rule.predicate})")
+    connection.execute(
+        "create temp table rejected as select fact_hash, rule, min(reason) as reason from ("
+        + " union all ".join(selects)
+        + ") as broken(fact_hash, rule, reason) group by fact_hash, rule"
+    )
+    connection.execute(
+        "insert into rejected select fact_hash, 'key_unique', 'the same key came with different values'"
+        " from incoming anti join rejected using (fact_hash)"
+        f" qualify count(*) over (partition by {_names(table.grain)}) > 1"
+    )
+    connection.execute("create temp table accepted as from incoming anti join rejected using (fact_hash)")
+
+
+def _quarantine(connection: duckdb.DuckDBPyConnection, one: Load, stamp: Stamp) -> None:
+    row = "{" + ", ".join(f"'{name}': i.\"{name}\"" for name in one.table.fact_names) + "}"
+    connection.execute(
+        f"""
+        insert into {ops.QUARANTINE.full_name}
+        with fresh as (
+            select
+                $dataset as dataset,
+                i.partition_key as partition,
+                r.rule,
+                r.reason,
+                cast(to_json({row}) as varchar) as row_json
+            from rejected as r join incoming as i using (fact_hash)
+        )
+        select dataset, partition, rule, reason, row_json, md5(row_json), $load_id, $loaded_at
+        from fresh
+        anti join {ops.QUARANTINE.full_name} as known
+            on known.dataset = fresh.dataset and known.partition = fresh.partition
+            and known.rule = fresh.rule and known.row_hash = md5(fresh.row_json)
+        """,
+        {"dataset": one.table.full_name, "load_id": stamp.load_id, "loaded_at": stamp.loaded_at},
+    )
+
+
+def merge_by_key(connection: duckdb.DuckDBPyConnection, one: Load, stamp: Stamp) -> None:
+    """New rows in, changed rows replaced with their old values kept; rows that are the same are not touched."""
+    table = one.table
+    values = [name for name in table.fact_names if name not in table.grain]
+    differs = " or ".join(f'a."{name}" is distinct from t."{name}"' for name in values) or "false"
+    old_values = "".join(f', t."{name}" as "old_{name}"' for name in values)
+    connection.execute(
+        f"create temp table changed as select a.*{old_values}"
+        f" from accepted as a join {table.full_name} as t using ({_names(table.grain)}) where {differs}"
+    )
+    if _count(connection, "changed"):
+        record_revisions(connection, one, values, stamp)
+        connection.execute(
+            f"delete from {table.full_name} as t using changed as c where "
+            + " and ".join(f't."{name}" = c."{name}"' for name in table.grain)
+        )
+    connection.execute(
+        f"insert into {table.full_name} select {_names(table.column_names)} from accepted"
+        f" anti join {table.full_name} using ({_names(table.grain)}) order by {_names(table.grain)}"
+    )
+
+
+def record_revisions(
+    connection: duckdb.DuckDBPyConnection, one: Load, values: Sequence[str], stamp: Stamp
+) -> None:
+    """Keep what stood before for every value that differs between `x` and `old_x` in the temporary table `changed`."""
+    key = "{" + ", ".join(f"'{name}': \"{name}\"" for name in one.table.grain) + "}"
+    per_column = " union all ".join(
+        f"select partition_key, cast(to_json({key}) as varchar) as row_key, '{name}' as column_name,"
+        f' cast("old_{name}" as varchar) as old_value, cast("{name}" as varchar) as new_value'
+        f' from changed where "old_{name}" is distinct from "{name}"'
+        for name in values
+    )
+    connection.execute(
+        f"""
+        insert into {ops.REVISION.full_name}
+        with fresh as ({per_column}),
+        known as (
+            select row_key, column_name, max(revision_no) as revision_no
+            from {ops.REVISION.full_name} where dataset = $dataset group by all
+        )
+        select
+            $dataset, fresh.partition_key, fresh.row_key, fresh.column_name,
+            coalesce(known.revision_no, 0) + 1, fresh.old_value, fresh.new_value, $load_id, $loaded_at
+        from fresh left join known using (row_key, column_name)
+        """,
+        {"dataset": one.table.full_name, "load_id": stamp.load_id, "loaded_at": stamp.loaded_at},
+    )
+
+
+def _enter_ledger(connection: duckdb.DuckDBPyConnection, one: Load, stamp: Stamp) -> None:
+    """One ledger row per partition asked for; replaced only where it says something new, and never for the worse."""
+    kind = pa.int64()
+    partitions = one.partitions
+    connection.register(
+        "ledger_in",
+        pa.table(
+            {
+                "partition": pa.array([p.key for p in partitions], pa.string()),
+                "through_date": pa.array([p.through_date for p in partitions], pa.date32()),
+                "n_expected": pa.array([p.n_expected for p in partitions], kind),
+                "may_be_empty": pa.array([p.may_be_empty for p in partitions], pa.bool_()),
+                "failure": pa.array([p.failure for p in partitions], pa.string()),
+            }
+        ),
+    )
+    column = one.partition_column
+    stored_key = f'cast("{column}" as varchar)' if column else "(select partition from asked)"
+    prune = f'"{column}" in (select cast(partition as {one.table.column(column).type}) from asked)' if column else "true"
+    connection.execute(
+        f"""
+        create temp table ledger_row as
+        with received as (
+            select partition_key as partition, count(distinct ({_names(one.table.grain)})) as n_received,
+                count(*) filter (where fact_hash in (select fact_hash from rejected)) as n_quarantined
+            from incoming group by all
+        ),
+        stored as (
+            select {stored_key} as partition, count(*) as n_stored,
+                bit_xor(hash({_names(one.table.fact_names)})) as content_hash
+            from {one.table.full_name} where {prune} group by all
+        ),
+        judged as (
+            select
+                l.partition,
+                l.through_date,
+                l.n_expected,
+                coalesce(r.n_received, 0) as n_received,
+                coalesce(r.n_quarantined, 0) as n_quarantined,
+                coalesce(s.content_hash, 0)::ubigint as content_hash,
+                case
+                    when l.failure <> '' and coalesce(s.n_stored, 0) > 0 then 'partial'
+                    when l.failure <> '' then 'failed'
+                    when coalesce(r.n_received, 0) = 0 and l.may_be_empty then 'empty_confirmed'
+                    when coalesce(r.n_received, 0) = 0 then 'failed'
+                    when r.n_received < l.n_expected then 'partial'
+                    else 'ok'
+                end as state,
+                l.failure
+            from ledger_in as l
+            left join received as r using (partition)
+            left join stored as s using (partition)
+        )
+        select
+            '{one.table.full_name}' as dataset, partition, state, through_date, n_expected, n_received, n_quarantined,
+            content_hash,
+            case
+                when failure <> '' then failure
+                when state = 'failed' then 'the vendor sent no row for a day that must have some'
+                when state = 'partial' then
+                    format('{{}} of {{}} expected rows came', n_received, n_expected)
+                else ''
+            end as reason
+        from judged
+        """
+    )
+    connection.execute(
+        f"""
+        create temp table ledger_new as
+        select
+            n.* replace (
+                case when n.state in {WHOLE_STATES} then n.through_date
+                else coalesce(o.through_date, n.through_date) end as through_date
+            ),
+            coalesce(o.n_attempts, 0) + 1 as n_attempts
+        from ledger_row as n
+        left join {ops.LEDGER.full_name} as o using (dataset, partition)
+        where o.dataset is null
+            or (n.state, n.through_date, n.n_expected, n.n_received, n.n_quarantined, n.content_hash, n.reason)
+                is distinct from
+                (o.state, o.through_date, o.n_expected, o.n_received, o.n_quarantined, o.content_hash, o.reason)
+            and not (o.state in {WHOLE_STATES} and n.state not in {WHOLE_STATES} and n.through_date <= o.through_date)
+        """
+    )
+    connection.execute(
+        f"delete from {ops.LEDGER.full_name} as o using ledger_new as n"
+        " where o.dataset = n.dataset and o.partition = n.partition"
+    )
+    connection.execute(
+        f"insert into {ops.LEDGER.full_name} select *, $load_id, $loaded_at from ledger_new",
+        {"load_id": stamp.load_id, "loaded_at": stamp.loaded_at},
+    )
+    connection.unregister("ledger_in")
+    connection.execute("drop table temp.ledger_row")
+    connection.execute("drop table temp.ledger_new")
+
+
+def _count(connection: duckdb.DuckDBPyConnection, name: str) -> int:
+    row = connection.execute(f"select count(*) from {name}").fetchone()
+    return int(row[0]) if row else 0

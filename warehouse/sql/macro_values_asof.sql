@@ -1,0 +1,41 @@
+-- One row per panel series and period: its value as it stood on $as_of, and the day the period first became known.
+-- Daily and weekly series become monthly means of complete months; monthly and quarterly ones keep their period.
+-- Rule easy to get wrong: a value revised later is known from its first publication, but its value is the one of $as_of;
+-- a month of daily values is known when its last value is, and not before the month has ended.
+with seen as (
+    select series_id, observation_date, realtime_start, realtime_end, value
+    from macro.observation
+    where realtime_start <= $as_of
+),
+first_known as (
+    select series_id, observation_date, min(realtime_start) as known_date
+    from seen
+    group by series_id, observation_date
+),
+standing as (
+    select seen.series_id, seen.observation_date, seen.value, first_known.known_date, s.frequency, s.transform_code
+    from seen
+    join first_known using (series_id, observation_date)
+    join macro.series as s using (series_id)
+    where seen.realtime_end >= $as_of and s.is_in_macro_panel
+),
+monthly as (
+    select
+        series_id,
+        'M' as frequency,
+        transform_code,
+        date_trunc('month', observation_date)::date as observation_date,
+        avg(value) as value,
+        greatest(max(known_date), last_day(min(observation_date))) as known_date
+    from (from standing where frequency in ('D', 'W') order by observation_date)
+    group by series_id, transform_code, date_trunc('month', observation_date)
+    having last_day(min(observation_date)) <= $as_of
+),
+native as (
+    select series_id, frequency, transform_code, observation_date, value, known_date
+    from standing
+    where frequency in ('M', 'Q')
+)
+select series_id, frequency, transform_code, observation_date, value, known_date
+from (from native union all by name from monthly)
+order by series_id, observation_date

@@ -1,0 +1,81 @@
+"""How macro values enter the lake: what a pull sees differently closes the old row and opens a new one.
+
+Invariants: nothing published is overwritten or deleted; at any day at most one row stands for a series and period; a
+value's realtime_start is the day Daybook first saw it, but for the first pull of a series, where the usual publication
+lag stands in and the row says so. Partner: `warehouse/load.py`, which audits the rows and keeps the ledger.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date
+
+import duckdb
+import pyarrow as pa
+
+from warehouse import load, sql
+from warehouse.tables import macro
+
+STANDING = date(9999, 12, 31)
+
+
+def observation_load(
+    rows: pa.Table, partitions: Sequence[load.Partition], *, pull_date: date, replies: pa.Table | None = None
+) -> load.Load:
+    """A load of one pull's observations.
+
+    Args:
+        rows: series_id, observation_date, value (NULL when published as missing), the whole history of each series.
+        partitions: one per series asked for, its key the series_id.
+        pull_date: US Central day of the pull, FRED's own knowledge date.
+        replies: rows for `vendor.reply`.
+    """
+    n_rows = rows.num_rows
+    rows = rows.append_column("realtime_start", pa.array([pull_date] * n_rows, pa.date32()))
+    rows = rows.append_column("realtime_end", pa.array([STANDING] * n_rows, pa.date32()))
+    rows = rows.append_column("is_realtime_estimated", pa.array([False] * n_rows, pa.bool_()))
+    return load.Load(macro.OBSERVATION, rows, partitions, "series_id", replies, merge=merge_vintages)
+
+
+def merge_vintages(connection: duckdb.DuckDBPyConnection, one: load.Load, stamp: load.Stamp) -> None:
+    """Write the temporary table `accepted` into macro.observation, keeping every value ever seen."""
+    connection.execute(sql.load("vintage_incoming"))
+    try:
+        _correct_same_day(connection, one, stamp)
+        connection.execute(
+            "update macro.observation as o set realtime_end = (v.pull_date - interval 1 day)::date"
+            " from vintage_incoming as v where o.series_id = v.series_id and o.observation_date = v.observation_date"
+            " and o.realtime_end = date '9999-12-31' and v.has_standing and v.standing_start < v.pull_date"
+            " and v.standing_value is distinct from v.value"
+        )
+        connection.execute(
+            "insert into macro.observation (series_id, observation_date, value, realtime_start, realtime_end,"
+            " is_realtime_estimated, retrieved_at, load_id) select series_id, observation_date, value,"
+            " case when is_first_pull then least(expected_date, pull_date) else pull_date end,"
+            " date '9999-12-31', is_first_pull, retrieved_at, load_id from vintage_incoming where not has_standing"
+            " or (standing_start < pull_date and standing_value is distinct from value)"
+            " order by series_id, observation_date"
+        )
+        connection.execute(
+            "insert into macro.release select series_id, observation_date, expected_date, pull_date"
+            " from vintage_incoming as v where not has_standing and not is_first_pull"
+            " and not exists (from macro.release as r where r.series_id = v.series_id"
+            " and r.observation_date = v.observation_date) order by series_id, observation_date"
+        )
+    finally:
+        connection.execute("drop table if exists temp.vintage_incoming")
+
+
+def _correct_same_day(connection: duckdb.DuckDBPyConnection, one: load.Load, stamp: load.Stamp) -> None:
+    """A value that changed twice within one day never stood alone: it is replaced, and `ops.revision` keeps it."""
+    connection.execute(
+        "create temp table changed as select v.series_id as partition_key, v.series_id, v.observation_date,"
+        " v.standing_start as realtime_start, v.value, v.standing_value as old_value"
+        " from vintage_incoming as v where v.has_standing and v.standing_start >= v.pull_date"
+        " and v.standing_value is distinct from v.value"
+    )
+    load.record_revisions(connection, one, ["value"], stamp)
+    connection.execute(
+        "update macro.observation as o set value = c.value from changed as c where o.series_id = c.series_id"
+        " and o.observation_date = c.observation_date and o.realtime_start = c.realtime_start"
+    )
