@@ -25,9 +25,11 @@ monthly as (
         'M' as frequency,
         transform_code,
         date_trunc('month', observation_date)::date as observation_date,
-        avg(value) as value,
+        -- avg() alone adds in the order threads finish, and its last bit with it.
+        list_avg(list(value order by observation_date)) as value,
         greatest(max(known_date), last_day(min(observation_date))) as known_date
-    from (from standing where frequency in ('D', 'W') order by observation_date)
+    from standing
+    where frequency in ('D', 'W')
     group by series_id, transform_code, date_trunc('month', observation_date)
     having last_day(min(observation_date)) <= $as_of
 ),

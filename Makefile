@@ -1,0 +1,43 @@
+# Every target does its own set-up. `make demo` runs the main job, `make test` passes the tests.
+
+# The newest Python that the pinned libraries run on; `make PYTHON=...` chooses another.
+PYTHON ?= $(shell for name in python3.13 python3.12 python3.11 python3; do \
+	"$$name" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && { echo "$$name"; break; }; done)
+BIN := .venv/bin
+READY := .venv/.ready
+
+.PHONY: setup demo test check bench lock clean
+
+setup: $(READY)
+
+# pip brings uv, at the version and hash of the lock; uv brings the rest, several times as fast as pip would.
+$(READY): deploy/requirements.lock pyproject.toml
+	@test -n "$(PYTHON)" || { echo "No Python 3.11 to 3.13 was found. Install one, or name it: make PYTHON=/path/to/python"; exit 1; }
+	@test -x $(BIN)/python || "$(PYTHON)" -m venv .venv
+	@test -x $(BIN)/uv || { awk '/^uv==/ { on = 1 } on { print } on && !/\\$$/ { exit }' deploy/requirements.lock > .venv/uv.txt; \
+		$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r .venv/uv.txt; }
+	VIRTUAL_ENV=.venv $(BIN)/uv pip sync --quiet --require-hashes deploy/requirements.lock
+	VIRTUAL_ENV=.venv $(BIN)/uv pip install --quiet --no-deps --editable .
+	@touch $(READY)
+
+demo: setup
+	@$(BIN)/daybook demo
+
+test: setup
+	@$(BIN)/python -m pytest
+
+check: setup
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+bench: setup
+	@$(BIN)/python -m pytest -m benchmark tests/benchmarks -s
+
+# No addresses in the lock: it must install from any registry.
+lock:
+	uv pip compile pyproject.toml --extra dev --universal --generate-hashes --no-emit-index-url \
+		--python-version 3.11 --output-file deploy/requirements.lock
+
+clean:
+	rm -rf .venv *.egg-info .pytest_cache .mypy_cache .ruff_cache

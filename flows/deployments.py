@@ -1,0 +1,160 @@
+"""The daily steps as Prefect flows: what the data engineer sees in the UI, and when each flow runs.
+
+Nothing is computed here. A flow builds its settings inside, because Prefect stores parameters in clear; a task is
+retried only for what may heal by itself. Schedules carry their market's zone. Partner: `flows/serving.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import date
+from typing import Any
+from uuid import UUID
+
+import prefect
+from prefect import artifacts
+from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State, TaskRun
+from prefect.deployments.runner import EntrypointType, RunnerDeployment
+from prefect.schedules import Cron
+from prefect.tasks import exponential_backoff
+
+from flows import ingest, scoring, settings, steps
+from flows.context import Context
+from warehouse import errors
+
+RETRIES = 2
+RETRY_FIRST_S = 30.0
+# The evening run starts after daily_basic is out (about 17:00); FRED's morning releases are at 8:30 to 10:00.
+DAILY_SCHEDULE = Cron("30 17 * * 1-5", timezone="Asia/Shanghai")
+MACRO_SCHEDULE = Cron("30 10 * * 1-5", timezone="America/New_York")
+REFIT_SCHEDULE = Cron("0 9 * * 6", timezone="Asia/Shanghai")
+
+
+def may_heal(task: prefect.Task[..., Any], task_run: TaskRun, state: State[Any]) -> bool:
+    """Whether a failed task is worth another try: the vendor or the lake's lock may be free by then."""
+    return isinstance(state.result(raise_on_failure=False), errors.Retryable | errors.LakeBusy)
+
+
+def _task(name: str, timeout_s: float, work: Callable[[], steps.Facts]) -> steps.Facts:
+    """Run `work` as a task of the current flow run; it leaves its facts as a table on the run's page."""
+
+    @prefect.task(
+        name=name,
+        retries=RETRIES,
+        retry_delay_seconds=exponential_backoff(RETRY_FIRST_S),
+        retry_jitter_factor=0.5,
+        retry_condition_fn=may_heal,
+        timeout_seconds=timeout_s,
+        cache_policy=NO_CACHE,
+    )
+    def run() -> steps.Facts:
+        facts = work()
+        artifacts.create_table_artifact(
+            table=[{"what": key.replace("_", " "), "value": str(value)} for key, value in facts.items()],
+            key=f"daybook-{name}",
+            description=f"What the step `{name}` did.",
+        )
+        return facts
+
+    return run()
+
+
+def _progress_artifact() -> ingest.Progress:
+    """Progress of a step as a progress artifact on its task run."""
+    shown: dict[str, UUID] = {}
+
+    def progress(what: str, done: int, total: int) -> None:
+        share = 100.0 * done / max(total, 1)
+        if what not in shown:
+            made = artifacts.create_progress_artifact(progress=share, description=what)
+            shown[what] = made if isinstance(made, UUID) else UUID(str(made))
+        else:
+            artifacts.update_progress_artifact(artifact_id=shown[what], progress=share)
+
+    return progress
+
+
+def call_as_task(step: steps.Step, context: Context, as_of: date) -> steps.Facts:
+    """Run a daily step as a Prefect task."""
+    return _task(step.name, step.timeout_s, lambda: step.run(context, as_of, _progress_artifact()))
+
+
+@prefect.flow(name="daily", flow_run_name="daily-{as_of}")
+def daily(as_of: date | None = None) -> steps.Facts:
+    """The evening run: ingest, returns, score, detect, publish.
+
+    Args:
+        as_of: the day; empty for the newest whose market data is published.
+    """
+    context = steps.open_context(settings.read_settings(), "daily", as_of)
+    day = steps.resolve_as_of(context, as_of)
+    try:
+        facts = steps.run_daily(context, day, call_as_task)
+    finally:
+        _show_alerts(context, day)
+    artifacts.create_link_artifact(
+        link=report_link(context.settings, day), link_text=f"Report of {day}", key="daybook-report"
+    )
+    return facts
+
+
+def report_link(options: settings.Settings, day: date) -> str:
+    """Where `daybook serve` shows the report of a day."""
+    return f"http://127.0.0.1:{options.reports_port}/{day}.html"
+
+
+def _show_alerts(context: Context, day: date) -> None:
+    standing = steps.read_open_alerts(context).to_pylist()
+    artifacts.create_table_artifact(
+        table=[{name: str(row[name]) for name in ("severity", "title", "action", "first_seen_date")} for row in standing],
+        key="daybook-alerts",
+        description=f"Alerts open after the run for {day}." if standing else f"No alert is open after the run for {day}.",
+    )
+
+
+@prefect.flow(name="macro")
+def macro() -> steps.Facts:
+    """The morning pull of FRED's series."""
+    context = steps.open_context(settings.read_settings(), "macro")
+
+    def work() -> steps.Facts:
+        series = ingest.ingest_macro(context, _progress_artifact())
+        return {"macro_series": series.num_rows, "series_not_whole": ingest.count_not_whole(series)}
+
+    return _task("ingest-macro", 1800.0, work)
+
+
+@prefect.flow(name="refit")
+def refit(as_of: date | None = None) -> steps.Facts:
+    """Fit every model again.
+
+    Args:
+        as_of: nothing known later enters; empty for the newest day.
+    """
+    context = steps.open_context(settings.read_settings(), "refit", as_of)
+    day = steps.resolve_as_of(context, as_of)
+    return _task("refit", 3600.0, lambda: {"refitted": ", ".join(scoring.refit(context, day))})
+
+
+@prefect.flow(name="backfill")
+def backfill(start: date, end: date) -> steps.Facts:
+    """Load every session that is not whole, and what follows from it.
+
+    Args:
+        start: first session.
+        end: last session.
+    """
+    context = steps.open_context(settings.read_settings(), "backfill", end)
+    return _task("backfill", 12 * 3600.0, lambda: steps.backfill(context, start, end, _progress_artifact()))
+
+
+def deployments() -> list[RunnerDeployment]:
+    """The deployments that `daybook serve` offers, with their schedules."""
+    module = EntrypointType.MODULE_PATH
+    return [
+        daily.to_deployment("evening", schedules=[DAILY_SCHEDULE], entrypoint_type=module),
+        macro.to_deployment("morning", schedules=[MACRO_SCHEDULE], entrypoint_type=module),
+        refit.to_deployment("weekly", schedules=[REFIT_SCHEDULE], entrypoint_type=module),
+        backfill.to_deployment("by-hand", entrypoint_type=module),
+    ]

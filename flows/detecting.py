@@ -1,0 +1,97 @@
+"""What is wrong or unusual today, as alerts.
+
+The checks of `warehouse/checks.py` look at the data; detectors of `models/anomaly.py` look at the market. Both end as
+rows of `ops.alert`, where the same trouble is one row.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from datetime import date
+
+import numpy as np
+import pyarrow as pa
+
+from flows.context import Context
+from models import anomaly
+from warehouse import checks
+from warehouse.lake import Lake
+
+log = logging.getLogger(__name__)
+
+ROBUST_Z = "robust_z_outlier"
+# On a day of panic hundreds move; the list in the alert is for reading, the query in it shows the rest.
+MOST_OUTLIERS_A_DAY = 20
+
+
+def detect(context: Context, as_of: date, session: date | None) -> pa.Table:
+    """The open alerts after today's checks and detectors, gravest first.
+
+    Args:
+        context: the run.
+        as_of: day of the run.
+        session: newest session with returns, None without market data.
+
+    Raises:
+        LakeError: the lake cannot be read or written.
+    """
+    rules = [check.rule for check in checks.CHECKS]
+    with context.reader() as lake:
+        findings = [checks.find(lake, as_of)]
+        if session is not None:
+            findings.append(find_outliers(lake, session, context.settings.robust_z_threshold))
+            rules.append(ROBUST_Z)
+    with context.writer() as lake:
+        standing = checks.record(lake, pa.concat_tables(findings), rules, as_of)
+    log.info("detected open_alerts=%s as_of=%s", standing.num_rows, as_of)
+    return standing
+
+
+def find_outliers(lake: Lake, session: date, threshold: float) -> pa.Table:
+    """Securities whose return of the session is far from the others', as rows of `checks.FINDING_SCHEMA`.
+
+    Args:
+        lake: the lake.
+        session: day looked at.
+        threshold: robust z (deviation from the median over 1.4826 MAD) from which a return counts.
+
+    Raises:
+        LakeError: the lake cannot be read.
+
+    Source:
+        Iglewicz and Hoaglin (1993), How to Detect and Handle Outliers.
+    """
+    rows = lake.read(
+        "select r.ts_code, coalesce(s.name, '') as name, r.log_return_1d from feature.log_return as r"
+        " left join market.stock_basic as s using (ts_code)"
+        " where r.trade_date = $session and r.log_return_1d is not null order by r.ts_code",
+        session=session,
+    )
+    if not rows.num_rows:
+        return checks.FINDING_SCHEMA.empty_table()
+    log_return = rows["log_return_1d"].to_numpy()
+    score = anomaly.robust_z(log_return, np.full(len(log_return), np.datetime64(session)))
+    order = np.argsort(-np.abs(np.nan_to_num(score)), kind="stable")
+    outliers = [int(at) for at in order[:MOST_OUTLIERS_A_DAY] if np.abs(np.nan_to_num(score[at])) >= threshold]
+    median = float(np.median(log_return))
+    found = []
+    for at in outliers:
+        ts_code, name = rows["ts_code"][at].as_py(), rows["name"][at].as_py()
+        simple = float(np.expm1(log_return[at]))
+        found.append(
+            {
+                "rule": ROBUST_Z,
+                "severity": "low",
+                "subject": ts_code,
+                "subject_date": session,
+                "title": f"{ts_code} {name} moved {simple:+.2%} on {session}, robust z {score[at]:+.1f}",
+                "action": "Look for news; if there is none, compare the bar with another source.",
+                "evidence": json.dumps(
+                    {"simple_return": round(simple, 6), "robust_z": round(float(score[at]), 2), "median": round(median, 6)}
+                ),
+                "evidence_sql": f"select * from analyst.daily_return where ts_code = '{ts_code}'"
+                f" and trade_date between date '{session}' - 14 and date '{session}' order by trade_date",
+            }
+        )
+    return pa.Table.from_pylist(found, schema=checks.FINDING_SCHEMA)

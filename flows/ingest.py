@@ -1,0 +1,253 @@
+"""What the vendors know that the lake does not yet: fetched, and loaded whole.
+
+Invariants: work is calendar minus ledger, so a nightly run, a backfill and the catch-up after downtime are this same
+code; vendors are asked outside the writer's lock; whatever a vendor did wrong ends in a ledger row, never in a gap
+nobody knows of. Partners: `warehouse/sources/`, `warehouse/load.py`, `warehouse/ledger.py`.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import TypeVar
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from flows import clock
+from flows.context import Context
+from warehouse import derive, errors, ledger, load, seeds, vintages
+from warehouse.contracts import Table
+from warehouse.lake import Lake
+from warehouse.sources.tushare import TushareSource
+from warehouse.tables import macro, market
+
+log = logging.getLogger(__name__)
+
+SESSION_TABLES = (market.DAILY, market.ADJ_FACTOR, market.DAILY_BASIC, market.SUSPEND_D)
+# A commit costs about 0.2 s and leaves one file a table: sessions are committed in groups of this many.
+SESSIONS_PER_COMMIT = 25
+SERIES_PER_COMMIT = 16
+# Requests in flight to one vendor; the limiter, not this, sets the pace.
+WORKERS = 4
+# trade_cal is asked from the first session that A-shares ever had, so that any backfill finds its calendar.
+CALENDAR_START = date(1990, 12, 19)
+CALENDAR_AHEAD_DAYS = 40
+
+Progress = Callable[[str, int, int], None]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A vendor's answer for one partition: rows, or why there are none."""
+
+    key: str
+    rows: pa.Table
+    failure: str = ""
+
+
+def ingest_macro(context: Context, progress: Progress) -> pa.Table:
+    """The ledger rows of every macro series that was due today.
+
+    Raises:
+        LakeError: the lake cannot be written.
+    """
+    today = clock.fred_date(context.now)
+    series = seeds.fred_series()
+    with context.writer() as lake:
+        lake.commit(lambda connection: derive.write_rows(connection, macro.SERIES, series), message="series followed")
+        due = ledger.due_partitions(lake, macro.OBSERVATION, series["series_id"].to_pylist(), today)
+        known = _rows_known(lake.read("select partition, n_received from ops.ledger where dataset = 'macro.observation'"))
+    rolling = set(series.filter(series["is_rolling_window"])["series_id"].to_pylist())
+
+    def fetch(series_id: str) -> pa.Table:
+        n_rows_known = 0 if series_id in rolling else known.get(series_id, 0)
+        return context.fred.fetch_observations(series_id, n_rows_known=n_rows_known)
+
+    results = []
+    columns = _without_provenance(macro.OBSERVATION).select(["series_id", "observation_date", "value"])
+    for group in _groups(due, SERIES_PER_COMMIT):
+        answers = _ask(group, fetch, columns)
+        partitions = [load.Partition(answer.key, today, failure=answer.failure) for answer in answers]
+        stamp = context.stamp()
+        one = vintages.observation_load(
+            pa.concat_tables([answer.rows for answer in answers]),
+            partitions,
+            pull_date=today,
+            replies=context.archive.drain(stamp.load_id),
+        )
+        with context.writer() as lake:
+            results.append(load.load(lake, [one], stamp))
+        progress("macro series", due.index(group[-1]) + 1, len(due))
+    return _concat(results)
+
+
+def ingest_reference(context: Context) -> pa.Table:
+    """The ledger rows of calendar and securities, when they were due today.
+
+    Raises:
+        LakeError: the lake cannot be written.
+    """
+    source = _tushare(context)
+    today = clock.known_date(context.now)
+    horizon = today + timedelta(days=CALENDAR_AHEAD_DAYS)
+    fetches: dict[str, tuple[Table, Callable[[], pa.Table]]] = {
+        ledger.EXCHANGE: (market.TRADE_CAL, lambda: source.fetch_trade_cal(CALENDAR_START, horizon)),
+        "all": (market.STOCK_BASIC, source.fetch_stock_basic),
+    }
+    results = []
+    for key, (table, fetch) in fetches.items():
+        with context.writer() as lake:
+            if not ledger.due_partitions(lake, table, [key], today):
+                continue
+        answer = _ask([key], lambda _, fetch=fetch: fetch(), _without_provenance(table))[0]
+        stamp = context.stamp()
+        replies = context.archive.drain(stamp.load_id)
+        one = load.Load(table, answer.rows, [load.Partition(key, today, failure=answer.failure)], None, replies)
+        with context.writer() as lake:
+            results.append(load.load(lake, [one], stamp))
+    return _concat(results)
+
+
+def ingest_indices(context: Context, start: date, end: date) -> pa.Table:
+    """The ledger rows of the indices that were due.
+
+    Raises:
+        LakeError: the lake cannot be written.
+    """
+    source = _tushare(context)
+    results = []
+    with context.writer() as lake:
+        due = _due_indices(lake, list(context.settings.index_codes), start, end)
+        n_sessions = len(ledger.read_sessions(lake, start, end))
+    if due and n_sessions:
+        columns = _without_provenance(market.INDEX_DAILY)
+        answers = _ask(due, lambda code: source.fetch_index_daily(code, start, end), columns)
+        partitions = [load.Partition(answer.key, end, n_sessions, failure=answer.failure) for answer in answers]
+        rows = pa.concat_tables([answer.rows for answer in answers])
+        stamp = context.stamp()
+        one = load.Load(market.INDEX_DAILY, rows, partitions, "ts_code", context.archive.drain(stamp.load_id))
+        with context.writer() as lake:
+            results.append(load.load(lake, [one], stamp))
+    return _concat(results)
+
+
+def _due_indices(lake: Lake, codes: list[str], start: date, end: date) -> list[str]:
+    """Indices not known through `end`, or not back to `start`."""
+    due = set(ledger.due_partitions(lake, market.INDEX_DAILY, codes, end))
+    first = ledger.read_sessions(lake, start, end)[:1]
+    held = lake.read("select ts_code, min(trade_date) as first_date from market.index_daily group by ts_code")
+    first_date = dict(zip(held["ts_code"].to_pylist(), held["first_date"].to_pylist(), strict=True))
+    return [code for code in codes if code in due or (first and first_date.get(code, first[0]) > first[0])]
+
+
+def ingest_sessions(context: Context, start: date, end: date, progress: Progress) -> pa.Table:
+    """The ledger rows of every session from `start` to `end` that was not whole, oldest first.
+
+    Raises:
+        LakeError: the lake cannot be written.
+    """
+    with context.reader() as lake:
+        sessions = ledger.read_sessions(lake, start, end)
+        due = sorted({day for table in SESSION_TABLES for day in ledger.due_sessions(lake, table, sessions)})
+    results = []
+    for group in _groups(due, SESSIONS_PER_COMMIT):
+        results.append(_load_sessions(context, group))
+        progress("sessions", due.index(group[-1]) + 1, len(due))
+    return _concat(results)
+
+
+def _load_sessions(context: Context, group: list[date]) -> pa.Table:
+    """All tables of some sessions in one commit, so that a bar never stands without its factor."""
+    source = _tushare(context)
+    fetches = {
+        market.SUSPEND_D: source.fetch_suspend_d,
+        market.DAILY: source.fetch_daily,
+        market.ADJ_FACTOR: source.fetch_adj_factor,
+        market.DAILY_BASIC: source.fetch_daily_basic,
+    }
+    with context.reader() as lake:
+        due = {table: ledger.due_sessions(lake, table, group) for table in fetches}
+        held = lake.read(
+            "select ts_code, trade_date, suspend_timing, suspend_type from market.suspend_d"
+            " where trade_date in (select unnest($group))",
+            group=group,
+        )
+        answers = {
+            table: _ask([day.isoformat() for day in due[table]], _by_date(fetch), _without_provenance(table))
+            for table, fetch in fetches.items()
+        }
+        suspensions = pa.concat_tables([held, *(answer.rows for answer in answers[market.SUSPEND_D])])
+        expected = ledger.expected_bars(lake, group, suspensions)
+    stamp = context.stamp()
+    replies = context.archive.drain(stamp.load_id)
+    loads = []
+    for table, of_table in answers.items():
+        if not of_table:
+            continue
+        partitions = [
+            load.Partition(
+                answer.key,
+                date.fromisoformat(answer.key),
+                None if table is market.SUSPEND_D else expected[date.fromisoformat(answer.key)],
+                may_be_empty=table is market.SUSPEND_D,
+                failure=answer.failure,
+            )
+            for answer in of_table
+        ]
+        rows = pa.concat_tables([answer.rows for answer in of_table])
+        loads.append(load.Load(table, rows, partitions, "trade_date", None if loads else replies))
+    with context.writer() as lake:
+        return load.load(lake, loads, stamp)
+
+
+def _by_date(fetch: Callable[[date], pa.Table]) -> Callable[[str], pa.Table]:
+    return lambda key: fetch(date.fromisoformat(key))
+
+
+def _ask(keys: Sequence[str], fetch: Callable[[str], pa.Table], empty: pa.Table) -> list[Answer]:
+    """One answer per key, in order; a vendor's refusal is an answer too, and ends in the ledger."""
+
+    def ask(key: str) -> Answer:
+        try:
+            return Answer(key, fetch(key).select(empty.column_names).cast(empty.schema))
+        except errors.VendorError as exc:
+            log.warning("vendor gave nothing usable partition=%s reason=%s", key, exc)
+            return Answer(key, empty, f"{type(exc).__name__}: {exc}")
+
+    with concurrent.futures.ThreadPoolExecutor(WORKERS) as pool:
+        return list(pool.map(ask, keys))
+
+
+def _tushare(context: Context) -> TushareSource:
+    if context.tushare is None:
+        raise errors.ConfigError("market data needs a Tushare token. Set TUSHARE_TOKEN and run again.")
+    return context.tushare
+
+
+def _without_provenance(table: Table) -> pa.Table:
+    names = [column.name for column in table.columns if not column.provenance]
+    return table.empty().select(names)
+
+
+def _rows_known(rows: pa.Table) -> dict[str, int]:
+    return dict(zip(rows["partition"].to_pylist(), rows["n_received"].to_pylist(), strict=True))
+
+
+def _groups(items: list[T], size: int) -> list[list[T]]:
+    return [items[first : first + size] for first in range(0, len(items), size)]
+
+
+def _concat(tables: list[pa.Table]) -> pa.Table:
+    return pa.concat_tables(tables) if tables else pa.table({"state": pa.array([], pa.string())})
+
+
+def count_not_whole(rows: pa.Table) -> int:
+    """How many of some ledger rows are not whole."""
+    if not rows.num_rows:
+        return 0
+    return int(pc.sum(pc.invert(pc.is_in(rows["state"], pa.array(load.WHOLE_STATES)))).as_py())

@@ -1,0 +1,109 @@
+"""What people get: the day's report, and messages about new alerts.
+
+The report is pinned to the snapshot that `ops.run` keeps for its day, so it can be built again, the same to the byte,
+after the lake has moved on. Partners: `reports/site.py`, `reports/channels.py`.
+"""
+
+from __future__ import annotations
+
+import logging
+from datetime import date
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from flows import settings
+from flows.context import Context
+from reports import alerts, channels, site
+from warehouse import checks, errors, lake, runs
+
+log = logging.getLogger(__name__)
+
+
+def publish(context: Context, as_of: date) -> Path:
+    """The path of the day's report, built from the lake as it is now.
+
+    Raises:
+        LakeError: the lake cannot be read or written.
+        ConfigError: the reports' folder cannot be written.
+    """
+    with context.writer() as open_lake:
+        snapshot = open_lake.snapshot
+        runs.pin_snapshot(open_lake, context.run_id, snapshot)
+    return rebuild(context, as_of, snapshot)
+
+
+def rebuild(context: Context, as_of: date, snapshot: int | None = None) -> Path:
+    """The path of a day's report, built again from the snapshot its run published.
+
+    Args:
+        context: the run.
+        as_of: day of the report.
+        snapshot: lake snapshot; None for the one `ops.run` keeps for the day.
+
+    Raises:
+        ConfigError: no run has published that day.
+        LakeError: the lake cannot be read.
+    """
+    run_id = f"daily/{as_of}"
+    if snapshot is None:
+        with context.reader() as open_lake:
+            snapshot = runs.read_snapshot(open_lake, run_id)
+    with lake.open_reader(context.settings.lake, snapshot=snapshot) as pinned:
+        path = site.publish_day(
+            pinned,
+            context.settings.reports_path,
+            as_of=as_of,
+            run_id=run_id,
+            code_version=settings.code_version(),
+            up_colour=context.settings.up_colour,
+        )
+    log.info("published as_of=%s snapshot=%s path=%s", as_of, snapshot, path)
+    return path
+
+
+def deliver(context: Context, as_of: date, report: Path) -> int:
+    """How many new alerts were handed to the configured channels.
+
+    Raises:
+        LakeError: the lake cannot be read or written.
+        DaybookError: a channel refused; the alerts stay undelivered and go out with the next run.
+    """
+    addresses = [secret.get_secret_value() for secret in context.settings.alert_channels]
+    if not addresses:
+        return 0
+    with context.reader() as open_lake:
+        waiting = open_lake.read(
+            "select * from ops.alert where state = 'open' and delivered_at is null order by"
+            " case severity when 'high' then 1 when 'medium' then 2 else 3 end, rule, subject, subject_date"
+        )
+    if not waiting.num_rows:
+        return 0
+    message = alerts.compose(waiting, as_of=as_of, report_url=report.as_uri())
+    channels.AppriseChannel(addresses).send(message)
+    with context.writer() as open_lake:
+        checks.mark_delivered(open_lake, waiting["fingerprint"].to_pylist(), context.now)
+    return int(waiting.num_rows)
+
+
+def gaps(standing: pa.Table) -> pa.Table:
+    """Those of the open alerts that say something expected is not there."""
+    return standing.filter(pc.is_in(standing["rule"], pa.array(checks.COMPLETENESS_RULES)))
+
+
+def refuse_gaps(as_of: date, standing: pa.Table, report: Path) -> None:
+    """Nothing when the day is whole.
+
+    Raises:
+        PartialData: something expected is not there; raised after everything else was done, so that a run over missing
+            data is never green.
+    """
+    missing = gaps(standing)
+    if missing.num_rows:
+        first = missing["title"][0].as_py()
+        others = f", and {missing.num_rows - 1} more" if missing.num_rows > 1 else ""
+        raise errors.PartialData(
+            f"the run for {as_of} finished with gaps: {first}{others}. What was there is in the lake and in {report}; "
+            "run `daybook run` again later, and see `daybook status`."
+        )

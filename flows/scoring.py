@@ -1,0 +1,97 @@
+"""Refit what is due, and apply the newest versions to the day.
+
+A refit is due when no version is younger than `refit_days`; it then enters the lake one version at a time, each whole.
+Partners: `flows/factors.py`, `flows/forecasts.py`, `warehouse/results.py`.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from datetime import date, timedelta
+
+import pyarrow as pa
+
+from flows import factors, forecasts
+from flows.context import Context
+from warehouse import ledger, results
+from warehouse.lake import Lake
+from warehouse.tables import model
+
+log = logging.getLogger(__name__)
+
+Fit = Callable[[Context, Lake, date], list[factors.Fitted]]
+# The model whose age decides, and what is fitted with it.
+FITS: tuple[tuple[str, Fit], ...] = (
+    (factors.MACRO_PCA, factors.fit_macro),
+    (factors.EQUITY_PCA, factors.fit_equity),
+    (forecasts.BASELINE, forecasts.fit_forecasts),
+)
+
+
+def refit(context: Context, as_of: date, *, only_due: bool = False) -> list[str]:
+    """The model versions that were fitted.
+
+    Args:
+        context: the run.
+        as_of: nothing known later enters a fit.
+        only_due: leave alone what was fitted less than `refit_days` before.
+
+    Raises:
+        LakeError: the lake cannot be read or written.
+    """
+    fitted_versions = []
+    for name, fit in FITS:
+        with context.reader() as lake:
+            if only_due and not _is_due(lake, name, as_of, context.settings.refit_days):
+                continue
+            snapshot = lake.snapshot
+            fitted = fit(context, lake, as_of)
+        # The model whose age decides is written last: a run cut in between fits the others again.
+        fitted.sort(key=lambda one: one.model_version.startswith(f"{name}/"))
+        for one in fitted:
+            card = one.rows[model.MODEL_VERSION]
+            one.rows[model.MODEL_VERSION] = card.set_column(
+                card.column_names.index("snapshot"), "snapshot", pa.array([snapshot], pa.int64())
+            )
+            with context.writer() as lake:
+                results.write_version(lake, one.model_version, one.rows)
+            log.info("fitted model_version=%s as_of=%s snapshot=%s", one.model_version, as_of, snapshot)
+            fitted_versions.append(one.model_version)
+    return fitted_versions
+
+
+def _is_due(lake: Lake, name: str, as_of: date, refit_days: int) -> bool:
+    versions = results.read_versions(lake, name, as_of)
+    return not versions or versions[0][1] <= as_of - timedelta(days=refit_days)
+
+
+def score(context: Context, session: date) -> int:
+    """How many forecasts stand for a session after the newest versions were applied to it.
+
+    Raises:
+        LakeError: the lake cannot be read or written.
+    """
+    with context.reader() as lake:
+        forecast = forecasts.score_session(context, lake, session)
+        factor_score = factors.score_equity(context, lake, session)
+    with context.writer() as lake:
+        results.add_rows(lake, {model.FORECAST: forecast, model.FACTOR_SCORE: factor_score}, f"scored {session}")
+    log.info("scored session=%s forecasts=%s", session, forecast.num_rows)
+    return int(forecast.num_rows)
+
+
+def read_scoring_session(context: Context, as_of: date) -> date | None:
+    """The newest session with features on or before a day, None when the lake has no market data.
+
+    Raises:
+        LakeError: the lake cannot be read.
+    """
+    with context.reader() as lake:
+        if not lake.read_value("select count(*) from market.trade_cal"):
+            return None
+        session = ledger.read_latest_session(lake, as_of)
+        found: date | None = lake.read_value(
+            "select max(trade_date) from feature.feature where trade_date <= $session", session=session
+        )
+        return found

@@ -1,0 +1,134 @@
+"""What can be set, by whom, and where a value came from.
+
+One frozen object, built once per command or flow run and never passed below `flows/`; rooms below get plain values.
+Every variable is `DAYBOOK__` and the field's name; the two secrets also answer to the vendors' customary names.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+from datetime import date
+from pathlib import Path
+from typing import Any, Literal
+
+import pydantic
+import pydantic_settings
+from pydantic import AliasChoices, Field, SecretStr
+
+from warehouse import errors
+from warehouse.lake import LakeLocation
+
+PREFIX = "DAYBOOK__"
+
+
+class Settings(pydantic_settings.BaseSettings):
+    """Everything that can be set; the defaults run the demo."""
+
+    model_config = pydantic_settings.SettingsConfigDict(
+        env_prefix=PREFIX, env_file=".env", extra="ignore", frozen=True, populate_by_name=True, hide_input_in_errors=True
+    )
+
+    home: Path = Field(Path("~/.daybook"), description="Folder of everything Daybook keeps.")
+    clock_url: str = Field("", description="Where to read the clock, for the simulator; empty for this machine's.")
+
+    tushare_token: SecretStr | None = Field(
+        None,
+        validation_alias=AliasChoices("TUSHARE_TOKEN", PREFIX + "TUSHARE_TOKEN"),
+        description="Tushare token; without it only the macro half runs.",
+    )
+    tushare_url: str = Field("http://api.waditu.com/dataapi", description="Base address of Tushare's API.")
+    tushare_calls_per_minute: int = Field(200, gt=0, description="Calls a minute the account allows.")
+    index_codes: tuple[str, ...] = Field(("000300.SH", "000001.SH"), description="Indices to follow.")
+    fred_url: str = Field("https://fred.stlouisfed.org", description="Base address of FRED.")
+    fred_calls_per_second: float = Field(2.0, gt=0, description="FRED refuses more than 2 a second.")
+    vendor_deadline_s: float = Field(900.0, gt=0, description="Seconds after which a vendor is given up for this run.")
+    vendor_attempts: int = Field(4, ge=1, description="Tries per request before a partition counts as failed.")
+
+    history_start: date | None = Field(None, description="First session of a lake's first run; default 400 days back.")
+    lake_catalog: str = Field("", description="DuckLake catalog; default an SQLite file in the home.")
+    lake_data_path: str = Field("", description="Folder or s3:// address of the Parquet files; default in the home.")
+    lake_memory_limit: str = Field("4GB", description="DuckDB's memory limit.")
+    lake_wait_s: float = Field(120.0, ge=0, description="Seconds to wait for another writer.")
+
+    macro_factors: int = Field(3, ge=1, le=8, description="Factors of the macro panel.")
+    equity_sessions: int = Field(504, ge=60, description="Sessions in the equity factor panel.")
+    equity_factors: int | None = Field(None, ge=1, le=20, description="Equity factors; default by Bai-Ng PCp2.")
+    refit_days: int = Field(7, ge=1, description="Days after which a fitted version is refitted.")
+    forecast_sessions: int = Field(1000, ge=60, description="Newest sessions the forecasts are trained on.")
+    forecast_folds: int = Field(3, ge=1, description="Walk-forward folds.")
+    robust_z_threshold: float = Field(6.0, gt=0, description="Robust z of a daily return above which it is an alert.")
+    seed: int = Field(20261120, ge=0, description="Seed of every random draw.")
+
+    up_colour: Literal["red", "green"] = Field("red", description="Colour of a rise in the report.")
+    alert_channels: tuple[SecretStr, ...] = Field((), description='Apprise addresses as JSON, such as ["mailto://…"].')
+    prefect_port: int = Field(4200, ge=1, le=65535, description="Port of the Prefect server `daybook serve` starts.")
+    reports_port: int = Field(4201, ge=1, le=65535, description="Port on which `daybook serve` shows the reports.")
+
+    @property
+    def root(self) -> Path:
+        """The home with `~` resolved."""
+        return self.home.expanduser().resolve()
+
+    @property
+    def lake(self) -> LakeLocation:
+        """Where the lake lies."""
+        return LakeLocation(self.root / "lake", self.lake_catalog, self.lake_data_path, self.lake_memory_limit)
+
+    @property
+    def archive_path(self) -> Path:
+        """Where vendors' answers are kept."""
+        return self.root / "archive"
+
+    @property
+    def models_path(self) -> Path:
+        """Where fitted models are kept."""
+        return self.root / "models"
+
+    @property
+    def reports_path(self) -> Path:
+        """Where reports are written."""
+        return self.root / "reports"
+
+    @property
+    def prefect_path(self) -> Path:
+        """Where Prefect keeps its database."""
+        return self.root / "prefect"
+
+
+def read_settings(**overrides: Any) -> Settings:
+    """The settings from environment and `.env`, with some given by the caller.
+
+    Raises:
+        ConfigError: a value does not fit; the message names the variable and never shows a secret.
+    """
+    try:
+        return Settings(**overrides)
+    except pydantic.ValidationError as exc:
+        problems = "; ".join(
+            f"{PREFIX}{'__'.join(str(part) for part in error['loc']).upper()}: {error['msg']}" for error in exc.errors()
+        )
+        raise errors.ConfigError(f"settings cannot be used: {problems}. Mend the variable, or unset it.") from None
+    except pydantic_settings.SettingsError:
+        raise errors.ConfigError(
+            f"settings cannot be used: a {PREFIX} variable that holds a list is not valid JSON. "
+            f'Write lists as {PREFIX}INDEX_CODES=["000300.SH"].'
+        ) from None
+
+
+def origin_of(settings: Settings, name: str) -> str:
+    """Where a field's value came from: `default`, or `set` by environment, file or caller."""
+    return "set" if name in settings.model_fields_set else "default"
+
+
+def masked(value: object) -> str:
+    """The value as text, secrets as stars."""
+    if isinstance(value, SecretStr):
+        return "********"
+    if isinstance(value, tuple):
+        return "[" + ", ".join(masked(one) for one in value) + "]"
+    return "-" if value is None else str(value)
+
+
+def code_version() -> str:
+    """The installed version of Daybook."""
+    return importlib.metadata.version("daybook")

@@ -1,0 +1,258 @@
+"""The daily run: five steps in order, each a plain function that can be run alone, and again, with the same result.
+
+    ingest -> returns -> score -> detect -> publish
+
+Each step reads its inputs from the lake and commits its own outputs. Nothing here knows Prefect: `flows/deployments.py`
+wraps these same steps as tasks, the command line calls them directly, and tests too.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from flows import clock, detecting, ingest, publishing, scoring, settings
+from flows.context import Context
+from warehouse import errors, features, returns, runs
+from warehouse.sources import archive, fred, http, tushare
+
+log = logging.getLogger(__name__)
+
+Facts = dict[str, Any]
+Progress = ingest.Progress
+
+DEFAULT_HISTORY_DAYS = 400
+EARLIEST_DAY = date(1990, 12, 19)
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of the daily run.
+
+    Args:
+        name: its name in Prefect's UI and in the log.
+        run: does it, and tells what it did, as facts for a person.
+        timeout_s: seconds after which Prefect gives it up.
+    """
+
+    name: str
+    run: Callable[[Context, date, Progress], Facts]
+    timeout_s: float
+
+
+def no_progress(what: str, done: int, total: int) -> None:
+    """Tell nobody how far a step is."""
+
+
+def open_context(options: settings.Settings, flow: str, as_of: date | None = None) -> Context:
+    """What a run needs in hand, its clock read once.
+
+    Args:
+        options: the settings.
+        flow: `daily`, `refit` or `backfill`.
+        as_of: the day the run is for; None for the newest whose market data is published.
+
+    Raises:
+        ConfigError: the clock cannot be read.
+    """
+    now = clock.read_now(options.clock_url)
+    day = as_of or clock.market_date(now)
+    kept = archive.Archive(options.archive_path)
+
+    def read_instant() -> datetime:
+        return clock.read_now(options.clock_url)
+
+    macro = fred.FredSource(
+        base_url=options.fred_url,
+        now=read_instant,
+        keep=kept.keep,
+        policy=http.Policy(
+            calls=1,
+            per_s=1 / options.fred_calls_per_second,
+            attempts=options.vendor_attempts,
+            source_deadline_s=options.vendor_deadline_s,
+        ),
+    )
+    market = None
+    if options.tushare_token is not None and options.tushare_token.get_secret_value():
+        market = tushare.TushareSource(
+            options.tushare_token.get_secret_value(),
+            base_url=options.tushare_url,
+            now=read_instant,
+            keep=kept.keep,
+            policy=http.Policy(
+                calls=options.tushare_calls_per_minute,
+                per_s=60.0,
+                attempts=options.vendor_attempts,
+                source_deadline_s=options.vendor_deadline_s,
+            ),
+        )
+    return Context(options, now, f"{flow}/{day}", macro, market, kept)
+
+
+def resolve_as_of(context: Context, as_of: date | None) -> date:
+    """The day a run is for.
+
+    Raises:
+        ConfigError: the day lies in the future or before there was a market.
+    """
+    newest = clock.known_date(context.now)
+    day = as_of or clock.market_date(context.now)
+    if not EARLIEST_DAY <= day <= newest:
+        raise errors.ConfigError(
+            f"{day} is out of range: a run can be for {EARLIEST_DAY} to {newest}, today in Shanghai. Choose a day in it."
+        )
+    return day
+
+
+def run_ingest(context: Context, as_of: date, progress: Progress) -> Facts:
+    """Pull what is due from both vendors."""
+    facts: Facts = {}
+    if context.tushare is None:
+        log.warning("no TUSHARE_TOKEN is set: only the macro half runs")
+    else:
+        ingest.ingest_reference(context)
+        start = first_session_wanted(context, as_of)
+        ingest.ingest_indices(context, start, as_of)
+        sessions = ingest.ingest_sessions(context, start, as_of, progress)
+        facts |= {"session_partitions": sessions.num_rows, "sessions_not_whole": ingest.count_not_whole(sessions)}
+    series = ingest.ingest_macro(context, progress)
+    return facts | {"macro_series": series.num_rows, "series_not_whole": ingest.count_not_whole(series)}
+
+
+def first_session_wanted(context: Context, as_of: date) -> date:
+    """The day the lake's market data begins: what was first loaded, or what the settings ask of an empty lake."""
+    with context.reader() as lake:
+        first = lake.read_value(
+            "select min(cast(partition as date)) from ops.ledger where dataset = 'market.daily' and n_received > 0"
+        )
+    wanted = context.settings.history_start or as_of - timedelta(days=DEFAULT_HISTORY_DAYS)
+    return min(first, as_of) if first else min(wanted, as_of)
+
+
+def run_returns(context: Context, as_of: date, progress: Progress) -> Facts:
+    """Bring returns and features up to date with bars and factors."""
+    with context.writer() as lake:
+        n_returns = returns.update_returns(lake, context.stamp())
+        progress("returns and features", 1, 2)
+        n_features = features.update_features(lake, context.stamp())
+        progress("returns and features", 2, 2)
+    return {"returns_written": n_returns, "features_written": n_features}
+
+
+def run_score(context: Context, as_of: date, progress: Progress) -> Facts:
+    """Refit what is due, then apply the newest versions to the day."""
+    fitted = scoring.refit(context, as_of, only_due=True)
+    progress("models", 1, 2)
+    session = scoring.read_scoring_session(context, as_of)
+    n_forecasts = scoring.score(context, session) if session else 0
+    progress("models", 2, 2)
+    return {"refitted": ", ".join(fitted) or "none due", "forecasts": n_forecasts}
+
+
+def run_detect(context: Context, as_of: date, progress: Progress) -> Facts:
+    """Check everything, and keep the alerts."""
+    session = scoring.read_scoring_session(context, as_of)
+    standing = detecting.detect(context, as_of, session)
+    return {"open_alerts": standing.num_rows, "gaps": publishing.gaps(standing).num_rows}
+
+
+def run_publish(context: Context, as_of: date, progress: Progress) -> Facts:
+    """Write the report and hand new alerts to the channels; last of all, refuse to be green over a gap."""
+    report = publishing.publish(context, as_of)
+    n_delivered = publishing.deliver(context, as_of, report)
+    return {"report": str(report), "alerts_delivered": n_delivered}
+
+
+DAILY: tuple[Step, ...] = (
+    Step("ingest", run_ingest, 2 * 3600.0),
+    Step("returns", run_returns, 1800.0),
+    Step("score", run_score, 3600.0),
+    Step("detect", run_detect, 600.0),
+    Step("publish", run_publish, 600.0),
+)
+
+# How a step is called: directly, or as a Prefect task.
+Call = Callable[[Step, Context, date], Facts]
+
+
+def run_daily(context: Context, as_of: date, call: Call) -> Facts:
+    """The facts of all five steps of one day, and the day's row in `ops.run`.
+
+    Args:
+        context: the run.
+        as_of: the day.
+        call: runs one step.
+
+    Raises:
+        PartialData: everything was done, but something expected is not there.
+        DaybookError: a step failed; those before it stand.
+    """
+    with context.writer() as lake:
+        runs.start(lake, context.run_id, as_of, context.now, settings.code_version())
+    facts: Facts = {}
+    state, message = "failed", "stopped by an unforeseen error, see the log"
+    try:
+        for step in DAILY:
+            facts |= call(step, context, as_of)
+        publishing.refuse_gaps(as_of, read_open_alerts(context), Path(facts["report"]))
+        state, message = "ok", "complete" if context.tushare else "macro half only: no TUSHARE_TOKEN"
+    except errors.PartialData as exc:
+        state, message = "degraded", str(exc)
+        raise
+    except errors.DaybookError as exc:
+        message = str(exc)
+        raise
+    finally:
+        with context.writer() as lake:
+            runs.finish(lake, context.run_id, state, message, clock.read_now(context.settings.clock_url))
+    return facts
+
+
+def read_open_alerts(context: Context) -> Any:
+    """The alerts that stand now, gravest first."""
+    with context.reader() as lake:
+        return lake.read(
+            "select * from ops.alert where state <> 'resolved' order by"
+            " case severity when 'high' then 1 when 'medium' then 2 else 3 end, rule, subject, subject_date"
+        )
+
+
+def call_directly(progress: Progress) -> Call:
+    """A caller that runs a step in this process."""
+
+    def call(step: Step, context: Context, as_of: date) -> Facts:
+        log.info("step starts step=%s as_of=%s", step.name, as_of)
+        facts = step.run(context, as_of, progress)
+        log.info("step ended step=%s %s", step.name, " ".join(f"{key}={value}" for key, value in facts.items()))
+        return facts
+
+    return call
+
+
+def backfill(context: Context, start: date, end: date, progress: Progress) -> Facts:
+    """What came of loading every session from `start` to `end` that is not whole, and all macro series.
+
+    Raises:
+        ConfigError: the days are out of range or the wrong way round.
+        PartialData: some sessions are still not whole.
+    """
+    resolve_as_of(context, start)
+    resolve_as_of(context, end)
+    if start > end:
+        raise errors.ConfigError(f"the backfill would run from {start} to {end}, backwards. Swap the two days.")
+    facts: Facts = {}
+    if context.tushare is None:
+        log.warning("no TUSHARE_TOKEN is set: only the macro half runs")
+    else:
+        ingest.ingest_reference(context)
+        ingest.ingest_indices(context, start, end)
+        sessions = ingest.ingest_sessions(context, start, end, progress)
+        facts |= {"session_partitions": sessions.num_rows, "sessions_not_whole": ingest.count_not_whole(sessions)}
+    series = ingest.ingest_macro(context, progress)
+    facts |= {"macro_series": series.num_rows, "series_not_whole": ingest.count_not_whole(series)}
+    return facts | run_returns(context, end, progress)

@@ -1,0 +1,168 @@
+"""What is wrong with the lake's contents, as findings a person can act on.
+
+A check is a SELECT in `sql/checks/` that returns the offending rows; none means good. Invariants: the same trouble has
+the same fingerprint and is one alert, however often it is seen; a trouble that is no longer found is resolved by
+itself; a second run for the same day changes nothing. Partner: `flows/detecting.py`, which adds what models find.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+
+import duckdb
+import pyarrow as pa
+
+from warehouse import sql
+from warehouse.lake import Lake
+from warehouse.tables import ops
+
+log = logging.getLogger(__name__)
+
+# Columns every check returns; `check_finding` in tests/test_checks.py runs each statement against them.
+FINDING_SCHEMA = pa.schema(
+    [
+        pa.field("rule", pa.string()),
+        pa.field("severity", pa.string()),
+        pa.field("subject", pa.string()),
+        pa.field("subject_date", pa.date32()),
+        pa.field("title", pa.string()),
+        pa.field("action", pa.string()),
+        pa.field("evidence", pa.string()),
+        pa.field("evidence_sql", pa.string()),
+    ]
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One rule about the lake.
+
+    Args:
+        rule: name of its statement in `sql/checks/`.
+        severity: `high` when figures of the day cannot be trusted, `medium` when one row cannot, `low` to look at.
+        action: what a person does about it.
+        is_completeness: whether it says that something expected is not there.
+    """
+
+    rule: str
+    severity: str
+    action: str
+    is_completeness: bool = False
+
+
+CHECKS: tuple[Check, ...] = (
+    Check("missing_day", "high", "Run `daybook run` again, or `daybook backfill` for that day; if it stays, ask the vendor.", True),
+    Check("partial_day", "high", "Run `daybook run` again later: the vendor is probably not finished.", True),
+    Check("failed_load", "high", "Read the reason, then run `daybook run` again; `daybook doctor` tries the vendor.", True),
+    Check("index_gap", "medium", "Do not use the index over the gap; ask the vendor for the missing sessions."),
+    Check("stale_series", "medium", "Look whether the release was late; otherwise run `daybook run` again."),
+    Check("bar_order", "medium", "The row was set aside, see analyst.quarantine; it is asked for again next run."),
+    Check("pct_chg_disagrees", "medium", "Do not use that bar before the vendor has corrected it."),
+    Check("price_limit_broken", "medium", "Check the bar against the exchange; a relisting day has no limit."),
+    Check("adjustment_misfit", "medium", "Do not use returns over that day before the vendor has corrected the factor."),
+)
+
+COMPLETENESS_RULES = tuple(check.rule for check in CHECKS if check.is_completeness)
+# The oldest session a check looks at; an open alert older than that is looked at again all the same.
+WINDOW_SESSIONS = 5
+
+
+def find(lake: Lake, as_of: date) -> pa.Table:
+    """What every check finds, as rows of `FINDING_SCHEMA`.
+
+    Args:
+        lake: the lake.
+        as_of: last day looked at; the first is five sessions before, or the day of the oldest open alert of that rule.
+
+    Raises:
+        LakeError: a statement cannot be run.
+    """
+    found = []
+    for check in CHECKS:
+        rows = lake.read(sql.load(f"checks/{check.rule}"), as_of=as_of, start_date=_window_start(lake, check.rule, as_of))
+        n_rows = rows.num_rows
+        rows = rows.append_column("rule", pa.array([check.rule] * n_rows, pa.string()))
+        rows = rows.append_column("severity", pa.array([check.severity] * n_rows, pa.string()))
+        rows = rows.append_column("action", pa.array([check.action] * n_rows, pa.string()))
+        found.append(rows.select(FINDING_SCHEMA.names).cast(FINDING_SCHEMA))
+        if n_rows:
+            log.warning("check found rule=%s rows=%s as_of=%s", check.rule, n_rows, as_of)
+    return pa.concat_tables(found)
+
+
+def _window_start(lake: Lake, rule: str, as_of: date) -> date:
+    start: date | None = lake.read_value(
+        """
+        select least(
+            (select min(subject_date) from ops.alert where rule = $rule and state <> 'resolved'),
+            (select min(trade_date) from (
+                select distinct cal_date as trade_date from market.trade_cal
+                where exchange = 'SSE' and is_open and cal_date <= $as_of order by cal_date desc limit $n_sessions
+            ))
+        )
+        """,
+        rule=rule,
+        as_of=as_of,
+        n_sessions=WINDOW_SESSIONS,
+    )
+    return start or as_of
+
+
+def fingerprint(rule: str, subject: str, subject_date: date) -> str:
+    """The identity of a trouble: 16 hexadecimal digits over rule, subject and day."""
+    return hashlib.sha256(f"{rule}|{subject}|{subject_date}".encode()).hexdigest()[:16]
+
+
+def record(lake: Lake, findings: pa.Table, rules_run: Sequence[str], as_of: date) -> pa.Table:
+    """The alerts as they stand after `findings`: new ones opened, those no longer found resolved.
+
+    Args:
+        lake: open for writing.
+        findings: rows of `FINDING_SCHEMA`.
+        rules_run: rules that were looked at; an open alert of another rule is left alone.
+        as_of: day of the run.
+
+    Returns:
+        Rows of `ops.alert` that are open, gravest first.
+
+    Raises:
+        LakeError: the lake cannot be written.
+    """
+    prints = [
+        fingerprint(row["rule"], row["subject"], row["subject_date"])
+        for row in findings.select(["rule", "subject", "subject_date"]).to_pylist()
+    ]
+    findings = findings.append_column("fingerprint", pa.array(prints, pa.string()))
+
+    def work(connection: duckdb.DuckDBPyConnection) -> None:
+        connection.register("finding", findings)
+        connection.execute(sql.load("alert_resolve"), {"as_of": as_of, "rules": list(rules_run)})
+        connection.execute(sql.load("alert_see_again"), {"as_of": as_of})
+        connection.execute(sql.load("alert_open"), {"as_of": as_of})
+        connection.unregister("finding")
+
+    lake.commit(work, message=f"alerts {as_of}")
+    return lake.read(
+        f"select * from {ops.ALERT.full_name} where state <> 'resolved' order by"
+        " case severity when 'high' then 1 when 'medium' then 2 else 3 end, rule, subject, subject_date"
+    )
+
+
+def mark_delivered(lake: Lake, fingerprints: Sequence[str], delivered_at: datetime) -> None:
+    """Record that alerts were handed to a channel.
+
+    Raises:
+        LakeError: the lake cannot be written.
+    """
+
+    def work(connection: duckdb.DuckDBPyConnection) -> None:
+        connection.execute(
+            "update ops.alert set delivered_at = $at where fingerprint in (select unnest($fingerprints))",
+            {"at": delivered_at, "fingerprints": list(fingerprints)},
+        )
+
+    lake.commit(work, message=f"delivered {len(fingerprints)} alerts")

@@ -1,0 +1,33 @@
+-- Bars whose adjustment does not fit: close[t-1] x factor[t-1] / factor[t] must be pre_close[t].
+-- Tolerance: a fen, for the rounding of pre_close, and 2 in 10,000 for the rounding of published factors.
+-- Rule easy to get wrong: t-1 is the security's previous bar, which may lie months back after a suspension.
+with bar as (
+    select bar.ts_code, bar.trade_date, bar.close, bar.pre_close, factor.adj_factor
+    from market.daily as bar
+    join market.adj_factor as factor using (ts_code, trade_date)
+    where bar.trade_date between $start_date - interval 400 day and $as_of
+),
+paired as (
+    select
+        *,
+        lag(close) over by_code as close_before,
+        lag(adj_factor) over by_code as factor_before
+    from bar
+    window by_code as (partition by ts_code order by trade_date)
+),
+judged as (
+    select *, close_before * factor_before / adj_factor as pre_close_implied from paired
+)
+select
+    ts_code as subject,
+    trade_date as subject_date,
+    format('{} {}: factors imply a previous close of {:.2f}, the bar says {:.2f}', ts_code, trade_date,
+        pre_close_implied, pre_close) as title,
+    json_object('pre_close', pre_close, 'pre_close_implied', round(pre_close_implied, 4), 'close_before', close_before,
+        'factor_before', factor_before, 'factor', adj_factor)::varchar as evidence,
+    format('select * from analyst.price_adjusted where ts_code = ''{}'' and trade_date between date ''{}'' - 7 and date ''{}'' + 7',
+        ts_code, trade_date, trade_date) as evidence_sql
+from judged
+where trade_date >= $start_date
+    and abs(pre_close_implied - pre_close) > 0.01 + 0.0002 * pre_close
+order by ts_code, trade_date
