@@ -25,7 +25,7 @@ def read_due(lake: Lake, table: Table, inputs: Sequence[Table]) -> pa.Table:
     Args:
         lake: the lake.
         table: the derived table.
-        inputs: the tables it is computed from, that with the bars first: a day without bars has nothing to derive.
+        inputs: the tables it is computed from, the indispensable one first: a day without it has nothing to derive.
 
     Returns:
         Rows (partition, input_hash), oldest first.
@@ -37,7 +37,7 @@ def read_due(lake: Lake, table: Table, inputs: Sequence[Table]) -> pa.Table:
         """
         with wanted as (
             select partition, bit_xor(hash(dataset, content_hash)) as input_hash
-            from ops.ledger where dataset in (select unnest($inputs)) group by partition
+            from ops.ledger where dataset in (select unnest($inputs)) and content_hash <> 0 group by partition
             having count(*) filter (where dataset = $first and content_hash <> 0) > 0
         )
         select wanted.partition, wanted.input_hash

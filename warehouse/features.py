@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from warehouse import derive, ledger
+from warehouse import derive
 from warehouse.lake import Lake
 from warehouse.load import Stamp
 from warehouse.tables import feature, market
@@ -35,7 +35,8 @@ def update_features(lake: Lake, stamp: Stamp) -> int:
     Raises:
         LakeError: the lake refused a statement; nothing was written.
     """
-    due = derive.read_due(lake, feature.FEATURE, [market.DAILY, market.ADJ_FACTOR, market.DAILY_BASIC])
+    # A day's returns carry the digest of its bars and factors, so features never run ahead of returns.
+    due = derive.read_due(lake, feature.FEATURE, [feature.LOG_RETURN, market.DAILY_BASIC])
     if not due.num_rows:
         return 0
     first = derive.first_due(due)
@@ -111,7 +112,20 @@ def compute_features(inputs: pa.Table, first: date) -> pa.Table:
 
 
 def _read_inputs(lake: Lake, first: date) -> pa.Table:
-    before = ledger.read_sessions(lake, date(1990, 1, 1), first)[-(BETA_WINDOW + 1) :]
+    # Sessions that have rows, not the calendar's: a hole in the data must not shorten a window.
+    start = lake.read_value(
+        """
+        with before as (
+            select partition from ops.ledger
+            where dataset = $dataset and n_received > 0 and partition < $first
+            order by partition desc limit $window
+        )
+        select min(cast(partition as date)) from before
+        """,
+        dataset=feature.LOG_RETURN.full_name,
+        first=first.isoformat(),
+        window=BETA_WINDOW,
+    )
     return lake.read(
         """
         select r.*, bar.amount, basic.turnover_rate
@@ -121,7 +135,7 @@ def _read_inputs(lake: Lake, first: date) -> pa.Table:
         where r.trade_date >= $start
         order by r.ts_code, r.trade_date
         """,
-        start=before[0] if before else first,
+        start=start or first,
     )
 
 

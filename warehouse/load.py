@@ -14,6 +14,7 @@ from datetime import date, datetime
 import duckdb
 import pyarrow as pa
 
+from warehouse import sql
 from warehouse.contracts import Table
 from warehouse.lake import Lake
 from warehouse.tables import ops, vendor
@@ -90,19 +91,23 @@ def load(lake: Lake, loads: Sequence[Load], stamp: Stamp) -> pa.Table:
         LakeError: the lake refused a statement; nothing was written.
     """
     prepared = [(one, _with_provenance(one, stamp)) for one in loads]
+    replies = [vendor.REPLY.conform(one.replies) for one in loads if one.replies is not None]
 
     def work(connection: duckdb.DuckDBPyConnection) -> None:
         for one, rows in prepared:
             _load_one(connection, one, rows, stamp)
+        for of_one in replies:
+            _enter_replies(connection, of_one)
 
     names = ", ".join(sorted({one.table.name for one in loads}))
     keys = sorted({partition.key for one in loads for partition in one.partitions})
     lake.commit(work, message=f"load {names} {keys[0]}..{keys[-1]}" if keys else f"load {names}")
+    asked = [(one.table.full_name, partition.key) for one in loads for partition in one.partitions]
     return lake.read(
-        "select * from ops.ledger where dataset in (select unnest($datasets)) and partition in (select unnest($keys))"
-        " order by dataset, partition",
-        datasets=[one.table.full_name for one in loads],
-        keys=keys,
+        "with asked as (select unnest($datasets::varchar[]) as dataset, unnest($keys::varchar[]) as partition)"
+        " select * from ops.ledger semi join asked using (dataset, partition) order by dataset, partition",
+        datasets=[dataset for dataset, _ in asked],
+        keys=[key for _, key in asked],
     )
 
 
@@ -119,22 +124,24 @@ def _load_one(connection: duckdb.DuckDBPyConnection, one: Load, rows: pa.Table, 
     asked = pa.table({"partition": pa.array([p.key for p in one.partitions], pa.string())})
     connection.register("rows_in", rows)
     connection.register("asked", asked)
-    try:
-        _stage(connection, one)
-        _quarantine(connection, one, stamp)
-        (one.merge or merge_by_key)(connection, one, stamp)
-        _enter_ledger(connection, one, stamp)
-        if one.replies is not None and one.replies.num_rows:
-            connection.register("replies", one.replies)
-            connection.execute(
-                f"insert into {vendor.REPLY.full_name} select * from replies anti join vendor.reply using (reply_id)"
-            )
-            connection.unregister("replies")
-    finally:
-        connection.unregister("rows_in")
-        connection.unregister("asked")
-        for name in ("incoming", "rejected", "accepted", "changed"):
-            connection.execute(f"drop table if exists temp.{name}")
+    _stage(connection, one)
+    _quarantine(connection, one, stamp)
+    (one.merge or merge_by_key)(connection, one, stamp)
+    _enter_ledger(connection, one, stamp)
+    # After a failure the roll-back drops these; a statement run then would hide the error behind "aborted".
+    connection.unregister("rows_in")
+    connection.unregister("asked")
+    for name in ("incoming", "rejected", "accepted", "changed"):
+        connection.execute(f"drop table if exists temp.{name}")
+
+
+def _enter_replies(connection: duckdb.DuckDBPyConnection, replies: pa.Table) -> None:
+    connection.register("replies", replies)
+    connection.execute(
+        f"insert into {vendor.REPLY.full_name} select * from replies"
+        f" anti join {vendor.REPLY.full_name} using (reply_id)"
+    )
+    connection.unregister("replies")
 
 
 def _names(names: Sequence[str], prefix: str = "") -> str:
@@ -148,7 +155,7 @@ def _stage(connection: duckdb.DuckDBPyConnection, one: Load) -> None:
     partition = f'coalesce(cast("{column}" as varchar), \'\')' if column else "(select partition from asked)"
     connection.execute(
         f"create temp table incoming as select *, {partition} as partition_key, hash({_names(facts)}) as fact_hash"
-        f" from rows_in qualify row_number() over (partition by {_names(facts)} order by load_id) = 1"
+        f" from rows_in qualify row_number() over (partition by {_names(facts)} order by {_names(table.column_names)}) = 1"
     )
     selects = [
         "select fact_hash, 'partition_asked', 'the row belongs to a partition that was not asked for'"
@@ -255,99 +262,54 @@ def record_revisions(
 
 def _enter_ledger(connection: duckdb.DuckDBPyConnection, one: Load, stamp: Stamp) -> None:
     """One ledger row per partition asked for; replaced only where it says something new, and never for the worse."""
-    kind = pa.int64()
     partitions = one.partitions
     connection.register(
-        "ledger_in",
+        "asked_for",
         pa.table(
             {
                 "partition": pa.array([p.key for p in partitions], pa.string()),
                 "through_date": pa.array([p.through_date for p in partitions], pa.date32()),
-                "n_expected": pa.array([p.n_expected for p in partitions], kind),
+                "n_expected": pa.array([p.n_expected for p in partitions], pa.int64()),
                 "may_be_empty": pa.array([p.may_be_empty for p in partitions], pa.bool_()),
                 "failure": pa.array([p.failure for p in partitions], pa.string()),
             }
         ),
     )
-    column = one.partition_column
-    stored_key = f'cast("{column}" as varchar)' if column else "(select partition from asked)"
-    prune = f'"{column}" in (select cast(partition as {one.table.column(column).type}) from asked)' if column else "true"
+    _count_received_and_stored(connection, one)
+    connection.execute(sql.load("ledger_entry"), {"dataset": one.table.full_name})
     connection.execute(
-        f"""
-        create temp table ledger_row as
-        with received as (
-            select partition_key as partition, count(distinct ({_names(one.table.grain)})) as n_received,
-                count(*) filter (where fact_hash in (select fact_hash from rejected)) as n_quarantined
-            from incoming group by all
-        ),
-        stored as (
-            select {stored_key} as partition, count(*) as n_stored,
-                bit_xor(hash({_names(one.table.fact_names)})) as content_hash
-            from {one.table.full_name} where {prune} group by all
-        ),
-        judged as (
-            select
-                l.partition,
-                l.through_date,
-                l.n_expected,
-                coalesce(r.n_received, 0) as n_received,
-                coalesce(r.n_quarantined, 0) as n_quarantined,
-                coalesce(s.content_hash, 0)::ubigint as content_hash,
-                case
-                    when l.failure <> '' and coalesce(s.n_stored, 0) > 0 then 'partial'
-                    when l.failure <> '' then 'failed'
-                    when coalesce(r.n_received, 0) = 0 and l.may_be_empty then 'empty_confirmed'
-                    when coalesce(r.n_received, 0) = 0 then 'failed'
-                    when r.n_received < l.n_expected then 'partial'
-                    else 'ok'
-                end as state,
-                l.failure
-            from ledger_in as l
-            left join received as r using (partition)
-            left join stored as s using (partition)
-        )
-        select
-            '{one.table.full_name}' as dataset, partition, state, through_date, n_expected, n_received, n_quarantined,
-            content_hash,
-            case
-                when failure <> '' then failure
-                when state = 'failed' then 'the vendor sent no row for a day that must have some'
-                when state = 'partial' then
-                    format('{{}} of {{}} expected rows came', n_received, n_expected)
-                else ''
-            end as reason
-        from judged
-        """
-    )
-    connection.execute(
-        f"""
-        create temp table ledger_new as
-        select
-            n.* replace (
-                case when n.state in {WHOLE_STATES} then n.through_date
-                else coalesce(o.through_date, n.through_date) end as through_date
-            ),
-            coalesce(o.n_attempts, 0) + 1 as n_attempts
-        from ledger_row as n
-        left join {ops.LEDGER.full_name} as o using (dataset, partition)
-        where o.dataset is null
-            or (n.state, n.through_date, n.n_expected, n.n_received, n.n_quarantined, n.content_hash, n.reason)
-                is distinct from
-                (o.state, o.through_date, o.n_expected, o.n_received, o.n_quarantined, o.content_hash, o.reason)
-            and not (o.state in {WHOLE_STATES} and n.state not in {WHOLE_STATES} and n.through_date <= o.through_date)
-        """
-    )
-    connection.execute(
-        f"delete from {ops.LEDGER.full_name} as o using ledger_new as n"
+        f"delete from {ops.LEDGER.full_name} as o using ledger_entry as n"
         " where o.dataset = n.dataset and o.partition = n.partition"
     )
     connection.execute(
-        f"insert into {ops.LEDGER.full_name} select *, $load_id, $loaded_at from ledger_new",
+        f"insert into {ops.LEDGER.full_name} select *, $load_id, $loaded_at from ledger_entry order by partition",
         {"load_id": stamp.load_id, "loaded_at": stamp.loaded_at},
     )
-    connection.unregister("ledger_in")
-    connection.execute("drop table temp.ledger_row")
-    connection.execute("drop table temp.ledger_new")
+    connection.unregister("asked_for")
+    for name in ("received", "stored", "ledger_entry"):
+        connection.execute(f"drop table temp.{name}")
+
+
+def _count_received_and_stored(connection: duckdb.DuckDBPyConnection, one: Load) -> None:
+    """What came and what stands, per partition, in the temporary tables `received` and `stored`."""
+    table, column = one.table, one.partition_column
+    connection.execute(
+        f"""
+        create temp table received as
+        select partition_key as partition, count(distinct ({_names(table.grain)})) as n_received,
+            count(*) filter (where fact_hash in (select fact_hash from rejected)) as n_quarantined
+        from incoming group by all
+        """
+    )
+    stored_key = f'cast("{column}" as varchar)' if column else "(select partition from asked)"
+    of_asked = f'"{column}" in (select cast(partition as {table.column(column).type}) from asked)' if column else "true"
+    connection.execute(
+        f"""
+        create temp table stored as
+        select {stored_key} as partition, count(*) as n_stored, bit_xor(hash({_names(table.fact_names)})) as content_hash
+        from {table.full_name} where {of_asked} group by all
+        """
+    )
 
 
 def _count(connection: duckdb.DuckDBPyConnection, name: str) -> int:

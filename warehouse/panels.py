@@ -24,6 +24,9 @@ Floats = npt.NDArray[np.float64]
 # quarterly one six, since a quarter's first print comes a month after the quarter and stands for three.
 OLDEST_PERIOD_MONTHS = {"M": 2, "Q": 6}
 
+# FRED-MD's codes 3, 6 and 7 are made from a period and the two before it (McCracken and Ng 2016).
+TRANSFORM_LOOKBACK_PERIODS = 2
+
 
 @dataclass(frozen=True, slots=True)
 class Panel:
@@ -84,6 +87,8 @@ def align_by_knowledge(values: pa.Table, as_of: date, *, min_share: float = 0.5)
     Raises:
         LakeError: never; the input is already in memory.
     """
+    if not values.num_rows:
+        return Panel(np.empty((0, 0)), np.empty(0, "datetime64[D]"), ()), feature.MACRO_PANEL.empty()
     frame = values.to_pandas().sort_values(["series_id", "observation_date"])
     frame["period"] = frame["observation_date"].to_numpy().astype("datetime64[M]")
     frame["known"] = frame["known_date"].to_numpy().astype("datetime64[D]")
@@ -97,9 +102,7 @@ def align_by_knowledge(values: pa.Table, as_of: date, *, min_share: float = 0.5)
     for column, name in enumerate(names):
         rows = frame[frame["series_id"] == name]
         limit = OLDEST_PERIOD_MONTHS[str(rows["frequency"].iloc[0])]
-        # A period can become known after its successor did; the newest known period is the one that counts.
-        known = np.maximum.accumulate(rows["known"].to_numpy().astype("datetime64[D]"))
-        newest = np.searchsorted(known, month_ends, side="right") - 1
+        newest = _newest_known(rows["known"].to_numpy().astype("datetime64[D]"), month_ends)
         found = newest >= 0
         period = rows["period"].to_numpy().astype("datetime64[M]")[np.maximum(newest, 0)]
         found &= (months - period).astype(int) <= limit
@@ -108,6 +111,22 @@ def align_by_knowledge(values: pa.Table, as_of: date, *, min_share: float = 0.5)
     keep = np.isfinite(data).mean(axis=1) >= min_share
     panel = Panel(data[keep], months[keep].astype("datetime64[D]"), names)
     return panel, _panel_rows(panel, periods[keep], as_of)
+
+
+def _newest_known(
+    known: npt.NDArray[np.datetime64], days: npt.NDArray[np.datetime64]
+) -> npt.NDArray[np.intp]:
+    """Index of the newest period usable on each day, -1 where none is; `known` has one day per period, in order.
+
+    A transformed value is made from its own period and those before it, so it is usable when all of them are known:
+    a hole filled late delays its successors.
+    """
+    usable = known.copy()
+    for lag in range(1, TRANSFORM_LOOKBACK_PERIODS + 1):
+        usable[lag:] = np.maximum(usable[lag:], known[:-lag])
+    order = np.argsort(usable, kind="stable")
+    newest = np.r_[np.intp(-1), np.maximum.accumulate(order)]
+    return newest[np.searchsorted(usable[order], days, side="right")]
 
 
 def _panel_rows(panel: Panel, periods: npt.NDArray[np.datetime64], as_of: date) -> pa.Table:

@@ -13,7 +13,7 @@ from datetime import date
 import duckdb
 import pyarrow as pa
 
-from warehouse import load, sql
+from warehouse import errors, load, sql
 from warehouse.tables import macro
 
 STANDING = date(9999, 12, 31)
@@ -38,44 +38,62 @@ def observation_load(
 
 
 def merge_vintages(connection: duckdb.DuckDBPyConnection, one: load.Load, stamp: load.Stamp) -> None:
-    """Write the temporary table `accepted` into macro.observation, keeping every value ever seen."""
+    """Write the temporary table `accepted` into macro.observation, keeping every value ever seen.
+
+    A pull older than the value that stands says nothing about today and leaves it alone.
+
+    Raises:
+        ContractViolation: a series is not in macro.series; nothing was stored.
+    """
+    _refuse_unknown_series(connection)
     connection.execute(sql.load("vintage_incoming"))
-    try:
-        _correct_same_day(connection, one, stamp)
-        connection.execute(
-            "update macro.observation as o set realtime_end = (v.pull_date - interval 1 day)::date"
-            " from vintage_incoming as v where o.series_id = v.series_id and o.observation_date = v.observation_date"
-            " and o.realtime_end = date '9999-12-31' and v.has_standing and v.standing_start < v.pull_date"
-            " and v.standing_value is distinct from v.value"
+    _correct_same_day(connection, one, stamp)
+    connection.execute(
+        "update macro.observation as o set realtime_end = (v.pull_date - interval 1 day)::date"
+        " from vintage_incoming as v where o.series_id = v.series_id and o.observation_date = v.observation_date"
+        " and o.realtime_end = date '9999-12-31' and v.has_standing and v.standing_start < v.pull_date"
+        " and v.standing_value is distinct from v.value"
+    )
+    connection.execute(
+        "insert into macro.observation (series_id, observation_date, value, realtime_start, realtime_end,"
+        " is_realtime_estimated, retrieved_at, load_id) select series_id, observation_date, value,"
+        " case when is_first_pull then least(expected_date, pull_date) else pull_date end,"
+        " date '9999-12-31', is_first_pull, retrieved_at, load_id from vintage_incoming where not has_standing"
+        " or (standing_start < pull_date and standing_value is distinct from value)"
+        " order by series_id, observation_date"
+    )
+    connection.execute(
+        "insert into macro.release select series_id, observation_date, expected_date, pull_date"
+        " from vintage_incoming as v where not has_standing and not is_first_pull"
+        " and not exists (from macro.release as r where r.series_id = v.series_id"
+        " and r.observation_date = v.observation_date) order by series_id, observation_date"
+    )
+    connection.execute("drop table temp.vintage_incoming")
+
+
+def _refuse_unknown_series(connection: duckdb.DuckDBPyConnection) -> None:
+    """Without its facts a value cannot be dated, and a join would drop it without a word."""
+    unknown = connection.execute(
+        "select distinct series_id from accepted anti join macro.series using (series_id) order by all"
+    ).fetchall()
+    if unknown:
+        raise errors.ContractViolation(
+            f"macro.series does not know {', '.join(row[0] for row in unknown)}. Nothing was stored; "
+            "add the series to warehouse/seeds/fred_series.csv and pull again."
         )
-        connection.execute(
-            "insert into macro.observation (series_id, observation_date, value, realtime_start, realtime_end,"
-            " is_realtime_estimated, retrieved_at, load_id) select series_id, observation_date, value,"
-            " case when is_first_pull then least(expected_date, pull_date) else pull_date end,"
-            " date '9999-12-31', is_first_pull, retrieved_at, load_id from vintage_incoming where not has_standing"
-            " or (standing_start < pull_date and standing_value is distinct from value)"
-            " order by series_id, observation_date"
-        )
-        connection.execute(
-            "insert into macro.release select series_id, observation_date, expected_date, pull_date"
-            " from vintage_incoming as v where not has_standing and not is_first_pull"
-            " and not exists (from macro.release as r where r.series_id = v.series_id"
-            " and r.observation_date = v.observation_date) order by series_id, observation_date"
-        )
-    finally:
-        connection.execute("drop table if exists temp.vintage_incoming")
 
 
 def _correct_same_day(connection: duckdb.DuckDBPyConnection, one: load.Load, stamp: load.Stamp) -> None:
     """A value that changed twice within one day never stood alone: it is replaced, and `ops.revision` keeps it."""
     connection.execute(
         "create temp table changed as select v.series_id as partition_key, v.series_id, v.observation_date,"
-        " v.standing_start as realtime_start, v.value, v.standing_value as old_value"
-        " from vintage_incoming as v where v.has_standing and v.standing_start >= v.pull_date"
+        " v.standing_start as realtime_start, v.value, v.standing_value as old_value, v.retrieved_at, v.load_id"
+        " from vintage_incoming as v where v.has_standing and v.standing_start = v.pull_date"
         " and v.standing_value is distinct from v.value"
     )
     load.record_revisions(connection, one, ["value"], stamp)
     connection.execute(
-        "update macro.observation as o set value = c.value from changed as c where o.series_id = c.series_id"
+        "update macro.observation as o set value = c.value, retrieved_at = c.retrieved_at, load_id = c.load_id"
+        " from changed as c where o.series_id = c.series_id"
         " and o.observation_date = c.observation_date and o.realtime_start = c.realtime_start"
     )

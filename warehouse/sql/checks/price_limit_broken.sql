@@ -16,11 +16,13 @@ with bar as (
     from market.daily
     where trade_date between $start_date and $as_of
 ),
-aged as (
-    select bar.*, (
-        select count(*) from market.trade_cal as cal
-        where cal.exchange = 'SSE' and cal.is_open and cal.cal_date between stock.list_date and bar.trade_date
-    ) as n_sessions_listed
+broken as (
+    select
+        bar.*,
+        stock.list_date >= bar.trade_date - interval 30 day and (
+            select count(*) from market.trade_cal as cal
+            where cal.exchange = 'SSE' and cal.is_open and cal.cal_date between stock.list_date and bar.trade_date
+        ) <= 5 as is_new
     from bar
     left join market.stock_basic as stock using (ts_code)
     where high > round(pre_close * (1 + limit_fraction), 2) + 0.005
@@ -34,6 +36,6 @@ select
     json_object('low', low, 'high', high, 'pre_close', pre_close, 'limit_fraction', limit_fraction)::varchar as evidence,
     format('select * from market.daily where ts_code = ''{}'' and trade_date between date ''{}'' - 7 and date ''{}'' + 7',
         ts_code, trade_date, trade_date) as evidence_sql
-from aged
-where n_sessions_listed > 5
+from broken
+where not coalesce(is_new, false)
 order by ts_code, trade_date

@@ -1,0 +1,203 @@
+"""What every test may ask for: an empty lake, provenance, rows written as small tables, and a random market.
+
+Helpers are fixtures that return functions, because nothing imports `tests`: pandas-datareader installs a top-level
+package of that name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import hypothesis
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+from warehouse import lake, load
+from warehouse.contracts import Table
+from warehouse.tables import TABLES, market
+
+# A lake takes tenths of a second to make, and a shared machine varies: deadlines would fail at random.
+hypothesis.settings.register_profile(
+    "daybook",
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture, hypothesis.HealthCheck.too_slow],
+)
+hypothesis.settings.load_profile("daybook")
+
+FIRST_INSTANT = datetime(2024, 1, 1, 10, 0, tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class Market:
+    """Bars, factors and turnover of a few securities, sorted by security and session, as pandas frames."""
+
+    daily: pd.DataFrame
+    adj_factor: pd.DataFrame
+    daily_basic: pd.DataFrame
+
+    def of_sessions(self, sessions: Sequence[date]) -> Market:
+        """The rows of some sessions."""
+        return Market(*(f[f["trade_date"].isin(sessions)] for f in (self.daily, self.adj_factor, self.daily_basic)))
+
+    @property
+    def sessions(self) -> list[date]:
+        """Every session with a bar, ascending."""
+        return sorted(self.daily["trade_date"].unique())
+
+
+@pytest.fixture
+def location(tmp_path: Path) -> lake.LakeLocation:
+    """Where a lake may be made; nothing is there yet."""
+    return lake.LakeLocation(tmp_path / "lake", memory_limit="1GB")
+
+
+@pytest.fixture
+def empty_lake(location: lake.LakeLocation) -> Iterator[lake.Lake]:
+    """A lake with every table and view and no row, open for writing."""
+    with lake.open_writer(location, holder="test", wait_s=5) as opened:
+        yield opened
+
+
+@pytest.fixture
+def new_lake(tmp_path: Path) -> Callable[[], lake.LakeLocation]:
+    """A function that names another place for a lake, for tests that compare two or replay many."""
+    count = iter(range(10_000))
+    return lambda: lake.LakeLocation(tmp_path / f"lake-{next(count)}", memory_limit="1GB")
+
+
+@pytest.fixture
+def stamp() -> Callable[[int], load.Stamp]:
+    """Provenance of the n-th load: load ids and instants that rise with n."""
+    return lambda n: load.Stamp(f"load-{n}", FIRST_INSTANT + timedelta(hours=n))
+
+
+@pytest.fixture
+def frame() -> Callable[[Table, str], pa.Table]:
+    """Rows from a small ASCII table in the contract's types: a header, then one line a row, `-` for NULL."""
+    return _frame
+
+
+def _frame(table: Table, text: str) -> pa.Table:
+    header, *lines = [line.split() for line in text.strip().splitlines()]
+    arrays = []
+    for position, name in enumerate(header):
+        kind = table.arrow_schema.field(name).type
+        words = [None if line[position] == "-" else line[position] for line in lines]
+        arrays.append(pa.array(words, pa.string()).cast(kind))
+    return pa.table(arrays, names=header)
+
+
+@pytest.fixture
+def bars(frame: Callable[[Table, str], pa.Table]) -> Callable[[str], pa.Table]:
+    """Rows of market.daily from lines `ts_code trade_date close`: a flat bar, volume 100 lots, 1,000 thousand CNY."""
+
+    def make(text: str) -> pa.Table:
+        lines = [line.split() for line in text.strip().splitlines()]
+        body = "\n".join(f"{code} {day} {p} {p} {p} {p} {p} 0 0 100 1000" for code, day, p in lines)
+        return frame(
+            market.DAILY, f"ts_code trade_date open high low close pre_close change pct_chg vol amount\n{body}"
+        )
+
+    return make
+
+
+@pytest.fixture
+def load_days(stamp: Callable[[int], load.Stamp]) -> Callable[..., pa.Table]:
+    """Load rows of one table, one partition per distinct `trade_date` unless days are named."""
+
+    def run(
+        to: lake.Lake, table: Table, rows: pa.Table, n: int = 0, days: Sequence[date] = (), **facts: Any
+    ) -> pa.Table:
+        wanted = days or sorted(set(rows["trade_date"].to_pylist()))
+        partitions = [load.Partition(day.isoformat(), day, **facts) for day in wanted]
+        return load.load(to, [load.Load(table, rows, partitions, "trade_date")], stamp(n))
+
+    return run
+
+
+@pytest.fixture
+def random_market() -> Callable[..., Market]:
+    """A seeded market: log-normal prices, a few ex-rights days, and suspensions."""
+    return _random_market
+
+
+def _random_market(n_codes: int = 4, n_sessions: int = 30, seed: int = 1, suspended: float = 0.05) -> Market:
+    rng = np.random.default_rng(seed)
+    sessions = [stamp.date() for stamp in pd.bdate_range("2023-01-02", periods=n_sessions)]
+    shape = (n_codes, n_sessions)
+    close = np.round(10.0 * np.exp(np.cumsum(rng.normal(0.0, 0.02, shape), axis=1)), 2)
+    factor = np.cumprod(np.where(rng.random(shape) < 0.03, 1.1, 1.0), axis=1)
+    amount = rng.uniform(1e4, 1e6, shape)
+    has_bar = rng.random(shape) >= suspended
+    frame = pd.DataFrame(
+        {
+            "ts_code": np.repeat([f"{600000 + i}.SH" for i in range(n_codes)], n_sessions),
+            "trade_date": sessions * n_codes,
+            "close": close.ravel(),
+            "adj_factor": factor.ravel(),
+            "amount": amount.ravel(),
+            "turnover_rate": rng.uniform(0.1, 5.0, shape).ravel(),
+        }
+    )[has_bar.ravel()]
+    daily = frame[["ts_code", "trade_date", "close", "amount"]].assign(
+        open=frame["close"], high=frame["close"], low=frame["close"], pre_close=frame["close"], vol=100.0
+    )
+    return Market(
+        daily, frame[["ts_code", "trade_date", "adj_factor"]], frame[["ts_code", "trade_date", "close", "turnover_rate"]]
+    )
+
+
+@pytest.fixture
+def load_market(stamp: Callable[[int], load.Stamp]) -> Callable[..., None]:
+    """Load bars, factors and turnover of a `Market` in one commit."""
+
+    def run(to: lake.Lake, rows: Market, n: int = 0) -> None:
+        loads = []
+        for table, part in (
+            (market.DAILY, rows.daily),
+            (market.ADJ_FACTOR, rows.adj_factor),
+            (market.DAILY_BASIC, rows.daily_basic),
+        ):
+            days = sorted(part["trade_date"].unique())
+            if days:
+                partitions = [load.Partition(day.isoformat(), day) for day in days]
+                arrow = pa.Table.from_pandas(part, preserve_index=False)
+                loads.append(load.Load(table, arrow, partitions, "trade_date"))
+        load.load(to, loads, stamp(n))
+
+    return run
+
+
+@pytest.fixture
+def load_sessions(stamp: Callable[[int], load.Stamp]) -> Callable[[lake.Lake, Sequence[date]], None]:
+    """Enter open sessions into the exchange's calendar."""
+
+    def run(to: lake.Lake, sessions: Sequence[date]) -> None:
+        rows = pa.table(
+            {"exchange": ["SSE"] * len(sessions), "cal_date": list(sessions), "is_open": [True] * len(sessions)}
+        )
+        load.load(to, [load.Load(market.TRADE_CAL, rows, [load.Partition("SSE", sessions[-1])], None)], stamp(0))
+
+    return run
+
+
+@pytest.fixture
+def facts_of() -> Callable[..., dict[str, list[dict[str, Any]]]]:
+    """Every stored fact, provenance left out, sorted: two lakes that know the same give the same."""
+
+    def run(of: lake.Lake, schemas: Sequence[str] = ("market", "macro", "feature", "ops")) -> dict[str, Any]:
+        facts = {}
+        for table in TABLES:
+            if table.schema in schemas and not table.is_provenance:
+                names = ", ".join(f'"{name}"' for name in table.fact_names)
+                facts[table.full_name] = of.read(f"select {names} from {table.full_name} order by all").to_pylist()
+        return facts
+
+    return run

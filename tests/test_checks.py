@@ -1,0 +1,235 @@
+"""Checks find planted trouble and nothing else; alerts open, count, resolve and come back by themselves."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import pyarrow as pa
+import pytest
+
+from warehouse import checks, load
+from warehouse.tables import macro, market
+
+DAYS = [date(2024, 7, day) for day in (8, 9, 10, 11, 12)]
+AS_OF = DAYS[-1]
+
+
+@pytest.fixture
+def market_lake(empty_lake, load_sessions, stamp, frame):
+    """Five sessions on the calendar and two securities listed for long."""
+    load_sessions(empty_lake, DAYS)
+    stocks = frame(
+        market.STOCK_BASIC,
+        "ts_code name list_status list_date\n600000.SH A L 2000-01-04\n300001.SZ B L 2010-01-04",
+    )
+    load.load(empty_lake, [load.Load(market.STOCK_BASIC, stocks, [load.Partition("all", AS_OF)], None)], stamp(0))
+    return empty_lake
+
+
+@pytest.fixture
+def load_whole(load_days, frame, bars):
+    """Load a flat bar, factor, basics and no suspension for some days; `lines` replaces the bars."""
+
+    def run(lake, days=DAYS, lines=None, factors=None, **facts):
+        text = lines or "\n".join(f"{code} {day} 10" for day in days for code in ("600000.SH", "300001.SZ"))
+        rows = bars(text) if isinstance(text, str) else text
+        load_days(lake, market.DAILY, rows, days=days, **facts)
+        keys = rows.select(["ts_code", "trade_date"])
+        factor = factors or [1.0] * rows.num_rows
+        load_days(lake, market.ADJ_FACTOR, keys.append_column("adj_factor", pa.array(factor)), days=days)
+        load_days(lake, market.DAILY_BASIC, keys.append_column("close", rows["close"]), days=days)
+        nothing = market.SUSPEND_D.empty().select(["ts_code", "trade_date", "suspend_timing", "suspend_type"])
+        load_days(lake, market.SUSPEND_D, nothing, days=days, may_be_empty=True)
+
+    return run
+
+
+def found(lake, as_of=AS_OF):
+    rows = checks.find(lake, as_of).to_pylist()
+    return [(row["rule"], row["subject"], row["subject_date"]) for row in rows]
+
+
+def test_every_check_finds_nothing_when_the_lake_is_whole(market_lake, load_whole):
+    load_whole(market_lake)
+
+    assert found(market_lake) == []
+
+
+def test_missing_day_names_table_and_session_when_a_day_was_never_loaded(market_lake, load_whole):
+    load_whole(market_lake, [DAYS[0], DAYS[1], DAYS[3], DAYS[4]])
+
+    assert {one for one in found(market_lake) if one[0] == "missing_day"} == {
+        ("missing_day", table, DAYS[2])
+        for table in ("market.daily", "market.adj_factor", "market.daily_basic", "market.suspend_d")
+    }
+
+
+def test_missing_day_finds_an_old_gap_when_newer_days_are_whole(market_lake, load_whole, load_sessions):
+    old = [date(2024, 1, 2), date(2024, 1, 3)]
+    load_sessions(market_lake, [*old, *DAYS])
+    load_whole(market_lake, [old[0], *DAYS])
+
+    assert ("missing_day", "market.daily", old[1]) in found(market_lake)
+
+
+def test_missing_day_is_found_when_the_vendor_sent_an_empty_frame(market_lake, load_whole, load_days):
+    load_whole(market_lake, DAYS[:-1])
+    load_days(market_lake, market.DAILY, market.DAILY.empty(), days=[AS_OF])
+
+    assert ("missing_day", "market.daily", AS_OF) in found(market_lake)
+
+
+def test_partial_day_is_found_when_fewer_bars_came_than_are_listed(market_lake, load_whole):
+    load_whole(market_lake, n_expected=3)
+
+    assert [one for one in found(market_lake) if one[0] == "partial_day"] == [
+        ("partial_day", "market.daily", day) for day in DAYS
+    ]
+
+
+def test_failed_load_is_one_finding_when_a_vendor_fails_for_many_series(market_lake, load_whole, stamp):
+    load_whole(market_lake)
+    partitions = [load.Partition(f"S{n}", AS_OF, failure="VendorUnavailable: no answer") for n in range(40)]
+    empty = macro.OBSERVATION.empty()
+    load.load(market_lake, [load.Load(macro.OBSERVATION, empty, partitions, "series_id")], stamp(1))
+
+    rows = checks.find(market_lake, AS_OF).to_pylist()
+
+    assert [(row["rule"], row["subject"]) for row in rows] == [("failed_load", "macro.observation")]
+    assert "S0 and 39 more failed: VendorUnavailable: no answer" in rows[0]["title"]
+
+
+def bar(code, day, prices, pct_chg):
+    opening, high, low, close, pre_close = prices
+    return {
+        "ts_code": code,
+        "trade_date": day,
+        "open": opening,
+        "high": high,
+        "low": low,
+        "close": close,
+        "pre_close": pre_close,
+        "change": round(close - pre_close, 4),
+        "pct_chg": pct_chg,
+        "vol": 100.0,
+        "amount": 100.0,
+    }
+
+
+@pytest.mark.parametrize(
+    ("prices", "pct_chg", "rule"),
+    [
+        # 10.00 -> 10.50 is +5.00 %; the vendor says 4.00 %.
+        ((10.0, 10.5, 10.0, 10.5, 10.0), 4.0, "pct_chg_disagrees"),
+        # The main board's limit on 10.00 is 11.00.
+        ((10.0, 11.01, 10.0, 11.01, 10.0), 10.1, "price_limit_broken"),
+        ((10.0, 10.0, 8.99, 9.5, 10.0), -5.0, "price_limit_broken"),
+        # Close before 10.00, factor unchanged: pre_close must be 10.00, not 9.50.
+        ((9.5, 9.5, 9.5, 9.5, 9.5), 0.0, "adjustment_misfit"),
+        # The low lies above the close.
+        ((10.0, 10.2, 10.1, 10.05, 10.0), 0.5, "bar_order"),
+    ],
+)
+def test_bad_bar_is_found_by_its_own_rule_when_planted(market_lake, load_whole, prices, pct_chg, rule):
+    flat = [bar(code, day, (10.0,) * 5, 0.0) for day in DAYS[:-1] for code in ("600000.SH", "300001.SZ")]
+    last = [bar("300001.SZ", AS_OF, (10.0,) * 5, 0.0), bar("600000.SH", AS_OF, prices, pct_chg)]
+    rows = pa.Table.from_pylist([*flat, *last])
+
+    load_whole(market_lake, lines=rows)
+
+    assert found(market_lake) == [(rule, "600000.SH", AS_OF)]
+
+
+@pytest.mark.parametrize(
+    ("code", "high"), [("600000.SH", 11.0), ("300001.SZ", 12.0)], ids=["main board 10 %", "ChiNext 20 %"]
+)
+def test_price_limit_is_not_broken_when_a_bar_touches_it(market_lake, load_whole, code, high):
+    other = "300001.SZ" if code == "600000.SH" else "600000.SH"
+    rows = [bar(one, day, (10.0,) * 5, 0.0) for day in DAYS for one in (code, other)]
+    touched = bar(code, AS_OF, (10.0, high, 10.0, high, 10.0), (high / 10 - 1) * 100)
+    rows = [touched if (row["ts_code"], row["trade_date"]) == (code, AS_OF) else row for row in rows]
+
+    load_whole(market_lake, lines=pa.Table.from_pylist(rows))
+
+    assert found(market_lake) == []
+
+
+def test_adjustment_fits_when_an_ex_rights_day_halves_the_price_and_doubles_the_factor(market_lake, load_whole):
+    before = [bar(code, day, (10.0,) * 5, 0.0) for day in DAYS[:-1] for code in ("600000.SH", "300001.SZ")]
+    after = [bar("600000.SH", AS_OF, (5.0,) * 5, 0.0), bar("300001.SZ", AS_OF, (10.0,) * 5, 0.0)]
+
+    load_whole(market_lake, lines=pa.Table.from_pylist([*before, *after]), factors=[1.0] * 8 + [2.0, 1.0])
+
+    assert found(market_lake) == []
+
+
+def finding(subject="600000.SH", evidence="{}"):
+    return pa.Table.from_pylist(
+        [
+            {
+                "rule": "pct_chg_disagrees",
+                "severity": "medium",
+                "subject": subject,
+                "subject_date": DAYS[0],
+                "title": "t",
+                "action": "a",
+                "evidence": evidence,
+                "evidence_sql": "select 1",
+            }
+        ],
+        schema=checks.FINDING_SCHEMA,
+    )
+
+
+NOTHING = checks.FINDING_SCHEMA.empty_table()
+RULES = ["pct_chg_disagrees"]
+
+
+def test_alert_is_counted_once_a_day_when_the_same_trouble_is_found_again(empty_lake):
+    checks.record(empty_lake, finding(), RULES, DAYS[0])
+    snapshot = empty_lake.snapshot
+
+    checks.record(empty_lake, finding(), RULES, DAYS[0])
+    same_day = empty_lake.snapshot
+    alert = checks.record(empty_lake, finding(), RULES, DAYS[1]).to_pylist()[0]
+
+    assert same_day == snapshot
+    assert (alert["n_seen"], alert["first_seen_date"], alert["last_seen_date"]) == (2, DAYS[0], DAYS[1])
+
+
+def test_alert_resolves_itself_when_the_trouble_is_gone_and_reopens_when_it_returns(empty_lake):
+    checks.record(empty_lake, finding(), RULES, DAYS[0])
+    after = checks.record(empty_lake, NOTHING, RULES, DAYS[1])
+    resolved = empty_lake.read_value("select resolved_date from ops.alert")
+
+    again = checks.record(empty_lake, finding(), RULES, DAYS[2]).to_pylist()[0]
+
+    assert after.num_rows == 0
+    assert resolved == DAYS[1]
+    assert (again["state"], again["resolved_date"], again["n_seen"]) == ("open", None, 2)
+
+
+def test_alert_stays_open_when_its_rule_was_not_run(empty_lake):
+    checks.record(empty_lake, finding(), RULES, DAYS[0])
+
+    standing = checks.record(empty_lake, NOTHING, ["another_rule"], DAYS[1])
+
+    assert standing.num_rows == 1
+
+
+def test_alert_of_a_later_day_is_untouched_when_an_earlier_day_is_run_again(empty_lake):
+    checks.record(empty_lake, finding(), RULES, DAYS[3])
+    snapshot = empty_lake.snapshot
+
+    checks.record(empty_lake, NOTHING, RULES, DAYS[1])
+
+    assert empty_lake.snapshot == snapshot
+
+
+def test_fingerprint_differs_when_any_part_differs():
+    same = checks.fingerprint("r", "s", DAYS[0])
+
+    others = {checks.fingerprint(*parts) for parts in (("q", "s", DAYS[0]), ("r", "t", DAYS[0]), ("r", "s", DAYS[1]))}
+
+    assert same == checks.fingerprint("r", "s", DAYS[0])
+    assert same not in others and len(others) == 3

@@ -1,0 +1,309 @@
+"""`daybook demo` as its user runs it, and everything a user does next in the home it leaves."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from flows import demo, settings, vendors
+from warehouse import lake
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+CHROMIUM_FLAGS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's Chromium, which .ci/run installs")
+
+
+def daybook(*arguments, home, **variables):
+    command = [sys.executable, "-m", "flows.cli", "--home", str(home), *map(str, arguments)]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("DAYBOOK", "TUSHARE"))}
+    return subprocess.run(
+        command, capture_output=True, text=True, env=environment | variables, timeout=400, cwd=Path(home).parent
+    )
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    """A home in which the demo has run once with its defaults."""
+    folder = tmp_path_factory.mktemp("desk") / "home"
+    done = daybook("demo", home=folder)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (folder / "demo.txt").write_text(done.stdout)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def truth():
+    return vendors.SimulatedVendors().truth()
+
+
+@pytest.fixture
+def opened(home):
+    options = settings.read_settings(home=home / "demo")
+    with lake.open_reader(options.lake) as reader:
+        yield reader
+
+
+def test_demo_opens_with_where_to_look(home):
+    lines = (home / "demo.txt").read_text().splitlines()
+
+    assert lines[0].startswith("report ") and Path(lines[0].split()[-1]).exists()
+    assert "Prefect UI" in lines[2] and "daybook serve --demo" in lines[2]
+    assert "try next" in lines[3]
+
+
+def test_demo_changes_nothing_when_run_again(home, opened, facts_of):
+    schemas = ("market", "macro", "feature", "model", "ops")
+    before = facts_of(opened, schemas)
+
+    done = daybook("demo", home=home)
+
+    assert done.returncode == 0, done.stderr
+    with lake.open_reader(opened.location) as after:
+        assert facts_of(after, schemas) == before
+
+
+def test_equity_factors_span_the_planted_ones(opened, truth):
+    rows = opened.read(
+        "select score_date, factor, score from model.factor_score where model_name = 'equity_pca'"
+        " and model_version = (select min(model_version) from model.factor_score where model_name = 'equity_pca')"
+        " order by score_date, factor"
+    )
+    dates = rows["score_date"].to_pylist()
+    n_factors = max(rows["factor"].to_pylist())
+    scores = rows["score"].to_numpy().reshape(-1, n_factors)
+    position = {day: at for at, day in enumerate(truth.session_dates)}
+    planted = truth.factor_returns[[position[day] for day in dates[::n_factors]]]
+
+    # Canonical correlations: singular values of the product of the two orthonormal bases (Bjorck and Golub 1973).
+    basis_a, _ = np.linalg.qr(scores - scores.mean(axis=0))
+    basis_b, _ = np.linalg.qr(planted - planted.mean(axis=0))
+    correlations = np.linalg.svd(basis_a.T @ basis_b, compute_uv=False)
+
+    assert n_factors >= planted.shape[1]
+    assert correlations[planted.shape[1] - 1] > 0.95
+
+
+def test_planted_anomalies_of_the_last_days_are_alerts(opened, truth):
+    rule_of = {
+        "pct_chg_mismatch": "pct_chg_disagrees",
+        "limit_break": "price_limit_broken",
+        "price_order": "bar_order",
+        "adj_factor_misfit": "adjustment_misfit",
+        "return_outlier": "robust_z_outlier",
+    }
+    planted = {
+        (rule_of[one.kind], one.ts_code, one.trade_date)
+        for one in truth.anomalies
+        if one.kind in rule_of and one.trade_date in truth.session_dates[-2:]
+    }
+
+    rows = opened.read("select rule, subject, subject_date from ops.alert").to_pylist()
+
+    assert planted, "the synthetic market plants nothing in its last two days"
+    assert planted <= {(row["rule"], row["subject"], row["subject_date"]) for row in rows}
+
+
+def test_every_model_stands_beside_its_naive_baseline(opened):
+    rows = opened.read(
+        "select model_name, metric, value from analyst.evaluation where fold = 0 and metric in ('rmse', 'r2_oos')"
+    ).to_pylist()
+    by_model = {(row["model_name"], row["metric"]): row["value"] for row in rows}
+
+    assert {name for name, _ in by_model} == {"zero", "ridge", "mlp"}
+    assert by_model["zero", "r2_oos"] == pytest.approx(0.0, abs=1e-12)
+    for name in ("ridge", "mlp"):
+        implied = 1 - by_model[name, "rmse"] ** 2 / by_model["zero", "rmse"] ** 2
+        assert by_model[name, "r2_oos"] == pytest.approx(implied, abs=1e-9)
+
+
+def test_analyst_gets_rows_when_asking_in_sql(home):
+    done = daybook(
+        "sql", "select count(*) as n_days from analyst.market_day", "--format", "json", home=home / "demo"
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)[0]["n_days"] > 400
+
+
+def test_status_tells_what_is_known_to_what_date(home, truth):
+    done = daybook("status", home=home / "demo", COLUMNS="200")
+
+    assert done.returncode == 0, done.stderr
+    for words in ("known to", "market.daily", str(truth.session_dates[-1]), "last runs", "open alerts"):
+        assert words in done.stdout
+
+
+BAD_INPUT = {
+    "unknown option value": (("sql", "select 1", "--format", "xml"), 2, "xml"),
+    "unknown command": (("frobnicate",), 2, "frobnicate"),
+    "date out of range": (("run", "--as-of", "2199-01-01"), 10, "out of range"),
+    "backwards range": (("backfill", "--from", "2026-02-01", "--to", "2026-01-01"), 10, "backwards"),
+    "not a date": (("run", "--as-of", "yesterday"), 2, "yesterday"),
+    "missing data folder": (("demo", "--data", "no-such-folder"), 10, "no-such-folder"),
+    "too many days": (("demo", "--days", "9999"), 10, "9999"),
+    "unknown ts_code": (("status", "999999.SH"), 10, "999999.SH"),
+    "broken query": (("sql", "select broken from nowhere"), 15, "nowhere"),
+    "writing query": (("sql", "delete from market.daily"), 15, "read-only"),
+}
+
+
+@pytest.mark.parametrize(("arguments", "status", "words"), BAD_INPUT.values(), ids=BAD_INPUT)
+def test_bad_input_is_one_line_and_an_exit_status(home, arguments, status, words):
+    done = daybook(*arguments, home=home if arguments[0] == "demo" else home / "demo")
+
+    assert done.returncode == status
+    lines = [line for line in done.stderr.splitlines() if line.startswith("daybook: ")]
+    assert len(lines) == 1 and words in lines[0]
+    assert "Traceback" not in done.stderr
+
+
+def test_lake_of_a_newer_version_is_refused_in_one_line(home, tmp_path):
+    copy = tmp_path / "copy"
+    options = settings.read_settings(home=copy)
+    with lake.open_writer(options.lake, holder="test") as opened:
+        opened.commit(
+            lambda connection: connection.execute("update ops.property set value = '99' where name = 'schema_version'"),
+            message="from the future",
+        )
+
+    done = daybook("status", home=copy)
+
+    assert done.returncode == 15
+    assert "schema version 99" in done.stderr and "Traceback" not in done.stderr
+
+
+@pytest.fixture(scope="module")
+def browser():
+    playwright = pytest.importorskip("playwright.sync_api")
+    with playwright.sync_playwright() as driver:
+        opened = driver.chromium.launch(executable_path=CHROMIUM, args=list(CHROMIUM_FLAGS))
+        yield opened
+        opened.close()
+
+
+@needs_browser
+@pytest.mark.parametrize("width", [390, 1400])
+def test_report_opens_offline_without_a_console_error(home, browser, width):
+    report = next((home / "demo" / "reports").glob("20*.html"))
+    context = browser.new_context(viewport={"width": width, "height": 900}, offline=True)
+    page = context.new_page()
+    complaints = []
+    page.on("console", lambda message: complaints.append(message.text))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("requestfailed", lambda request: complaints.append(request.url))
+
+    page.goto(report.as_uri())
+
+    assert complaints == []
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert page.locator("svg").count() >= 10
+    context.close()
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@pytest.fixture(scope="module")
+def served(home):
+    """`daybook serve --demo` on free ports; the addresses of UI and reports."""
+    prefect_port, reports_port = free_port(), free_port()
+    environment = os.environ | {
+        "DAYBOOK__PREFECT_PORT": str(prefect_port),
+        "DAYBOOK__REPORTS_PORT": str(reports_port),
+    }
+    process = subprocess.Popen(
+        [sys.executable, "-m", "flows.cli", "--home", str(home), "serve", "--demo"],
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    address = f"http://127.0.0.1:{prefect_port}"
+    try:
+        deadline = time.monotonic() + 120
+        while time.monotonic() < deadline and len(deployments_of(address)) < 4:
+            assert process.poll() is None, process.stderr.read()
+            time.sleep(0.5)
+        yield address, f"http://127.0.0.1:{reports_port}"
+    finally:
+        process.send_signal(signal.SIGINT)
+        try:
+            process.communicate(timeout=40)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
+
+
+def ask(address, path, **body):
+    request = urllib.request.Request(
+        f"{address}/api{path}", data=json.dumps(body).encode(), headers={"Content-Type": "application/json"}
+    )
+    with urllib.request.urlopen(request, timeout=10) as reply:
+        return json.load(reply)
+
+
+def deployments_of(address):
+    try:
+        return ask(address, "/deployments/filter")
+    except OSError:
+        return []
+
+
+def test_prefect_shows_the_daily_runs_with_steps_artifacts_and_schedule(served):
+    address, _ = served
+
+    flow_runs = [run for run in ask(address, "/flow_runs/filter") if run["name"].startswith("daily-")]
+    done = [run for run in flow_runs if run["state_type"] == "COMPLETED"]
+    task_runs = ask(address, "/task_runs/filter", flow_runs={"id": {"any_": [done[0]["id"]]}})
+    artifacts = ask(address, "/artifacts/filter", flow_runs={"id": {"any_": [done[0]["id"]]}})
+    deployments = {one["name"]: one for one in deployments_of(address)}
+
+    assert len(done) >= 2
+    assert {run["name"].rsplit("-", 1)[0] for run in task_runs} == {"ingest", "returns", "score", "detect", "publish"}
+    assert {"daybook-report", "daybook-alerts", "daybook-ingest"} <= {one["key"] for one in artifacts}
+    schedule = deployments["evening"]["schedules"][0]["schedule"]
+    assert (schedule["cron"], schedule["timezone"]) == ("30 17 * * 1-5", "Asia/Shanghai")
+
+
+@needs_browser
+def test_prefect_ui_shows_the_daily_run_in_a_browser(served, browser):
+    address, _ = served
+    page = browser.new_page(viewport={"width": 1400, "height": 900})
+
+    page.goto(f"{address}/runs")
+    page.get_by_text("daily-20").first.wait_for(timeout=30_000)
+    shown = page.inner_text("body")
+    page.close()
+
+    assert "daily" in shown and "Completed" in shown
+
+
+def test_served_reports_answer_on_loopback(served, home):
+    _, address = served
+    with urllib.request.urlopen(f"{address}/index.html", timeout=10) as reply:
+        body = reply.read().decode()
+
+    assert demo.MARKER not in body
+    assert "2026-11-20" in body

@@ -1,0 +1,64 @@
+"""Settings come typed from the environment, refuse nonsense in one line, and never show a secret."""
+
+from __future__ import annotations
+
+import pytest
+
+from flows import doctor, settings
+from warehouse import errors
+
+TOKEN = "planted-secret-4711"
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("TUSHARE_TOKEN", raising=False)
+
+
+def test_settings_take_the_token_from_the_vendors_customary_variable(monkeypatch):
+    monkeypatch.setenv("TUSHARE_TOKEN", TOKEN)
+
+    options = settings.read_settings()
+
+    assert options.tushare_token.get_secret_value() == TOKEN
+
+
+def test_settings_show_no_secret_when_printed_or_listed(monkeypatch):
+    monkeypatch.setenv("TUSHARE_TOKEN", TOKEN)
+    monkeypatch.setenv("DAYBOOK__ALERT_CHANNELS", f'["json://localhost/{TOKEN}"]')
+
+    options = settings.read_settings()
+    shown = repr(options) + str(options) + str(doctor.effective_settings(options)) + options.model_dump_json()
+
+    assert TOKEN not in shown
+
+
+def test_settings_name_variable_and_reason_when_a_value_does_not_fit(monkeypatch):
+    monkeypatch.setenv("DAYBOOK__MACRO_FACTORS", "many")
+
+    with pytest.raises(errors.ConfigError, match=r"DAYBOOK__MACRO_FACTORS: .*integer.*Mend"):
+        settings.read_settings()
+
+
+def test_settings_say_how_lists_are_written_when_one_is_not_json(monkeypatch):
+    monkeypatch.setenv("DAYBOOK__INDEX_CODES", "000300.SH")
+
+    with pytest.raises(errors.ConfigError, match="valid JSON"):
+        settings.read_settings()
+
+
+def test_environment_template_names_every_setting():
+    template = doctor.environment_template()
+
+    missing = [
+        name
+        for name in settings.Settings.model_fields
+        if f"#DAYBOOK__{name.upper()}=" not in template and name != "tushare_token"
+    ]
+    assert missing == []
+    assert "#TUSHARE_TOKEN=" in template
+
+
+def test_every_setting_has_a_description():
+    assert [name for name, field in settings.Settings.model_fields.items() if not field.description] == []
