@@ -16,8 +16,11 @@ $(READY): deploy/requirements.lock pyproject.toml
 	@test -x $(BIN)/python || "$(PYTHON)" -m venv .venv
 	@test -x $(BIN)/uv || { awk '/^uv==/ { on = 1 } on { print } on && !/\\$$/ { exit }' deploy/requirements.lock > .venv/uv.txt; \
 		$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r .venv/uv.txt; }
-	VIRTUAL_ENV=.venv $(BIN)/uv pip sync --quiet --require-hashes deploy/requirements.lock
-	VIRTUAL_ENV=.venv $(BIN)/uv pip install --quiet --no-deps --editable .
+	@VIRTUAL_ENV=.venv $(BIN)/uv pip sync --quiet --require-hashes deploy/requirements.lock || { \
+		echo "uv could not reach a registry; trying pip, which may be configured otherwise"; \
+		$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r deploy/requirements.lock; }
+	@VIRTUAL_ENV=.venv $(BIN)/uv pip install --quiet --no-deps --editable . || \
+		$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 	@touch $(READY)
 
 demo: setup

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from flows import ingest, settings, steps
+    from flows.context import Context
 
 app = typer.Typer(
     name="daybook",
@@ -80,7 +81,7 @@ def demo(
     print(f"all days    {outcome.report.parent / 'index.html'}")
     print("Prefect UI  `daybook serve --demo`, then http://127.0.0.1:" + f"{options.prefect_port}/runs")
     print(f"try next    daybook --home {outcome.home} status")
-    print(f"            daybook --home {outcome.home} sql \"select * from analyst.market_day order by trade_date desc limit 5\"")
+    print(f'            daybook --home {outcome.home} sql "from analyst.market_day order by trade_date desc limit 5"')
     print()
     _print_summary(outcome.home)
     if outcome.gap:
@@ -89,7 +90,9 @@ def demo(
 
 @app.command()
 def run(
-    as_of: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Day; default the newest published.")] = None,
+    as_of: Annotated[
+        datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Day; default the newest published.")
+    ] = None,
 ) -> None:
     """Run the daily flow against the configured vendors."""
     from flows import steps
@@ -106,9 +109,7 @@ def run(
         print(f"{key.replace('_', ' '):24} {value}")
 
 
-def _run_daily(
-    options: settings.Settings, context: steps.Context, day: date, progress: ingest.Progress
-) -> steps.Facts:
+def _run_daily(options: settings.Settings, context: Context, day: date, progress: ingest.Progress) -> steps.Facts:
     """Through Prefect when `daybook serve` is up, so that its UI shows the run; else in this process."""
     from flows import serving, steps, vendors
 
@@ -125,7 +126,9 @@ def _run_daily(
 @app.command()
 def backfill(
     start: Annotated[datetime, typer.Option("--from", formats=["%Y-%m-%d"], help="First session.")],
-    end: Annotated[datetime | None, typer.Option("--to", formats=["%Y-%m-%d"], help="Last session; default newest.")] = None,
+    end: Annotated[
+        datetime | None, typer.Option("--to", formats=["%Y-%m-%d"], help="Last session; default newest.")
+    ] = None,
 ) -> None:
     """Load every session that is not whole, and what follows from it."""
     from flows import clock, steps
@@ -142,13 +145,15 @@ def backfill(
         from warehouse import errors
 
         raise errors.PartialData(
-            f"the backfill to {last} left {n_not_whole} partitions that are not whole. See `daybook status`, and run it again."
+            f"the backfill to {last} left {n_not_whole} partitions not whole. See `daybook status`, and run it again."
         )
 
 
 @app.command()
 def refit(
-    as_of: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Day; default the newest published.")] = None,
+    as_of: Annotated[
+        datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Day; default the newest published.")
+    ] = None,
 ) -> None:
     """Fit every model again, on what was known by a day."""
     from flows import scoring, steps
@@ -156,7 +161,9 @@ def refit(
     context = steps.open_context(_settings(), "refit", as_of.date() if as_of else None)
     day = steps.resolve_as_of(context, as_of.date() if as_of else None)
     fitted = scoring.refit(context, day)
-    print("\n".join(f"fitted {version}" for version in fitted) or f"Nothing could be fitted as of {day}: too little data.")
+    print(
+        "\n".join(f"fitted {version}" for version in fitted) or f"Nothing could be fitted as of {day}: too little data."
+    )
 
 
 @app.command()
@@ -300,12 +307,17 @@ def _progress() -> Iterator[ingest.Progress]:
     from rich import console, progress
 
     screen = console.Console(stderr=True)
-    columns = (progress.TextColumn("{task.description}"), progress.BarColumn(), progress.MofNCompleteColumn(), progress.TimeElapsedColumn())
+    columns = (
+        progress.TextColumn("{task.description}"),
+        progress.BarColumn(),
+        progress.MofNCompleteColumn(),
+        progress.TimeElapsedColumn(),
+    )
     with progress.Progress(*columns, console=screen) as bar:
         tasks: dict[str, progress.TaskID] = {}
 
         def show(what: str, done: int, total: int) -> None:
-            if what not in tasks or bar.tasks[tasks[what]].finished and done < total:
+            if what not in tasks or (bar.tasks[tasks[what]].finished and done < total):
                 tasks[what] = bar.add_task(what, total=total)
             bar.update(tasks[what], completed=done, total=total)
 
@@ -328,7 +340,12 @@ def _print_table(rows: pa.Table, title: str) -> None:
     for name in rows.column_names:
         shown.add_column(name, overflow="fold")
     for row in rows.to_pylist():
-        shown.add_row(*("–" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value) for value in row.values()))
+        shown.add_row(
+            *(
+                "-" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)
+                for value in row.values()
+            )
+        )
     console.Console(soft_wrap=False).print(shown)
 
 
@@ -361,3 +378,7 @@ def _exit_usage(exc: typer.TyperException) -> None:
         sys.exit(0)
     print(f"daybook: {message} See `{context.command_path if context else 'daybook'} --help`.", file=sys.stderr)
     sys.exit(EXIT_USAGE)
+
+
+if __name__ == "__main__":
+    main()

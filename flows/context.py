@@ -5,14 +5,15 @@ Built once per flow run from the settings; the steps take it as their only knowl
 
 from __future__ import annotations
 
+import contextlib
 import uuid
 from dataclasses import dataclass
 from datetime import datetime
 
-from flows import clock, settings
+from flows import settings
 from warehouse import lake
 from warehouse.load import Stamp
-from warehouse.sources import archive, fred, http, tushare
+from warehouse.sources import archive, fred, tushare
 
 
 @dataclass(frozen=True)
@@ -39,10 +40,10 @@ class Context:
         """Provenance for one load."""
         return Stamp(f"{self.run_id}#{uuid.uuid4().hex[:12]}", self.now)
 
-    def writer(self) -> lake.contextlib.AbstractContextManager[lake.Lake]:
+    def writer(self) -> contextlib.AbstractContextManager[lake.Lake]:
         """The lake, open for writing under this run's name."""
         return lake.open_writer(self.settings.lake, holder=self.run_id, wait_s=self.settings.lake_wait_s)
 
-    def reader(self) -> lake.contextlib.AbstractContextManager[lake.Lake]:
+    def reader(self) -> contextlib.AbstractContextManager[lake.Lake]:
         """The lake, open for reading."""
         return lake.open_reader(self.settings.lake)

@@ -15,9 +15,11 @@ import prefect
 from prefect import artifacts
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
-from prefect.deployments.runner import EntrypointType, RunnerDeployment
-from prefect.schedules import Cron
+from prefect.deployments.runner import RunnerDeployment
+from prefect.flows import Flow
+from prefect.schedules import Cron, Schedule
 from prefect.tasks import exponential_backoff
+from prefect.types.entrypoint import EntrypointType
 
 from flows import ingest, scoring, settings, steps
 from flows.context import Context
@@ -107,9 +109,13 @@ def report_link(options: settings.Settings, day: date) -> str:
 def _show_alerts(context: Context, day: date) -> None:
     standing = steps.read_open_alerts(context).to_pylist()
     artifacts.create_table_artifact(
-        table=[{name: str(row[name]) for name in ("severity", "title", "action", "first_seen_date")} for row in standing],
+        table=[
+            {name: str(row[name]) for name in ("severity", "title", "action", "first_seen_date")} for row in standing
+        ],
         key="daybook-alerts",
-        description=f"Alerts open after the run for {day}." if standing else f"No alert is open after the run for {day}.",
+        description=f"Alerts open after the run for {day}."
+        if standing
+        else f"No alert is open after the run for {day}.",
     )
 
 
@@ -151,10 +157,16 @@ def backfill(start: date, end: date) -> steps.Facts:
 
 def deployments() -> list[RunnerDeployment]:
     """The deployments that `daybook serve` offers, with their schedules."""
-    module = EntrypointType.MODULE_PATH
     return [
-        daily.to_deployment("evening", schedules=[DAILY_SCHEDULE], entrypoint_type=module),
-        macro.to_deployment("morning", schedules=[MACRO_SCHEDULE], entrypoint_type=module),
-        refit.to_deployment("weekly", schedules=[REFIT_SCHEDULE], entrypoint_type=module),
-        backfill.to_deployment("by-hand", entrypoint_type=module),
+        _deployed(daily, "evening", [DAILY_SCHEDULE]),
+        _deployed(macro, "morning", [MACRO_SCHEDULE]),
+        _deployed(refit, "weekly", [REFIT_SCHEDULE]),
+        _deployed(backfill, "by-hand", []),
     ]
+
+
+def _deployed(flow: Flow[..., steps.Facts], name: str, schedules: list[Schedule]) -> RunnerDeployment:
+    """A path as entry point would fail in the folder where the flow's process runs; a module is found anywhere."""
+    made = flow.to_deployment(name, schedules=schedules, entrypoint_type=EntrypointType.MODULE_PATH)
+    assert isinstance(made, RunnerDeployment), "a coroutine is what Prefect gives to an async caller only"
+    return made

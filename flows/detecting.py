@@ -88,7 +88,11 @@ def find_outliers(lake: Lake, session: date, threshold: float) -> pa.Table:
                 "title": f"{ts_code} {name} moved {simple:+.2%} on {session}, robust z {score[at]:+.1f}",
                 "action": "Look for news; if there is none, compare the bar with another source.",
                 "evidence": json.dumps(
-                    {"simple_return": round(simple, 6), "robust_z": round(float(score[at]), 2), "median": round(median, 6)}
+                    {
+                        "simple_return": round(simple, 6),
+                        "robust_z": round(float(score[at]), 2),
+                        "median": round(median, 6),
+                    }
                 ),
                 "evidence_sql": f"select * from analyst.daily_return where ts_code = '{ts_code}'"
                 f" and trade_date between date '{session}' - 14 and date '{session}' order by trade_date",

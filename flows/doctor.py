@@ -11,7 +11,6 @@ import shutil
 import socket
 import sys
 import urllib.parse
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -143,7 +142,12 @@ def _clock(options: settings.Settings) -> Fact:
     is_simulated = bool(options.clock_url)
     drift = abs((now - datetime.now(UTC)).days)
     advice = "Set this machine's clock." if not is_simulated else ""
-    return Fact("clock", shown + (" (simulated)" if is_simulated else ""), is_simulated or drift <= MOST_CLOCK_DRIFT_DAYS, advice)
+    return Fact(
+        "clock",
+        shown + (" (simulated)" if is_simulated else ""),
+        is_simulated or drift <= MOST_CLOCK_DRIFT_DAYS,
+        advice,
+    )
 
 
 def _secret(variable: str, secret: SecretStr | None, otherwise: str) -> Fact:
@@ -160,5 +164,3 @@ def _reachable(name: str, url: str) -> Fact:
     except OSError as exc:
         advice = f"Check the network, or the address {url}."
         return Fact(name, f"{parts.hostname}:{port} does not answer ({type(exc).__name__})", False, advice)
-
-

@@ -142,9 +142,7 @@ def _read_names(lake: Lake, model_version: str) -> list[str]:
     return list(rows["entity"].to_pylist())
 
 
-def _fitted_factors(
-    context: Context, lake: Lake, name: str, as_of: date, fit: tuple[Panel, pca.FactorPCA]
-) -> Fitted:
+def _fitted_factors(context: Context, lake: Lake, name: str, as_of: date, fit: tuple[Panel, pca.FactorPCA]) -> Fitted:
     panel, fitted = fit
     fitted, correlations = _aligned(context, lake, name, as_of, fit)
     version = (f"{name}/{as_of}", name)
@@ -233,7 +231,11 @@ def _fitted_clusters(
             {**_constant(version, len(entities)), "entity": entities, "cluster": clustering.labels.astype(np.int32)}
         ),
         model.EVALUATION: evaluation_rows(
-            version, 0, (panel.dates[0].item(), panel.dates[-1].item()), {"silhouette": clustering.silhouette}, len(entities)
+            version,
+            0,
+            (panel.dates[0].item(), panel.dates[-1].item()),
+            {"silhouette": clustering.silhouette},
+            len(entities),
         ),
     }
     return Fitted(version[0], rows)
@@ -265,7 +267,9 @@ def version_card(
 def card_for_files(card: dict[str, Any]) -> dict[str, Any]:
     """What of a version's row goes into its card on disk: no instant, so that the same fit gives the same bytes."""
     left_out = ("fitted_at", "snapshot", "files_sha256")
-    return {name: str(value) if isinstance(value, date) else value for name, value in card.items() if name not in left_out}
+    return {
+        name: str(value) if isinstance(value, date) else value for name, value in card.items() if name not in left_out
+    }
 
 
 def evaluation_rows(

@@ -61,7 +61,9 @@ def ingest_macro(context: Context, progress: Progress) -> pa.Table:
     with context.writer() as lake:
         lake.commit(lambda connection: derive.write_rows(connection, macro.SERIES, series), message="series followed")
         due = ledger.due_partitions(lake, macro.OBSERVATION, series["series_id"].to_pylist(), today)
-        known = _rows_known(lake.read("select partition, n_received from ops.ledger where dataset = 'macro.observation'"))
+        known = _rows_known(
+            lake.read("select partition, n_received from ops.ledger where dataset = 'macro.observation'")
+        )
     rolling = set(series.filter(series["is_rolling_window"])["series_id"].to_pylist())
 
     def fetch(series_id: str) -> pa.Table:
@@ -104,7 +106,7 @@ def ingest_reference(context: Context) -> pa.Table:
         with context.writer() as lake:
             if not ledger.due_partitions(lake, table, [key], today):
                 continue
-        answer = _ask([key], lambda _, fetch=fetch: fetch(), _without_provenance(table))[0]
+        answer = _ask([key], _ignoring_key(fetch), _without_provenance(table))[0]
         stamp = context.stamp()
         replies = context.archive.drain(stamp.load_id)
         one = load.Load(table, answer.rows, [load.Partition(key, today, failure=answer.failure)], None, replies)
@@ -185,7 +187,7 @@ def _load_sessions(context: Context, group: list[date]) -> pa.Table:
         expected = ledger.expected_bars(lake, group, suspensions)
     stamp = context.stamp()
     replies = context.archive.drain(stamp.load_id)
-    loads = []
+    loads: list[load.Load] = []
     for table, of_table in answers.items():
         if not of_table:
             continue
@@ -203,6 +205,10 @@ def _load_sessions(context: Context, group: list[date]) -> pa.Table:
         loads.append(load.Load(table, rows, partitions, "trade_date", None if loads else replies))
     with context.writer() as lake:
         return load.load(lake, loads, stamp)
+
+
+def _ignoring_key(fetch: Callable[[], pa.Table]) -> Callable[[str], pa.Table]:
+    return lambda key: fetch()
 
 
 def _by_date(fetch: Callable[[date], pa.Table]) -> Callable[[str], pa.Table]:

@@ -51,7 +51,8 @@ def read_summary(lake: Lake) -> Tables:
         """
     )
     coverage = lake.read(
-        "select dataset, count(*) as n_partitions, count(*) filter (where state in ('ok', 'empty_confirmed')) as n_whole,"
+        "select dataset, count(*) as n_partitions,"
+        " count(*) filter (where state in ('ok', 'empty_confirmed')) as n_whole,"
         " round(avg(coverage_fraction), 4) as coverage_fraction from analyst.coverage group by dataset order by dataset"
     )
     return {"rows": rows, "coverage": coverage, "open alerts": read_open_alerts(lake)}
@@ -75,7 +76,9 @@ def read_code(lake: Lake, code: str) -> Tables:
     Raises:
         ConfigError: the lake knows no such code.
     """
-    stock = lake.read("select * exclude (retrieved_at, load_id) from market.stock_basic where ts_code = $code", code=code)
+    stock = lake.read(
+        "select * exclude (retrieved_at, load_id) from market.stock_basic where ts_code = $code", code=code
+    )
     if stock.num_rows:
         return {
             code: stock,

@@ -25,7 +25,12 @@ class Settings(pydantic_settings.BaseSettings):
     """Everything that can be set; the defaults run the demo."""
 
     model_config = pydantic_settings.SettingsConfigDict(
-        env_prefix=PREFIX, env_file=".env", extra="ignore", frozen=True, populate_by_name=True, hide_input_in_errors=True
+        env_prefix=PREFIX,
+        env_file=".env",
+        extra="ignore",
+        frozen=True,
+        populate_by_name=True,
+        hide_input_in_errors=True,
     )
 
     home: Path = Field(Path("~/.daybook"), description="Folder of everything Daybook keeps.")

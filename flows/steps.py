@@ -104,7 +104,7 @@ def resolve_as_of(context: Context, as_of: date | None) -> date:
     day = as_of or clock.market_date(context.now)
     if not EARLIEST_DAY <= day <= newest:
         raise errors.ConfigError(
-            f"{day} is out of range: a run can be for {EARLIEST_DAY} to {newest}, today in Shanghai. Choose a day in it."
+            f"{day} is out of range: a run can be for {EARLIEST_DAY} to {newest}, today in Shanghai. Choose another."
         )
     return day
 

@@ -149,9 +149,8 @@ def _random_market(n_codes: int = 4, n_sessions: int = 30, seed: int = 1, suspen
     daily = frame[["ts_code", "trade_date", "close", "amount"]].assign(
         open=frame["close"], high=frame["close"], low=frame["close"], pre_close=frame["close"], vol=100.0
     )
-    return Market(
-        daily, frame[["ts_code", "trade_date", "adj_factor"]], frame[["ts_code", "trade_date", "close", "turnover_rate"]]
-    )
+    key = ["ts_code", "trade_date"]
+    return Market(daily, frame[[*key, "adj_factor"]], frame[[*key, "close", "turnover_rate"]])
 
 
 @pytest.fixture

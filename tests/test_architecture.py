@@ -280,7 +280,10 @@ def test_warehouse_and_models_load_without_the_heavy_libraries() -> None:
         if room_of(module_name(path)) in ("warehouse", "models") and "simulator" not in path.name
     ]
     heavy = "{'prefect', 'tensorflow', 'keras', 'matplotlib', 'requests', 'tushare', 'pandas_datareader'}"
-    script = f"import importlib, sys; [importlib.import_module(n) for n in {names}]; print(sorted({heavy} & set(sys.modules)))"
+    script = (
+        f"import importlib, sys; [importlib.import_module(n) for n in {names}];"
+        f" print(sorted({heavy} & set(sys.modules)))"
+    )
 
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
 

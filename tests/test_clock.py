@@ -39,5 +39,5 @@ def test_after_close_is_an_instant_at_which_the_day_is_published():
 
 
 def test_clock_says_what_to_do_when_its_address_does_not_answer():
-    with pytest.raises(errors.ConfigError, match="cannot be read.*daybook simulate"):
+    with pytest.raises(errors.ConfigError, match=r"cannot be read.*daybook simulate"):
         clock.read_now("http://127.0.0.1:9/clock")

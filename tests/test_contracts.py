@@ -54,7 +54,8 @@ def test_conform_orders_and_casts_when_columns_come_in_any_order() -> None:
 def test_conform_names_missing_and_unknown_when_columns_differ() -> None:
     wrong = rows().drop_columns(["price"]).append_column("prix", pa.array([1.0]))
 
-    with pytest.raises(errors.ContractViolation, match=r"market\.price.*Missing: price\. Unknown: prix\. Nothing was stored"):
+    told = r"market\.price.*Missing: price\. Unknown: prix\. Nothing was stored"
+    with pytest.raises(errors.ContractViolation, match=told):
         PRICE.conform(wrong)
 
 
@@ -85,7 +86,7 @@ def test_fact_names_leave_provenance_out() -> None:
 
 
 def test_column_names_what_there_is_when_asked_for_another() -> None:
-    with pytest.raises(errors.ContractViolation, match="has no column 'prix'. It has: ts_code, trade_date"):
+    with pytest.raises(errors.ContractViolation, match=r"has no column 'prix'\. It has: ts_code, trade_date"):
         PRICE.column("prix")
 
 
@@ -97,7 +98,9 @@ def test_ddl_and_comments_run_in_duckdb() -> None:
     for statement in PRICE.comments():
         connection.execute(statement)
 
-    nullable = dict(connection.execute("select column_name, is_nullable from duckdb_columns() where not internal").fetchall())
+    nullable = dict(
+        connection.execute("select column_name, is_nullable from duckdb_columns() where not internal").fetchall()
+    )
     assert nullable == {"ts_code": False, "trade_date": False, "price": False, "note": True, "load_id": False}
     assert connection.execute("select comment from duckdb_tables() where not internal").fetchone() == (
         "The desk's price. Source: a test",

@@ -10,7 +10,6 @@ import signal
 import subprocess
 import sys
 import time
-from datetime import date
 
 import pytest
 
@@ -46,10 +45,10 @@ class Desk:
     options: settings.Settings
     vendor: object
 
-    def run(self, day, step=steps.call_directly(no_progress)):
+    def run(self, day):
         self.vendor.clock.set(vendors.evening_of(day))
         context = steps.open_context(self.options, "daily", day)
-        return steps.run_daily(context, steps.resolve_as_of(context, day), step)
+        return steps.run_daily(context, steps.resolve_as_of(context, day), steps.call_directly(no_progress))
 
     def backfill(self, start, end):
         self.vendor.clock.set(vendors.evening_of(end))
@@ -139,7 +138,9 @@ def test_run_over_a_market_fault_is_never_green_and_heals_when_it_is_lifted(new_
 
     with pytest.raises(errors.PartialData, match=f"the run for {day} finished with gaps"):
         desk.run(day)
-    ledger = desk.read("select state, reason from ops.ledger where dataset = 'market.daily' and partition = $p", p=str(day))
+    ledger = desk.read(
+        "select state, reason from ops.ledger where dataset = 'market.daily' and partition = $p", p=str(day)
+    )
     alerts = desk.read("select rule from ops.alert where state = 'open' and subject = 'market.daily'")
     run = desk.read("select state from ops.run where run_id = $r", r=f"daily/{day}")
     desk.vendor.faults.clear()
@@ -288,7 +289,15 @@ def test_killed_run_leaves_the_same_lake_as_an_undisturbed_one_when_run_again(ne
     undisturbed.run(day)
     environment = os.environ | {
         f"DAYBOOK__{name.upper()}": str(getattr(desk.options, name))
-        for name in ("home", "clock_url", "tushare_url", "fred_url", "tushare_calls_per_minute", "fred_calls_per_second", "history_start")
+        for name in (
+            "home",
+            "clock_url",
+            "tushare_url",
+            "fred_url",
+            "tushare_calls_per_minute",
+            "fred_calls_per_second",
+            "history_start",
+        )
     }
     environment["TUSHARE_TOKEN"] = TOKEN
     command = [sys.executable, "-m", "flows.cli", "run", "--as-of", str(day)]

@@ -136,9 +136,7 @@ def test_every_model_stands_beside_its_naive_baseline(opened):
 
 
 def test_analyst_gets_rows_when_asking_in_sql(home):
-    done = daybook(
-        "sql", "select count(*) as n_days from analyst.market_day", "--format", "json", home=home / "demo"
-    )
+    done = daybook("sql", "select count(*) as n_days from analyst.market_day", "--format", "json", home=home / "demo")
 
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)[0]["n_days"] > 400

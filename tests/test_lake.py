@@ -24,8 +24,20 @@ def count(of: lake.Lake) -> int:
     return int(of.read_value("select count(*) from macro.release"))
 
 
-def put(into: lake.Lake, name: str) -> None:
-    into.commit(lambda connection: connection.execute(INSERT, [name]) and None, message=name)
+def executing(*statements: str) -> Callable[[duckdb.DuckDBPyConnection], None]:
+    def work(connection: duckdb.DuckDBPyConnection) -> None:
+        for statement in statements:
+            connection.execute(statement)
+
+    return work
+
+
+def put(into: lake.Lake, *names: str) -> None:
+    def work(connection: duckdb.DuckDBPyConnection) -> None:
+        for name in names:
+            connection.execute(INSERT, [name])
+
+    into.commit(work, message=", ".join(names))
 
 
 def test_commit_returns_the_result_and_leaves_one_snapshot(empty_lake: lake.Lake) -> None:
@@ -67,7 +79,7 @@ def test_commit_leaves_nothing_when_a_statement_is_refused(empty_lake: lake.Lake
         connection.execute(INSERT, ["test-1"])
         connection.execute(INSERT, [None])
 
-    with pytest.raises(errors.LakeError, match="commit 'bad' failed, nothing was written: .*NOT NULL"):
+    with pytest.raises(errors.LakeError, match=r"commit 'bad' failed, nothing was written: .*NOT NULL"):
         empty_lake.commit(work, message="bad")
 
     assert count(empty_lake) == 0
@@ -81,14 +93,14 @@ def test_commit_drops_temporary_tables_when_work_raises(empty_lake: lake.Lake) -
     with pytest.raises(ValueError, match="midway"):
         empty_lake.commit(work, message="half")
 
-    empty_lake.commit(lambda c: c.execute("create temp table scratch as select 2 as x") and None, message="again")
+    empty_lake.commit(executing("create temp table scratch as select 2 as x"), message="again")
     assert empty_lake.read_value("select x from temp.scratch") == 2
 
 
 def test_commit_writes_no_snapshot_when_work_changes_nothing(empty_lake: lake.Lake) -> None:
     before = empty_lake.snapshot
 
-    empty_lake.commit(lambda connection: connection.execute("select 1") and None, message="nothing")
+    empty_lake.commit(executing("select 1"), message="nothing")
 
     assert empty_lake.snapshot == before
 
@@ -181,8 +193,7 @@ def test_reader_is_never_refused_and_sees_whole_commits_while_the_writer_commits
     is_open.wait(10)
     try:
         for number in range(15):
-            names = [f"test-{number}-a", f"test-{number}-b"]
-            empty_lake.commit(lambda c, n=names: [c.execute(INSERT, [x]) for x in n] and None, message="two")
+            put(empty_lake, f"test-{number}-a", f"test-{number}-b")
     finally:
         is_done.set()
         thread.join(timeout=30)
@@ -224,7 +235,7 @@ def test_reader_stays_on_its_snapshot_when_pinned(empty_lake: lake.Lake, locatio
 
 def test_reader_refuses_when_the_snapshot_does_not_exist(empty_lake: lake.Lake, location: lake.LakeLocation) -> None:
     with (
-        pytest.raises(errors.ConfigError, match="cannot be opened: .*Check the path and the snapshot"),
+        pytest.raises(errors.ConfigError, match=r"cannot be opened: .*Check the path and the snapshot"),
         lake.open_reader(location, snapshot=10_000),
     ):
         pass
@@ -275,7 +286,7 @@ def test_writer_opens_when_the_process_before_it_was_killed(location: lake.LakeL
         from warehouse import lake
         with lake.open_writer(lake.LakeLocation(pathlib.Path(sys.argv[1])), holder="doomed") as opened:
             def work(connection):
-                connection.execute("insert into macro.release values ('a', date '2024-01-01', date '2024-02-01', date '2024-02-01')")
+                connection.execute("insert into macro.release values ('a', '2024-01-01', '2024-02-01', '2024-02-01')")
                 os.kill(os.getpid(), signal.SIGKILL)
             opened.commit(work, message="never")
         """
@@ -308,8 +319,7 @@ def test_lake_is_refused_when_written_by_a_newer_daybook(
 ) -> None:
     with lake.open_writer(location, holder="newer") as opened:
         opened.commit(
-            lambda c: c.execute("update ops.property set value = '99' where name = 'schema_version'") and None,
-            message="upgrade",
+            executing("update ops.property set value = '99' where name = 'schema_version'"), message="upgrade"
         )
 
     with pytest.raises(errors.LakeTooNew, match="has schema version 99, this Daybook knows"), opener(location):  # type: ignore[attr-defined]
@@ -326,14 +336,11 @@ def test_opening_again_writes_nothing(location: lake.LakeLocation) -> None:
 
 def test_views_are_made_again_when_their_text_changed(location: lake.LakeLocation) -> None:
     with lake.open_writer(location, holder="old") as opened:
-        opened.commit(
-            lambda c: [
-                c.execute("create or replace view analyst.freshness as select 1 as stale"),
-                c.execute("update ops.property set value = 'other' where name = 'views_digest'"),
-            ]
-            and None,
-            message="an older definition",
+        older = (
+            "create or replace view analyst.freshness as select 1 as stale",
+            "update ops.property set value = 'other' where name = 'views_digest'",
         )
+        opened.commit(executing(*older), message="an older definition")
 
     with lake.open_writer(location, holder="new") as opened:
         assert "newest_date" in opened.read("select * from analyst.freshness").column_names
@@ -372,14 +379,11 @@ def test_lake_needs_no_path_of_its_own_when_catalog_and_data_are_elsewhere(tmp_p
     )
 
     with lake.open_writer(location, holder="test") as opened:
-        opened.commit(
-            lambda c: c.execute(
-                "insert into macro.release select 'test-' || i, date '2024-01-01', date '2024-02-01',"
-                " date '2024-02-01' from range(100) as t(i)"
-            )
-            and None,
-            message="many",
+        many = (
+            "insert into macro.release"
+            " select 'test-' || i, date '2024-01-01', date '2024-02-01', date '2024-02-01' from range(100) as t(i)"
         )
+        opened.commit(executing(many), message="many")
 
     with lake.open_reader(location) as reader:
         assert count(reader) == 100

@@ -26,8 +26,8 @@ LoadDays = Callable[..., pa.Table]
 
 
 def stored(of: lake.Lake) -> list[tuple[str, str, float]]:
-    rows = of.read("select ts_code, cast(trade_date as varchar) as day, close from market.daily order by all").to_pylist()
-    return [(row["ts_code"], row["day"], row["close"]) for row in rows]
+    rows = of.read("select ts_code, trade_date, close from market.daily order by all").to_pylist()
+    return [(row["ts_code"], str(row["trade_date"]), row["close"]) for row in rows]
 
 
 def quarantine(of: lake.Lake) -> list[tuple[str, str]]:
@@ -89,7 +89,8 @@ def test_row_and_partition_order_are_irrelevant(
     facts_of: Callable[..., dict[str, Any]],
 ) -> None:
     rows = random_market(n_codes=3, n_sessions=4, seed=7)
-    shuffled = type(rows)(*(f.sample(frac=1.0, random_state=3) for f in (rows.daily, rows.adj_factor, rows.daily_basic)))
+    frames = (rows.daily, rows.adj_factor, rows.daily_basic)
+    shuffled = type(rows)(*(frame.sample(frac=1.0, random_state=3) for frame in frames))
     reversed_days = [rows.of_sessions([day]) for day in reversed(rows.sessions)]
 
     results = []
@@ -121,7 +122,7 @@ def test_both_rows_are_set_aside_when_one_key_has_two_values(
 
     assert stored(empty_lake) == [("600000.SH", "2024-01-02", 10.0)]
     assert [rule for rule, _ in quarantine(empty_lake)] == ["key_unique", "key_unique"]
-    assert [float(value) for value in (20, 21) if f'"close":{float(value)}' in str(quarantine(empty_lake))] == [20.0, 21.0]
+    assert all(any(f'"close":{close}' in row for _, row in quarantine(empty_lake)) for close in (20.0, 21.0))
     assert (entry["n_received"], entry["n_quarantined"]) == (2, 2)
 
 
@@ -330,7 +331,7 @@ def test_the_first_error_is_told_when_a_load_fails_inside_its_transaction(
     wrong = load.Load(market.DAILY, bars(TWO_BARS), [load.Partition("not a day", DAY)], "trade_date")
     right = load.Load(market.DAILY, bars(TWO_BARS), [load.Partition("2024-01-02", DAY)], "trade_date")
 
-    with pytest.raises(errors.LakeError, match="nothing was written: Conversion Error.*not a day"):
+    with pytest.raises(errors.LakeError, match=r"nothing was written: Conversion Error.*not a day"):
         load.load(empty_lake, [wrong], stamp(0))
 
     assert stored(empty_lake) == []

@@ -13,8 +13,11 @@ import pytest
 from warehouse import features, lake, load, panels, returns, vintages
 from warehouse.tables import feature, macro
 
-SERIES = """
-series_id title unit frequency transform_code publication_lag_days group_name is_in_macro_panel is_rolling_window licence
+HEADER = (
+    "series_id title unit frequency transform_code publication_lag_days group_name is_in_macro_panel"
+    " is_rolling_window licence"
+)
+SERIES = f"""{HEADER}
 CPI      c Index   M 5 10 g true  false public
 GDP      g Billion Q 5 30 g true  false public
 RATE     r Percent D 1 1  g true  false public

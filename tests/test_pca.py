@@ -83,7 +83,7 @@ def test_marginal_r2_equals_the_gain_of_a_regression_when_each_factor_is_added()
 
 
 def test_fit_equals_statsmodels_completion_when_both_run_to_the_fixed_point() -> None:
-    """statsmodels standardises once, we do at every round; given our final mean and scale the fixed points coincide."""
+    """Statsmodels standardises once, we do at every round; given our final mean and scale the fixed points coincide."""
     panel = with_holes(planted_panel(90, 12, noise=0.3), 0.08)
 
     model = FactorPCA(n_factors=2, tolerance=1e-24, max_iterations=2000).fit(panel)

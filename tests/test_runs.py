@@ -25,5 +25,5 @@ def test_run_keeps_first_start_and_snapshot_when_run_again(empty_lake):
 
 
 def test_snapshot_is_refused_when_no_run_has_published(empty_lake):
-    with pytest.raises(errors.ConfigError, match="no report of 2026-11-20.*daybook run --as-of 2026-11-20"):
+    with pytest.raises(errors.ConfigError, match=r"no report of 2026-11-20.*daybook run --as-of 2026-11-20"):
         runs.read_snapshot(empty_lake, "daily/2026-11-20")

@@ -83,7 +83,7 @@ def rows_of(of: lake.Lake, statement: str) -> list[dict[str, Any]]:
 
 def write(to: lake.Lake, table: Table, rows: list[dict[str, Any]]) -> None:
     conformed = table.conform(pa.Table.from_pylist(rows))
-    to.commit(lambda connection: derive.write_rows(connection, table, conformed) and None, message="by hand")
+    to.commit(lambda connection: derive.write_rows(connection, table, conformed), message="by hand")
 
 
 @pytest.mark.parametrize("name", sql.names("views"))
@@ -141,13 +141,8 @@ def test_index_day_is_points_and_a_fraction(filled_lake: lake.Lake) -> None:
 
 
 def test_coverage_shows_shares_and_sessions_never_loaded(filled_lake: lake.Lake) -> None:
-    filled_lake.commit(
-        lambda connection: connection.execute(
-            "delete from ops.ledger where dataset = 'market.adj_factor' and partition = '2024-01-09'"
-        )
-        and None,
-        message="as if it had never been loaded",
-    )
+    forget = "delete from ops.ledger where dataset = 'market.adj_factor' and partition = '2024-01-09'"
+    filled_lake.commit(lambda connection: connection.execute(forget), message="as if it had never been loaded")
 
     rows = rows_of(
         filled_lake,

@@ -15,8 +15,11 @@ from warehouse import errors, lake, load, vintages
 from warehouse.tables import macro
 
 FAR = date(9999, 12, 31)
-SERIES = """
-series_id title unit frequency transform_code publication_lag_days group_name is_in_macro_panel is_rolling_window licence
+HEADER = (
+    "series_id title unit frequency transform_code publication_lag_days group_name is_in_macro_panel"
+    " is_rolling_window licence"
+)
+SERIES = f"""{HEADER}
 MONTHLY m Percent M 1 10 g true false public
 QUARTERLY q Percent Q 1 30 g true false public
 WEEKLY w Percent W 1 5 g true false public

@@ -55,15 +55,24 @@ class Check:
 
 
 CHECKS: tuple[Check, ...] = (
-    Check("missing_day", "high", "Run `daybook run` again, or `daybook backfill` for that day; if it stays, ask the vendor.", True),
+    Check(
+        "missing_day",
+        "high",
+        "Run `daybook run` again, or `daybook backfill` for that day; if it stays, ask the vendor.",
+        True,
+    ),
     Check("partial_day", "high", "Run `daybook run` again later: the vendor is probably not finished.", True),
-    Check("failed_load", "high", "Read the reason, then run `daybook run` again; `daybook doctor` tries the vendor.", True),
+    Check(
+        "failed_load", "high", "Read the reason, then run `daybook run` again; `daybook doctor` tries the vendor.", True
+    ),
     Check("index_gap", "medium", "Do not use the index over the gap; ask the vendor for the missing sessions."),
     Check("stale_series", "medium", "Look whether the release was late; otherwise run `daybook run` again."),
     Check("bar_order", "medium", "The row was set aside, see analyst.quarantine; it is asked for again next run."),
     Check("pct_chg_disagrees", "medium", "Do not use that bar before the vendor has corrected it."),
     Check("price_limit_broken", "medium", "Check the bar against the exchange; a relisting day has no limit."),
-    Check("adjustment_misfit", "medium", "Do not use returns over that day before the vendor has corrected the factor."),
+    Check(
+        "adjustment_misfit", "medium", "Do not use returns over that day before the vendor has corrected the factor."
+    ),
 )
 
 COMPLETENESS_RULES = tuple(check.rule for check in CHECKS if check.is_completeness)
@@ -83,7 +92,9 @@ def find(lake: Lake, as_of: date) -> pa.Table:
     """
     found = []
     for check in CHECKS:
-        rows = lake.read(sql.load(f"checks/{check.rule}"), as_of=as_of, start_date=_window_start(lake, check.rule, as_of))
+        rows = lake.read(
+            sql.load(f"checks/{check.rule}"), as_of=as_of, start_date=_window_start(lake, check.rule, as_of)
+        )
         n_rows = rows.num_rows
         rows = rows.append_column("rule", pa.array([check.rule] * n_rows, pa.string()))
         rows = rows.append_column("severity", pa.array([check.severity] * n_rows, pa.string()))

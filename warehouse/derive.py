@@ -99,7 +99,8 @@ def enter_ledger(connection: duckdb.DuckDBPyConnection, table: Table, due: pa.Ta
             $dataset as dataset, due.partition, 'ok' as state, cast(due.partition as date) as through_date,
             null::bigint as n_expected,
             (select count(*) from {table.full_name} where trade_date = cast(due.partition as date)) as n_received,
-            0 as n_quarantined, due.input_hash as content_hash, '' as reason, coalesce(o.n_attempts, 0) + 1 as n_attempts
+            0 as n_quarantined, due.input_hash as content_hash, '' as reason,
+            coalesce(o.n_attempts, 0) + 1 as n_attempts
         from due left join {ops.LEDGER.full_name} as o on o.dataset = $dataset and o.partition = due.partition
         """,
         {"dataset": table.full_name},

@@ -155,7 +155,8 @@ def _stage(connection: duckdb.DuckDBPyConnection, one: Load) -> None:
     partition = f'coalesce(cast("{column}" as varchar), \'\')' if column else "(select partition from asked)"
     connection.execute(
         f"create temp table incoming as select *, {partition} as partition_key, hash({_names(facts)}) as fact_hash"
-        f" from rows_in qualify row_number() over (partition by {_names(facts)} order by {_names(table.column_names)}) = 1"
+        " from rows_in"
+        f" qualify row_number() over (partition by {_names(facts)} order by {_names(table.column_names)}) = 1"
     )
     selects = [
         "select fact_hash, 'partition_asked', 'the row belongs to a partition that was not asked for'"
@@ -306,7 +307,8 @@ def _count_received_and_stored(connection: duckdb.DuckDBPyConnection, one: Load)
     connection.execute(
         f"""
         create temp table stored as
-        select {stored_key} as partition, count(*) as n_stored, bit_xor(hash({_names(table.fact_names)})) as content_hash
+        select {stored_key} as partition, count(*) as n_stored,
+            bit_xor(hash({_names(table.fact_names)})) as content_hash
         from {table.full_name} where {of_asked} group by all
         """
     )

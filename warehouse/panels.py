@@ -149,6 +149,7 @@ def read_return_panel(lake: Lake, as_of: date, *, n_sessions: int, min_share: fl
     """One-day log returns of the last sessions, securities with too many holes left out.
 
     Args:
+        lake: the lake.
         as_of: last session that may enter.
         n_sessions: sessions wanted; fewer when the lake is younger.
         min_share: a security is kept when it has a return on at least this share of the sessions.
@@ -187,6 +188,7 @@ def read_feature_rows(lake: Lake, as_of: date, *, start: date | None = None) -> 
     """Features of every bar up to `as_of`, each beside the return that followed it, as far as known by then.
 
     Args:
+        lake: the lake.
         as_of: last session that may enter, as a feature or inside a forward return.
         start: first session wanted; None for all.
 

@@ -226,7 +226,9 @@ class Transport:
         kind = errors.IncompleteReply if cut else errors.VendorUnavailable
         described = Reply(self.vendor, endpoint, asked, 0, b"", {}, self._now()).described
         what = "the answer was cut short" if cut else "no answer came"
-        raise kind(f"{described}: {what} ({failed}). Nothing was stored; run again later, `daybook doctor` tries the vendor.")
+        raise kind(
+            f"{described}: {what} ({failed}). Nothing was stored; run again later, `daybook doctor` tries the vendor."
+        )
 
     def _read_body(self, response: requests.Response) -> bytes:
         deadline = time.monotonic() + self._policy.call_deadline_s

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from datetime import date, timedelta
 
-# Weekday closures as MMDD, from the yearly notices of the Shanghai Stock Exchange; 2027 is our guess, not yet announced.
+# Weekday closures as MMDD, from the yearly notices of the Shanghai Stock Exchange; 2027 is a guess.
 _HOLIDAYS = {
     2020: "0101 0124 0127 0128 0129 0130 0131 0406 0501 0504 0505 0625 0626 1001 1002 1005 1006 1007 1008",
     2021: "0101 0211 0212 0215 0216 0217 0405 0503 0504 0505 0614 0920 0921 1001 1004 1005 1006 1007",

@@ -200,8 +200,8 @@ def read_frame(reply: http.Reply, fields: Sequence[str]) -> pd.DataFrame:
     answer = _read_json(reply)
     _refuse_code(reply, answer)
     data = answer.get("data")
-    columns = data.get("fields") if isinstance(data, dict) else None
-    items = data.get("items") if isinstance(data, dict) else None
+    data = data if isinstance(data, dict) else {}
+    columns, items = data.get("fields"), data.get("items")
     items = [] if items is None else items
     if not isinstance(columns, list) or not isinstance(items, list) or len(set(map(str, columns))) != len(columns):
         raise _unexpected(reply, "the answer holds no table")

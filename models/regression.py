@@ -1,0 +1,220 @@
+"""Which linear combination of features forecasts the target, and how sure is each coefficient?
+
+Invariants: features are standardised by the training rows' mean and standard deviation before the penalty acts, so its
+size means the same for each; the intercept is not penalised; with no penalty the result is ordinary least squares.
+Standard errors are clustered by date, because securities of one day share that day's news.
+Partner: `models/baseline.py`, which it must beat.
+"""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from models import base
+from models.base import Floats, TrainingRows
+
+log = logging.getLogger(__name__)
+
+INTERCEPT = "intercept"
+STATE_NAMES = ("settings", "mean_", "scale_", "estimates_", "std_errors_")
+
+# Smallest eigenvalue of the features' correlation matrix at which they still count as different from one another;
+# below, half of the sixteen digits of a coefficient would be lost.
+MIN_EIGENVALUE = 1e-8
+
+# A column whose standard deviation is below this share of its size holds one value and rounding error.
+CONSTANT_TOLERANCE = 1e-12
+
+
+class Ridge:
+    """Least squares with a penalty on the squared coefficients of standardised features.
+
+    Minimises sum (target - forecast)^2 + penalty * sum estimate^2. The penalty counts rows: it shrinks as much as that
+    many more rows would whose target is the mean.
+
+    Args:
+        penalty: 0 for ordinary least squares, more to shrink.
+
+    Attributes:
+        mean_, scale_: (n_features,) of the training rows; scale is the population standard deviation.
+        estimates_: (1 + n_features,) intercept first, per standard deviation of each feature.
+        std_errors_: (1 + n_features,) clustered by date; NaN for a feature that was constant in training.
+        is_converged_: True once fitted, as the solution is in closed form.
+
+    Source:
+        Hoerl and Kennard (1970), Technometrics 12(1); Cameron and Miller (2015), J. Human Resources 50(2), section II.
+    """
+
+    def __init__(self, *, penalty: float = 1.0) -> None:
+        if not (np.isfinite(penalty) and penalty >= 0):
+            raise base.ModelError(f"penalty is {penalty} for Ridge. Pass 0 for least squares, or more to shrink.")
+        self.penalty = float(penalty)
+        self.is_converged_ = False
+
+    def fit(self, features: Floats, target: Floats, dates: npt.ArrayLike) -> Self:
+        """This model, fitted. A feature that is constant gets the estimate 0.
+
+        Args:
+            features: (n_rows, n_features) float64, finite.
+            target: (n_rows,) float64, finite.
+            dates: (n_rows,) the date of each row, which is its cluster.
+
+        Returns:
+            self.
+
+        Raises:
+            ModelError: the rows are not fit to train on, or features repeat one another and there is no penalty; the
+                message names what to change.
+        """
+        rows = base.checked_rows(features, target, dates)
+        n_rows, n_features = rows.features.shape
+        if n_rows <= n_features + 1:
+            raise base.TooFewRows(f"Ridge got {n_rows} rows for {n_features + 1} coefficients. Pass more rows.")
+        self.mean_ = rows.features.mean(axis=0)
+        scale = rows.features.std(axis=0)
+        is_constant = scale <= CONSTANT_TOLERANCE * np.maximum(np.abs(self.mean_), 1.0)
+        self.scale_ = np.where(is_constant, 1.0, scale)
+        if is_constant.any():
+            log.warning("constant features get no coefficient columns=%s", np.flatnonzero(is_constant).tolist())
+        varying = np.flatnonzero(~is_constant)
+        design = np.column_stack([np.ones(n_rows), ((rows.features - self.mean_) / self.scale_)[:, varying]])
+        estimates, std_errors = _solve(design, rows, self.penalty)
+        kept = np.concatenate([[0], 1 + varying])
+        self.estimates_, self.std_errors_ = np.zeros(n_features + 1), np.full(n_features + 1, np.nan)
+        self.estimates_[kept], self.std_errors_[kept] = estimates, std_errors
+        self.is_converged_ = True
+        return self
+
+    def predict(self, features: Floats) -> Floats:
+        """Forecasts for new rows.
+
+        Args:
+            features: (n_rows, n_features) float64, finite, the fitted columns in the fitted order.
+
+        Returns:
+            (n_rows,) in the unit of the target; each depends on its own row alone.
+
+        Raises:
+            NotFitted: fit first.
+            ModelError: the rows do not fit the model; the message names what to change.
+        """
+        estimates = self._fitted_estimates()
+        standardised = (base.checked_features(features, len(self.mean_)) - self.mean_) / self.scale_
+        predicted: Floats = estimates[0] + base.rowwise_product(standardised, estimates[1:, None])[:, 0]
+        return predicted
+
+    def coefficients(self) -> dict[str, npt.NDArray[Any]]:
+        """The coefficients as columns of a table, intercept first.
+
+        Returns:
+            `term` (`intercept`, then `x0`, `x1` and so on by column), `estimate` (unit of the target per standard
+            deviation of the feature), `std_error` (clustered by date), `t_statistic`; each (1 + n_features,). For a
+            feature that was constant in training, error and t statistic are NaN.
+
+        Raises:
+            NotFitted: fit first.
+        """
+        estimates = self._fitted_estimates()
+        # A perfect fit has no error to divide by; its t statistic is infinite, and 0 / 0 is undefined.
+        with np.errstate(divide="ignore", invalid="ignore"):
+            t_statistics = estimates / self.std_errors_
+        terms = [INTERCEPT, *(f"x{column}" for column in range(len(self.mean_)))]
+        return {
+            "term": np.array(terms, dtype=np.object_),
+            "estimate": estimates.copy(),
+            "std_error": self.std_errors_.copy(),
+            "t_statistic": t_statistics,
+        }
+
+    def params(self) -> dict[str, Any]:
+        """Settings, as JSON can hold them.
+
+        Returns:
+            `penalty`.
+        """
+        return {"penalty": self.penalty}
+
+    def state(self) -> dict[str, Floats]:
+        """Everything `predict` and `coefficients` need, as plain arrays.
+
+        Returns:
+            Name to array.
+
+        Raises:
+            NotFitted: fit first.
+        """
+        self._fitted_estimates()
+        fitted: dict[str, Floats] = {name: getattr(self, name).copy() for name in STATE_NAMES[1:]}
+        return {"settings": np.array([self.penalty]), **fitted}
+
+    @classmethod
+    def from_state(cls, state: dict[str, Floats]) -> Self:
+        """The model that `state` was taken from.
+
+        Returns:
+            A fitted model that predicts the same.
+
+        Raises:
+            BrokenFiles: an array is absent; save the model again.
+        """
+        base.require(state, STATE_NAMES)
+        model = cls(penalty=float(state["settings"][0]))
+        for name in STATE_NAMES[1:]:
+            setattr(model, name, np.array(state[name], dtype=np.float64))
+        model.is_converged_ = True
+        return model
+
+    def save(self, folder: Path) -> None:
+        """The fitted model as `arrays.parquet` in an existing folder.
+
+        Raises:
+            NotFitted: fit first.
+        """
+        base.write_arrays(folder / base.ARRAYS_FILE, self.state())
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """The model that `save` wrote.
+
+        Returns:
+            A fitted model.
+
+        Raises:
+            BrokenFiles: the file is absent or not readable; save the model again.
+        """
+        return cls.from_state(base.read_arrays(folder / base.ARRAYS_FILE))
+
+    def _fitted_estimates(self) -> Floats:
+        if not hasattr(self, "estimates_"):
+            raise base.NotFitted("Ridge has no coefficients: it was not fitted. Call fit with training rows first.")
+        return self.estimates_
+
+
+def _solve(design: Floats, rows: TrainingRows, penalty: float) -> tuple[Floats, Floats]:
+    """Estimates and clustered standard errors; the design's first column is the intercept, which is not penalised."""
+    n_rows, n_terms = design.shape
+    gram = design.T @ design
+    if penalty == 0 and (smallest := float(np.linalg.eigvalsh(gram / n_rows)[0])) < MIN_EIGENVALUE:
+        raise base.ModelError(
+            f"the {n_terms - 1} features repeat one another (smallest eigenvalue {smallest:.1e}) and penalty is 0, "
+            "so coefficients are not determined. Leave a feature out, or set a penalty."
+        )
+    bread = np.linalg.inv(gram + np.diag([0.0] + [penalty] * (n_terms - 1)))
+    # The target is centred first: its mean belongs to the intercept, and digits are not spent on it.
+    mean = float(rows.target.mean())
+    estimates = bread @ (design.T @ (rows.target - mean))
+    estimates[0] += mean
+    residual = rows.target - design @ estimates
+    cluster = np.unique(rows.dates, return_inverse=True)[1]
+    n_clusters = int(cluster.max()) + 1
+    sums = np.zeros((n_clusters, n_terms))
+    np.add.at(sums, cluster, design * residual[:, None])
+    # Stata's and statsmodels' small-sample factor for clusters (Cameron and Miller 2015, equation 12).
+    factor = n_clusters / (n_clusters - 1) * (n_rows - 1) / (n_rows - n_terms)
+    half = sums @ bread
+    return estimates, np.sqrt(factor * (half**2).sum(axis=0))
