@@ -55,9 +55,10 @@ def _common(
     _options.clear()
     if home is not None:
         _options["home"] = home
-    logging.basicConfig(
-        level=logging.INFO if verbose else logging.ERROR, stream=sys.stderr, format="%(asctime)s %(name)s: %(message)s"
-    )
+    # Our loggers pass INFO on for Prefect; on the terminal the handler decides.
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setLevel(logging.INFO if verbose else logging.ERROR)
+    logging.basicConfig(handlers=[handler], format="%(asctime)s %(name)s: %(message)s")
 
 
 @app.command()
@@ -111,12 +112,12 @@ def run(
 
 def _run_daily(options: settings.Settings, context: Context, day: date, progress: ingest.Progress) -> steps.Facts:
     """Through Prefect when `daybook serve` is up, so that its UI shows the run; else in this process."""
-    from flows import serving, steps, vendors
+    from flows import serving, settings, steps
 
     if not serving.is_server_up(options):
         return steps.run_daily(context, day, steps.call_directly(progress))
     variables = serving.prefect_environment(options.root) | {"PREFECT_API_URL": serving.api_url(options)}
-    with vendors.pointed_at(variables | {"DAYBOOK__HOME": str(options.root)}):
+    with settings.variables_set(variables | {"DAYBOOK__HOME": str(options.root)}):
         from flows import deployments
 
         facts: steps.Facts = deployments.daily(as_of=day)
@@ -196,7 +197,10 @@ def status(
     with lake.open_reader(options.lake) as opened:
         tables = overview.read_code(opened, code) if code else overview.read_overview(opened)
     for title, rows in tables.items():
-        _print_table(rows, title)
+        if rows.num_rows:
+            _print_table(rows, title)
+        else:
+            print(f"{title}: none")
 
 
 @app.command()
@@ -243,14 +247,15 @@ def serve(
 ) -> None:
     """Start Prefect's server, its schedules and the reports on loopback, until interrupted."""
     from flows import demo as demo_flow
-    from flows import serving, vendors
+    from flows import serving
+    from flows import settings as environment
 
     options = _settings()
     with contextlib.ExitStack() as stack:
         extra = {"DAYBOOK__HOME": str(options.root)}
         if demo:
             extra = stack.enter_context(demo_flow.simulated_home(options))
-            stack.enter_context(vendors.pointed_at(extra))
+            stack.enter_context(environment.variables_set(extra))
             _options.clear()
             options = _settings()
         ui = stack.enter_context(serving.prefect_server(options))

@@ -69,7 +69,9 @@ def run_demo(
     before, days = sessions[-n_days - 1], list(sessions[-n_days:])
     with contextlib.ExitStack() as stack:
         running = stack.enter_context(vendors.running(truth, vendors.evening_of(before)))
-        stack.enter_context(vendors.pointed_at(vendors.environment(running, home) | serving.prefect_environment(home)))
+        stack.enter_context(
+            settings.variables_set(vendors.environment(running, home) | serving.prefect_environment(home))
+        )
         inner = settings.read_settings(history_start=sessions[0])
         steps.backfill(steps.open_context(inner, "backfill", before), sessions[0], before, progress)
         run_one = _through_prefect if through_prefect else _directly

@@ -14,11 +14,10 @@ import urllib.parse
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-import duckdb
 from pydantic import SecretStr
 
 from flows import clock, settings
-from warehouse import errors, lake
+from warehouse import errors, extensions, lake
 
 LIBRARIES = (
     "duckdb",
@@ -104,13 +103,10 @@ def _library(name: str) -> Fact:
 
 
 def _extension(name: str) -> Fact:
-    connection = duckdb.connect()
     try:
-        lake.load_extension(connection, name)
+        extensions.try_extension(name)
     except errors.ConfigError as exc:
         return Fact(f"extension {name}", "not loaded", False, str(exc))
-    finally:
-        connection.close()
     return Fact(f"extension {name}", "loads", True)
 
 

@@ -28,8 +28,9 @@ from warehouse.tables import macro, market
 log = logging.getLogger(__name__)
 
 SESSION_TABLES = (market.DAILY, market.ADJ_FACTOR, market.DAILY_BASIC, market.SUSPEND_D)
-# A commit costs about 0.2 s and leaves one file a table: sessions are committed in groups of this many.
-SESSIONS_PER_COMMIT = 25
+# A commit costs about half a second and leaves one file a table: sessions are committed in groups of this many. A
+# process killed in between asks for at most that many again, which is about a minute of a vendor's patience.
+SESSIONS_PER_COMMIT = 60
 SERIES_PER_COMMIT = 16
 # Requests in flight to one vendor; the limiter, not this, sets the pace.
 WORKERS = 4

@@ -26,7 +26,7 @@ def read_overview(lake: Lake) -> Tables:
     )
     return {
         "known to": lake.read("select * from analyst.freshness order by dataset"),
-        "gaps" if gaps.num_rows else "gaps: none": gaps,
+        "gaps": gaps,
         "last runs": runs,
         "open alerts": read_open_alerts(lake),
     }

@@ -6,15 +6,17 @@ Partners: `flows/factors.py`, `flows/forecasts.py`, `warehouse/results.py`.
 
 from __future__ import annotations
 
+import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import date, timedelta
 
 import pyarrow as pa
 
 from flows import factors, forecasts
 from flows.context import Context
-from warehouse import ledger, results
+from models import base
+from warehouse import errors, ledger, results
 from warehouse.lake import Lake
 from warehouse.tables import model
 
@@ -39,6 +41,7 @@ def refit(context: Context, as_of: date, *, only_due: bool = False) -> list[str]
 
     Raises:
         LakeError: the lake cannot be read or written.
+        ModelRefused: a model cannot be fitted; what was fitted before it stands.
     """
     fitted_versions = []
     for name, fit in FITS:
@@ -46,7 +49,8 @@ def refit(context: Context, as_of: date, *, only_due: bool = False) -> list[str]
             if only_due and not _is_due(lake, name, as_of, context.settings.refit_days):
                 continue
             snapshot = lake.snapshot
-            fitted = fit(context, lake, as_of)
+            with _model_errors(f"fitting {name} as of {as_of}"):
+                fitted = fit(context, lake, as_of)
         # The model whose age decides is written last: a run cut in between fits the others again.
         fitted.sort(key=lambda one: one.model_version.startswith(f"{name}/"))
         for one in fitted:
@@ -61,6 +65,15 @@ def refit(context: Context, as_of: date, *, only_due: bool = False) -> list[str]
     return fitted_versions
 
 
+@contextlib.contextmanager
+def _model_errors(doing: str) -> Iterator[None]:
+    """Models know nothing of our errors; what they refuse is said in their words and ours."""
+    try:
+        yield
+    except base.ModelError as exc:
+        raise errors.ModelRefused(f"{doing} failed: {exc}") from exc
+
+
 def _is_due(lake: Lake, name: str, as_of: date, refit_days: int) -> bool:
     versions = results.read_versions(lake, name, as_of)
     return not versions or versions[0][1] <= as_of - timedelta(days=refit_days)
@@ -72,7 +85,7 @@ def score(context: Context, session: date) -> int:
     Raises:
         LakeError: the lake cannot be read or written.
     """
-    with context.reader() as lake:
+    with context.reader() as lake, _model_errors(f"scoring {session}"):
         forecast = forecasts.score_session(context, lake, session)
         factor_score = factors.score_equity(context, lake, session)
     with context.writer() as lake:

@@ -20,7 +20,7 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
-from flows import settings, vendors
+from flows import settings
 from warehouse import errors
 
 log = logging.getLogger(__name__)
@@ -41,6 +41,7 @@ def prefect_environment(home: Path) -> dict[str, str]:
         "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "true",
         "PREFECT_LOGGING_EXTRA_LOGGERS": OUR_LOGGERS,
         "PREFECT_LOGGING_LEVEL": "WARNING",
+        "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "ERROR",
         "PREFECT_SERVER_LOGGING_LEVEL": "ERROR",
         "PREFECT_CLI_COLORS": "false",
         # Without it the pages of the UI look for the API at port 4200, whatever port they came from.
@@ -124,6 +125,7 @@ def report_server(options: settings.Settings) -> Iterator[str]:
 
 class _QuietHandler(http.server.SimpleHTTPRequestHandler):
     def log_message(self, format: str, *args: object) -> None:
+        """Log a request instead of printing it."""
         log.debug("report request " + format, *args)
 
 
@@ -143,7 +145,7 @@ def serve_deployments(options: settings.Settings, extra: dict[str, str]) -> None
         extra: more variables for the flows' processes, such as those of simulated vendors.
     """
     variables = prefect_environment(options.root) | extra | {"PREFECT_API_URL": api_url(options)}
-    with vendors.pointed_at(variables):
+    with settings.variables_set(variables):
         import prefect
 
         from flows import deployments

@@ -7,7 +7,6 @@ Flows cannot tell them from the real ones: only addresses, token and clock diffe
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -80,21 +79,6 @@ def environment(vendors: simulator.RunningSimulator, home: Path) -> dict[str, st
         "FRED_CALLS_PER_SECOND": str(FAST_CALLS_PER_SECOND),
     }
     return {settings.PREFIX + name: value for name, value in variable.items()} | {"TUSHARE_TOKEN": SIMULATED_TOKEN}
-
-
-@contextlib.contextmanager
-def pointed_at(variables: dict[str, str]) -> Iterator[None]:
-    """This process's environment with some variables set, as before afterwards."""
-    before = {name: os.environ.get(name) for name in variables}
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
 
 
 def evening_of(day: date) -> datetime:

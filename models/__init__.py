@@ -1,4 +1,6 @@
-"""What do the numbers say? Models: numpy arrays in, numpy arrays out; nothing here knows of the lake, a clock or a vendor.
+"""What do the numbers say? Models: arrays in, arrays out.
+
+Nothing here knows of the lake, a clock or a vendor.
 
 Open first: `base.py`, what every forecasting model promises, then `regression.py`, the shortest real one.
 

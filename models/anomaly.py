@@ -12,6 +12,7 @@ import logging
 import numpy as np
 import numpy.typing as npt
 
+from models import base
 from models.pca import FactorPCA
 
 log = logging.getLogger(__name__)
@@ -40,7 +41,7 @@ def robust_z(values: Floats, dates: npt.ArrayLike) -> Floats:
         their date's peers.
 
     Raises:
-        ValueError: an infinite value, or another number of dates than rows; set it to NaN, or pass one date per row.
+        ModelError: an infinite value, or another number of dates than rows; set it to NaN, or pass one date per row.
 
     Source:
         Iglewicz and Hoaglin (1993), How to Detect and Handle Outliers, chapter 3, who advise 3.5 as threshold.
@@ -52,9 +53,9 @@ def robust_z(values: Floats, dates: npt.ArrayLike) -> Floats:
     table = np.asarray(values, dtype=np.float64)
     days = np.asarray(dates)
     if table.ndim not in (1, 2) or days.shape != table.shape[:1]:
-        raise ValueError(f"values of shape {table.shape} with dates of shape {days.shape}. Pass one date per row.")
+        raise base.ModelError(f"values of shape {table.shape} with dates of shape {days.shape}. Pass one date per row.")
     if np.isinf(table).any():
-        raise ValueError(f"{int(np.isinf(table).sum())} infinite values among {table.size}. Set them to NaN upstream.")
+        raise base.ModelError(f"{int(np.isinf(table).sum())} infinite values among {table.size}. Set them to NaN.")
     group = np.unique(days, return_inverse=True)[1]
     if table.ndim == 1:
         return _robust_z(table, group)
@@ -73,7 +74,7 @@ def pca_residuals(pca: FactorPCA, panel: Floats) -> Floats:
         values do not determine its factor scores.
 
     Raises:
-        ValueError: factors not fitted, or other columns; see `FactorPCA.score`.
+        ModelError: factors not fitted, or other columns; see `FactorPCA.score`.
     """
     return _residuals(pca, panel, pca.score(panel))
 
@@ -94,7 +95,7 @@ def pca_residual_score(pca: FactorPCA, panel: Floats) -> tuple[Floats, Floats]:
         Both are NaN where the row's present values do not determine its factor scores.
 
     Raises:
-        ValueError: factors not fitted, or other columns; see `FactorPCA.score`.
+        ModelError: factors not fitted, or other columns; see `FactorPCA.score`.
 
     Source:
         Jackson and Mudholkar (1979), Technometrics 21(3), for Q; Hotelling (1931) for T2.

@@ -1,8 +1,8 @@
 """What does every forecasting model promise, and what does it refuse?
 
 Invariants: rows that reach a model are finite and of one length; a forecast depends on the fitted state and on its own
-row alone; a fitted model is plain arrays, so nothing is ever pickled. Partners: `models/registry.py`, which keeps fitted
-models as files, and `tests/test_models_contract.py`, which holds every model to this.
+row alone; a fitted model is plain arrays, so nothing is ever pickled. Partners: `models/registry.py`, which keeps
+fitted models as files, and `tests/test_models_contract.py`, which holds every model to this.
 """
 
 from __future__ import annotations
@@ -151,7 +151,7 @@ def checked_features(features: Floats, n_features: int) -> Floats:
 
 
 def rowwise_product(rows: Floats, weights: Floats) -> Floats:
-    """rows @ weights, each row computed as if it stood alone.
+    """Rows @ weights, each row computed as if it stood alone.
 
     A library's matrix product may round a row differently when more rows stand below it, and a past forecast must not
     change when a day is appended (`test_predict_keeps_past_rows_when_future_rows_are_appended`).
@@ -162,9 +162,6 @@ def rowwise_product(rows: Floats, weights: Floats) -> Floats:
 
     Returns:
         (n_rows, n_out).
-
-    Raises:
-        Nothing beyond numpy's own errors about shapes.
     """
     product = np.zeros((len(rows), weights.shape[1]))
     for start in range(0, len(rows), BLOCK_ROWS):

@@ -152,4 +152,5 @@ class HistoricalMean:
 def _n_features(model: Zero | HistoricalMean) -> int:
     if not hasattr(model, "n_features_"):
         raise base.NotFitted(f"{type(model).__name__} was not fitted. Call fit with training rows first.")
-    return model.n_features_
+    n_features: int = model.n_features_
+    return n_features

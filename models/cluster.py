@@ -13,6 +13,8 @@ import numpy as np
 import numpy.typing as npt
 from sklearn import cluster, metrics
 
+from models import base
+
 log = logging.getLogger(__name__)
 
 Floats = npt.NDArray[np.float64]
@@ -49,11 +51,11 @@ class Clustering:
             (n_points,) labels from 1.
 
         Raises:
-            ValueError: a missing value, or another number of dimensions; pass complete points of the same space.
+            ModelError: a missing value, or another number of dimensions; pass complete points of the same space.
         """
         points = _checked(points)
         if points.shape[1] != self.centres.shape[1]:
-            raise ValueError(
+            raise base.ModelError(
                 f"points of {points.shape[1]} dimensions for centres of {self.centres.shape[1]}. "
                 "Pass the coordinates that were clustered, in the same order."
             )
@@ -77,7 +79,7 @@ def cluster_points(points: Floats, *, n_clusters: int | None = None, seed: int) 
         Labels from 1 by size, their mean silhouette and centres.
 
     Raises:
-        ValueError: a missing value, or more clusters than distinct points less one; leave out incomplete points, or ask
+        ModelError: a missing value, or more clusters than distinct points less one; leave out incomplete points, or ask
             for fewer clusters.
 
     Source:
@@ -88,13 +90,13 @@ def cluster_points(points: Floats, *, n_clusters: int | None = None, seed: int) 
     most = len(np.unique(points, axis=0)) - 1
     if n_clusters is not None:
         if not 1 <= n_clusters <= max(most, 1):
-            raise ValueError(
+            raise base.ModelError(
                 f"{n_clusters} clusters asked of {most + 1} distinct points. "
                 f"Ask for 1 to {max(most, 1)}, or add points."
             )
         return _clustered(points, n_clusters, seed)
     if most < FEWEST_CLUSTERS:
-        raise ValueError(
+        raise base.ModelError(
             f"{most + 1} distinct points are too few to choose a number of clusters. "
             f"Pass at least {FEWEST_CLUSTERS + 1}, or n_clusters=1."
         )
@@ -119,10 +121,10 @@ def _clustered(points: Floats, n_clusters: int, seed: int) -> Clustering:
 def _checked(points: Floats) -> Floats:
     points = np.asarray(points, dtype=np.float64)
     if points.ndim != 2 or not points.size:
-        raise ValueError(f"points of shape {points.shape} cannot be clustered. Pass (n_points, n_dimensions).")
+        raise base.ModelError(f"points of shape {points.shape} cannot be clustered. Pass (n_points, n_dimensions).")
     incomplete = np.flatnonzero(~np.isfinite(points).all(axis=1))
     if len(incomplete):
-        raise ValueError(
+        raise base.ModelError(
             f"{len(incomplete)} of {len(points)} points have a missing or infinite coordinate, "
             f"the first in rows {incomplete[:10].tolist()}. Leave those points out."
         )

@@ -22,6 +22,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import optimize
 
+from models import base
+
 log = logging.getLogger(__name__)
 
 Floats = npt.NDArray[np.float64]
@@ -78,9 +80,9 @@ class FactorPCA:
         max_iterations: int = EM_MAX_ITERATIONS,
     ) -> None:
         if penalty not in (1, 2, 3):
-            raise ValueError(f"unknown penalty {penalty!r} for FactorPCA. Allowed: 1, 2, 3 (Bai and Ng). Choose one.")
+            raise base.ModelError(f"unknown penalty {penalty!r} for FactorPCA. Allowed: 1, 2, 3 (Bai and Ng).")
         if n_factors is not None and n_factors < 1:
-            raise ValueError(f"n_factors is {n_factors} for FactorPCA. Pass at least 1, or None to have it selected.")
+            raise base.ModelError(f"n_factors is {n_factors} for FactorPCA. Pass at least 1, or None to select it.")
         self.n_factors = n_factors
         self.max_factors = max_factors
         self.penalty = penalty
@@ -106,7 +108,7 @@ class FactorPCA:
             self. `is_converged_` is False when the rounds ran out; such a fit should not be promoted.
 
         Raises:
-            ValueError: fewer than two dates, an infinite value, a column without two different values, or more factors
+            ModelError: fewer than two dates, an infinite value, a column without two different values, or more factors
                 than the panel's rank; leave out the columns named, or ask for fewer factors.
         """
         # One memory layout throughout: sums over the other one round differently, and equal panels get equal bytes.
@@ -142,7 +144,7 @@ class FactorPCA:
             (n_dates, n_factors); NaN for a row whose present columns do not determine all factors.
 
         Raises:
-            ValueError: not fitted, or another number of columns; fit first, or pass the fitted columns.
+            ModelError: not fitted, or another number of columns; fit first, or pass the fitted columns.
         """
         rows = self.standardised(panel)
         loadings = self._fitted_loadings()
@@ -164,12 +166,12 @@ class FactorPCA:
             (n_dates, n_names), in standard deviations.
 
         Raises:
-            ValueError: as `score`, or an infinite value.
+            ModelError: as `score`, or an infinite value.
         """
         n_names = len(self._fitted_loadings())
         panel = np.asarray(panel, dtype=np.float64, order="C")
         if panel.ndim != 2 or panel.shape[1] != n_names:
-            raise ValueError(
+            raise base.ModelError(
                 f"panel of shape {panel.shape}, the factors were fitted on {n_names} columns. "
                 "Pass the fitted columns in the fitted order, with NaN for those that are absent."
             )
@@ -191,12 +193,12 @@ class FactorPCA:
             The copy, and (n_factors,) cosines in [0, 1] of its factors with their partners; NaN without a partner.
 
         Raises:
-            ValueError: not fitted, or the two arguments differ in length; pass one position per predecessor row.
+            ModelError: not fitted, or the two arguments differ in length; pass one position per predecessor row.
         """
         rows = np.asarray(own_rows, dtype=np.int64)
         previous = np.asarray(previous_loadings, dtype=np.float64)
         if previous.ndim != 2 or rows.shape != previous.shape[:1]:
-            raise ValueError(
+            raise base.ModelError(
                 f"{previous.shape} predecessor loadings for {rows.shape} own rows. "
                 "Pass the loadings of the common names and one own position for each."
             )
@@ -221,7 +223,7 @@ class FactorPCA:
             Name to array: the fitted attributes, and `settings` with the arguments and how the fit ended.
 
         Raises:
-            ValueError: not fitted; fit first.
+            ModelError: not fitted; fit first.
         """
         self._fitted_loadings()
         settings = [self.n_factors or 0, self.max_factors, self.penalty, self.standardise, self.tolerance]
@@ -240,11 +242,11 @@ class FactorPCA:
             A fitted model that scores identically; `filled_` has no rows.
 
         Raises:
-            ValueError: an array is absent; save the model again with this version.
+            ModelError: an array is absent; save the model again with this version.
         """
         absent = sorted({*STATE_NAMES, "settings"} - set(state))
         if absent:
-            raise ValueError(f"FactorPCA state lacks {absent}, it has {sorted(state)}. Save the model again.")
+            raise base.ModelError(f"FactorPCA state lacks {absent}, it has {sorted(state)}. Save the model again.")
         n_factors, max_factors, penalty, standardise, tolerance, *ended = (float(one) for one in state["settings"])
         model = cls(
             n_factors=int(n_factors) or None,
@@ -262,7 +264,7 @@ class FactorPCA:
 
     def _fitted_loadings(self) -> Floats:
         if not hasattr(self, "loadings_"):
-            raise ValueError("FactorPCA has no loadings: it was not fitted. Call fit with a panel first.")
+            raise base.ModelError("FactorPCA has no loadings: it was not fitted. Call fit with a panel first.")
         loadings: Floats = self.loadings_
         return loadings
 
@@ -275,7 +277,7 @@ class FactorPCA:
         if n_factors is None:
             n_factors = select_n_factors(eigenvalues, standardised.shape, self.max_factors, penalty=self.penalty)
         elif n_factors > (rank := int((eigenvalues > RANK_TOLERANCE * eigenvalues[0]).sum())):
-            raise ValueError(
+            raise base.ModelError(
                 f"{n_factors} factors asked of a panel of shape {filled.shape} and rank {rank}. "
                 f"Ask for at most {rank}, or add names or dates."
             )
@@ -303,6 +305,7 @@ class _Factors:
 
     @property
     def common(self) -> Floats:
+        """The part of the panel that the factors explain, standardised."""
         common: Floats = (self.standardised @ self.loadings) @ self.loadings.T
         return common
 
@@ -323,7 +326,7 @@ def select_n_factors(eigenvalues: Floats, shape: tuple[int, ...], max_factors: i
         A number from 0 to `max_factors`.
 
     Raises:
-        ValueError: never; `FactorPCA` has checked the penalty.
+        ModelError: never; `FactorPCA` has checked the penalty.
 
     Source:
         Bai and Ng (2002), equation 9 and section 5; McCracken and Ng's baing.m.
@@ -375,14 +378,16 @@ def _projected(present: Floats, loadings: Floats) -> Floats:
 
 def _check_fittable(panel: Floats) -> None:
     if panel.ndim != 2 or len(panel) < 2 or not panel.shape[1]:
-        raise ValueError(f"panel of shape {panel.shape} has no factors. Pass (n_dates, n_names), at least two dates.")
+        raise base.ModelError(
+            f"panel of shape {panel.shape} has no factors. Pass (n_dates, n_names), two dates or more."
+        )
     _check_finite(panel)
     is_present = ~np.isnan(panel)
     lowest = np.where(is_present, panel, np.inf).min(axis=0)
     highest = np.where(is_present, panel, -np.inf).max(axis=0)
     still = np.flatnonzero(~(highest > lowest))
     if len(still):
-        raise ValueError(
+        raise base.ModelError(
             f"{len(still)} of {panel.shape[1]} columns have no two different values, "
             f"the first at positions {still[:10].tolist()}. Leave them out of the panel."
         )
@@ -391,4 +396,4 @@ def _check_fittable(panel: Floats) -> None:
 def _check_finite(panel: Floats) -> None:
     n_infinite = int(np.isinf(panel).sum())
     if n_infinite:
-        raise ValueError(f"{n_infinite} infinite values in a panel of shape {panel.shape}. Set them to NaN upstream.")
+        raise base.ModelError(f"{n_infinite} infinite values in a panel of shape {panel.shape}. Set them to NaN.")

@@ -12,6 +12,8 @@ import logging
 import numpy as np
 import numpy.typing as npt
 
+from models import base
+
 log = logging.getLogger(__name__)
 
 Floats = npt.NDArray[np.float64]
@@ -43,7 +45,7 @@ def apply_transform(values: npt.ArrayLike, code: int | npt.ArrayLike) -> Floats:
         number of such values is logged as a warning; `count_without_log` gives it for a report.
 
     Raises:
-        ValueError: an unknown code, a shape that does not fit, or an infinite value; correct the call.
+        ModelError: an unknown code, a shape that does not fit, or an infinite value; correct the call.
 
     Source:
         McCracken and Ng (2016), FRED-MD: A Monthly Database for Macroeconomic Research, JBES 34(4), appendix.
@@ -76,7 +78,7 @@ def count_without_log(values: npt.ArrayLike, code: int | npt.ArrayLike) -> int:
         Number of values at or below zero in the series of codes 4, 5 and 6.
 
     Raises:
-        ValueError: as `apply_transform`.
+        ModelError: as `apply_transform`.
     """
     table, codes = _checked_table(values, code)
     return int((table[:, np.isin(codes, LOG_CODES)] <= 0).sum())
@@ -95,15 +97,15 @@ def regular_grid(periods: npt.ArrayLike, values: npt.ArrayLike, frequency: str) 
         NaN. An empty input stays empty.
 
     Raises:
-        ValueError: periods out of order, repeated or off the quarterly grid, or an unknown frequency; sort or correct
+        ModelError: periods out of order, repeated or off the quarterly grid, or an unknown frequency; sort or correct
             the input, or name its true frequency.
     """
     months = np.asarray(periods).astype("datetime64[M]")
     table = np.asarray(values, dtype=np.float64)
     if frequency not in MONTHS_PER_PERIOD:
-        raise ValueError(f"unknown frequency {frequency!r} for a regular grid. Allowed: M, Q. Resample first.")
+        raise base.ModelError(f"unknown frequency {frequency!r} for a regular grid. Allowed: M, Q. Resample first.")
     if months.shape != table.shape[:1]:
-        raise ValueError(
+        raise base.ModelError(
             f"{months.shape} periods for values of shape {table.shape}: one period per row is needed. "
             "Pass the two columns of the same rows."
         )
@@ -113,7 +115,7 @@ def regular_grid(periods: npt.ArrayLike, values: npt.ArrayLike, frequency: str) 
     offsets = (months - months[0]).astype(np.int64)
     bad = np.flatnonzero((np.diff(offsets) <= 0) | (offsets[1:] % step != 0))
     if len(bad):
-        raise ValueError(
+        raise base.ModelError(
             f"period {months[bad[0] + 1]} follows {months[bad[0]]}, which is out of order, repeated or off the "
             f"{frequency} grid that starts in {months[0]}. Sort and deduplicate them, or name the true frequency."
         )
@@ -137,14 +139,14 @@ def remove_outliers(panel: Floats) -> tuple[Floats, int]:
         spread to measure them by.
 
     Raises:
-        ValueError: the panel is not a matrix; pass one column as (n_dates, 1).
+        ModelError: the panel is not a matrix; pass one column as (n_dates, 1).
 
     Source:
         McCracken and Ng (2016), section 3.1; quartiles by the Hazen rule, as in the authors' MATLAB code.
     """
     panel = np.asarray(panel, dtype=np.float64)
     if panel.ndim != 2:
-        raise ValueError(f"outliers are removed from a matrix, this has shape {panel.shape}. Pass (n_dates, n_names).")
+        raise base.ModelError(f"remove_outliers got shape {panel.shape}. Pass (n_dates, n_names).")
     has_values = np.isfinite(panel).any(axis=0)
     quartiles = np.full((3, panel.shape[1]), np.nan)
     if has_values.any():
@@ -158,18 +160,18 @@ def remove_outliers(panel: Floats) -> tuple[Floats, int]:
 def _checked_table(values: npt.ArrayLike, code: int | npt.ArrayLike) -> tuple[Floats, npt.NDArray[np.int64]]:
     array = np.asarray(values, dtype=np.float64)
     if array.ndim not in (1, 2):
-        raise ValueError(f"values have shape {array.shape}. Pass (n_dates,) or (n_dates, n_series) to a transform.")
+        raise base.ModelError(f"values have shape {array.shape}. Pass (n_dates,) or (n_dates, n_series).")
     if np.isinf(array).any():
-        raise ValueError(
+        raise base.ModelError(
             f"{int(np.isinf(array).sum())} infinite values in {array.size} to transform. Set them to NaN upstream."
         )
     table = array.reshape(len(array), array.shape[1] if array.ndim == 2 else 1)
     codes = np.asarray(code)
     unknown = sorted(set(codes.ravel().tolist()) - set(TRANSFORM_CODES))
     if unknown:
-        raise ValueError(f"unknown transform code {unknown[0]!r}. Allowed: {TRANSFORM_CODES}. Correct the code.")
+        raise base.ModelError(f"unknown transform code {unknown[0]!r}. Allowed: {TRANSFORM_CODES}. Correct the code.")
     if codes.shape not in ((), (table.shape[1],)):
-        raise ValueError(f"codes of shape {codes.shape} for {table.shape[1]} series. Pass one code, or one per series.")
+        raise base.ModelError(f"codes of shape {codes.shape} for {table.shape[1]} series. Pass one, or one per series.")
     return table, np.broadcast_to(codes.astype(np.int64), (table.shape[1],))
 
 

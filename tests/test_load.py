@@ -314,9 +314,7 @@ def test_nothing_is_stored_of_any_table_when_one_does_not_fit(
     empty_lake: lake.Lake, bars: Bars, stamp: Callable[[int], load.Stamp]
 ) -> None:
     good = load.Load(market.DAILY, bars(TWO_BARS), [load.Partition("2024-01-02", DAY)], "trade_date")
-    bad = load.Load(
-        market.ADJ_FACTOR, pa.table({"factor": [1.0]}), [load.Partition("2024-01-02", DAY)], "trade_date"
-    )
+    bad = load.Load(market.ADJ_FACTOR, pa.table({"factor": [1.0]}), [load.Partition("2024-01-02", DAY)], "trade_date")
 
     with pytest.raises(errors.ContractViolation, match=r"market\.adj_factor.*Unknown: factor"):
         load.load(empty_lake, [good, bad], stamp(0))
@@ -376,9 +374,7 @@ def test_replies_are_entered_once_whatever_their_column_order(
     ]
 
 
-def test_load_of_no_partition_returns_no_entry(
-    empty_lake: lake.Lake, stamp: Callable[[int], load.Stamp]
-) -> None:
+def test_load_of_no_partition_returns_no_entry(empty_lake: lake.Lake, stamp: Callable[[int], load.Stamp]) -> None:
     entries = load.load(empty_lake, [load.Load(market.DAILY, market.DAILY.empty(), [], "trade_date")], stamp(0))
 
     assert entries.num_rows == 0

@@ -45,9 +45,7 @@ def values_table(rows: list[tuple[str, str, str, float | None, str]]) -> pa.Tabl
 
 
 @pytest.fixture
-def macro_lake(
-    empty_lake: lake.Lake, frame: Callable[..., pa.Table], stamp: Callable[[int], load.Stamp]
-) -> lake.Lake:
+def macro_lake(empty_lake: lake.Lake, frame: Callable[..., pa.Table], stamp: Callable[[int], load.Stamp]) -> lake.Lake:
     rows = frame(macro.SERIES, SERIES)
     load.load(empty_lake, [load.Load(macro.SERIES, rows, [load.Partition("all", day("2024-01-01"))], None)], stamp(0))
     return empty_lake
@@ -165,9 +163,7 @@ def test_quarter_is_carried_until_its_successor_and_not_for_ever() -> None:
 
 
 def test_next_quarter_takes_over_when_it_is_published() -> None:
-    values = values_table(
-        [("Q", "Q", "2023-10-01", 7.0, "2024-01-25"), ("Q", "Q", "2024-01-01", 8.0, "2024-04-25")]
-    )
+    values = values_table([("Q", "Q", "2023-10-01", 7.0, "2024-01-25"), ("Q", "Q", "2024-01-01", 8.0, "2024-04-25")])
 
     panel, _ = panels.align_by_knowledge(values, day("2024-05-31"))
 
@@ -175,9 +171,7 @@ def test_next_quarter_takes_over_when_it_is_published() -> None:
 
 
 def test_month_that_has_not_ended_has_no_row() -> None:
-    values = values_table(
-        [("A", "M", "2024-01-01", 1.0, "2024-01-20"), ("A", "M", "2024-02-01", 2.0, "2024-02-20")]
-    )
+    values = values_table([("A", "M", "2024-01-01", 1.0, "2024-01-20"), ("A", "M", "2024-02-01", 2.0, "2024-02-20")])
 
     early, _ = panels.align_by_knowledge(values, day("2024-02-28"))
     ended, _ = panels.align_by_knowledge(values, day("2024-02-29"))
@@ -267,9 +261,7 @@ def test_panel_rows_do_not_change_when_later_knowledge_is_added(seed: int) -> No
     cut = day("2022-03-31")
 
     full, _ = panels.align_by_knowledge(values_table(rows), day("2022-12-31"), min_share=0.0)
-    past, _ = panels.align_by_knowledge(
-        values_table([row for row in rows if day(row[4]) <= cut]), cut, min_share=0.0
-    )
+    past, _ = panels.align_by_knowledge(values_table([row for row in rows if day(row[4]) <= cut]), cut, min_share=0.0)
 
     n_past = len(past.dates)
     assert n_past == 27

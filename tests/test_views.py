@@ -86,9 +86,11 @@ def write(to: lake.Lake, table: Table, rows: list[dict[str, Any]]) -> None:
     to.commit(lambda connection: derive.write_rows(connection, table, conformed), message="by hand")
 
 
-@pytest.mark.parametrize("name", sql.names("views"))
-def test_view_runs_on_an_empty_lake(empty_lake: lake.Lake, name: str) -> None:
-    assert empty_lake.read(f"select * from analyst.{name}").num_rows == 0
+def test_every_view_runs_on_an_empty_lake(empty_lake: lake.Lake) -> None:
+    counts = {name: empty_lake.read(f"select * from analyst.{name}").num_rows for name in sql.names("views")}
+
+    assert counts == dict.fromkeys(counts, 0)
+    assert len(counts) >= 20
 
 
 def test_prices_volumes_and_amounts_are_in_plain_units(filled_lake: lake.Lake) -> None:
@@ -104,8 +106,9 @@ def test_prices_volumes_and_amounts_are_in_plain_units(filled_lake: lake.Lake) -
 
 def test_daily_returns_are_fractions(filled_lake: lake.Lake) -> None:
     rows = rows_of(
-        filled_lake, "select ts_code, simple_return_1d, drawdown_252d from analyst.daily_return"
-        " where trade_date = '2024-01-09' order by ts_code"
+        filled_lake,
+        "select ts_code, simple_return_1d, drawdown_252d from analyst.daily_return"
+        " where trade_date = '2024-01-09' order by ts_code",
     )
 
     # B halves its price on a factor that doubles: 9 x 2 against 20.

@@ -224,7 +224,7 @@ HISTORY = st.lists(st.none() | st.dictionaries(st.sampled_from(PERIODS), VALUES)
 
 
 # Making a lake per example is slow, so a failure is reported as found, not made small.
-@hypothesis.settings(max_examples=6, phases=[hypothesis.Phase.generate])
+@hypothesis.settings(max_examples=3, phases=[hypothesis.Phase.generate])
 @hypothesis.given(
     histories=st.lists(HISTORY, min_size=12, max_size=12),
     gaps=st.lists(st.integers(min_value=0, max_value=2), min_size=5, max_size=5),

@@ -12,6 +12,7 @@
     │       ├── NotPermitted         the account may not call this
     │       └── UnexpectedReply      the answer is not what was asked for (other series, HTML, unknown columns)
     ├── ContractViolation            rows do not fit their table
+    ├── ModelRefused                 a model cannot be fitted on, or applied to, what it was given
     ├── PartialData                  fewer rows than the day must have
     └── LakeError                    the lake cannot be used as it is
         ├── LakeBusy                 another writer holds it
@@ -88,6 +89,12 @@ class ContractViolation(DaybookError):
     """Rows do not fit the table they are meant for."""
 
     exit_code = 13
+
+
+class ModelRefused(DaybookError):
+    """A model cannot be fitted on, or applied to, what it was given."""
+
+    exit_code = 16
 
 
 class PartialData(DaybookError):

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import importlib.util
 import itertools
 import json
 import logging
@@ -25,7 +24,7 @@ import filelock
 import pyarrow as pa
 import tenacity
 
-from warehouse import errors, sql, tables
+from warehouse import errors, extensions, sql, tables
 
 log = logging.getLogger(__name__)
 
@@ -277,11 +276,15 @@ def _connect(location: LakeLocation, options: list[str]) -> duckdb.DuckDBPyConne
     address = location.catalog_address
     kind = address.split(":", 1)[0]
     for name in ("ducklake", "sqlite_scanner" if kind == "sqlite" else "postgres_scanner"):
-        load_extension(connection, name)
+        extensions.load_extension(connection, name)
     if location.data_address.startswith("s3:"):
-        load_extension(connection, "httpfs")
+        extensions.load_extension(connection, "httpfs")
     if kind == "sqlite":
-        options = [*options, "META_JOURNAL_MODE 'WAL'", f"META_BUSY_TIMEOUT {CATALOG_BUSY_TIMEOUT_MS}"]
+        options = [*options, f"META_BUSY_TIMEOUT {CATALOG_BUSY_TIMEOUT_MS}"]
+        if "READ_ONLY" not in options:
+            # The file remembers its mode. A reader that asked for it too would ask at every query and meet the
+            # writer's lock: half as many reads beside a writer committing in a loop (measured 2026-11-21).
+            options.append("META_JOURNAL_MODE 'WAL'")
     try:
         connection.execute(f"attach 'ducklake:{address}' as lake ({', '.join(options)})")
     except duckdb.Error as exc:
@@ -292,32 +295,6 @@ def _connect(location: LakeLocation, options: list[str]) -> duckdb.DuckDBPyConne
         ) from exc
     connection.execute("use lake")
     return connection
-
-
-def load_extension(connection: duckdb.DuckDBPyConnection, name: str) -> None:
-    """Load a DuckDB extension from its wheel, so that no download happens at run time.
-
-    Args:
-        connection: where to load it.
-        name: `ducklake`, `sqlite_scanner`, `postgres_scanner` or `httpfs`.
-
-    Raises:
-        ConfigError: neither a wheel for this DuckDB nor DuckDB's own store has it.
-    """
-    spec = importlib.util.find_spec(f"duckdb_extension_{name}")
-    for folder in spec.submodule_search_locations or [] if spec else []:
-        file = Path(folder) / "extensions" / f"v{duckdb.__version__}" / f"{name}.duckdb_extension"
-        if file.exists():
-            connection.execute(f"load '{file}'")
-            return
-    try:
-        connection.execute(f"install {name}")
-        connection.execute(f"load {name}")
-    except duckdb.Error as exc:
-        raise errors.ConfigError(
-            f"DuckDB {duckdb.__version__} has no extension {name}: there is no wheel for it and it cannot be "
-            f"downloaded. Install duckdb-extension-{name.replace('_', '-')}=={duckdb.__version__}."
-        ) from exc
 
 
 def _refuse_newer(connection: duckdb.DuckDBPyConnection, location: LakeLocation) -> None:

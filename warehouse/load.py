@@ -125,7 +125,8 @@ def _load_one(connection: duckdb.DuckDBPyConnection, one: Load, rows: pa.Table, 
     connection.register("rows_in", rows)
     connection.register("asked", asked)
     _stage(connection, one)
-    _quarantine(connection, one, stamp)
+    if _count(connection, "rejected"):
+        _quarantine(connection, one, stamp)
     (one.merge or merge_by_key)(connection, one, stamp)
     _enter_ledger(connection, one, stamp)
     # After a failure the roll-back drops these; a statement run then would hide the error behind "aborted".
@@ -152,7 +153,7 @@ def _stage(connection: duckdb.DuckDBPyConnection, one: Load) -> None:
     """Distinct rows with their partition, and for each broken rule a row in `rejected`."""
     table, facts = one.table, one.table.fact_names
     column = one.partition_column
-    partition = f'coalesce(cast("{column}" as varchar), \'\')' if column else "(select partition from asked)"
+    partition = f"coalesce(cast(\"{column}\" as varchar), '')" if column else "(select partition from asked)"
     connection.execute(
         f"create temp table incoming as select *, {partition} as partition_key, hash({_names(facts)}) as fact_hash"
         " from rows_in"
@@ -233,9 +234,7 @@ def merge_by_key(connection: duckdb.DuckDBPyConnection, one: Load, stamp: Stamp)
     )
 
 
-def record_revisions(
-    connection: duckdb.DuckDBPyConnection, one: Load, values: Sequence[str], stamp: Stamp
-) -> None:
+def record_revisions(connection: duckdb.DuckDBPyConnection, one: Load, values: Sequence[str], stamp: Stamp) -> None:
     """Keep what stood before for every value that differs between `x` and `old_x` in the temporary table `changed`."""
     key = "{" + ", ".join(f"'{name}': \"{name}\"" for name in one.table.grain) + "}"
     per_column = " union all ".join(

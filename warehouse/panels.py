@@ -113,9 +113,7 @@ def align_by_knowledge(values: pa.Table, as_of: date, *, min_share: float = 0.5)
     return panel, _panel_rows(panel, periods[keep], as_of)
 
 
-def _newest_known(
-    known: npt.NDArray[np.datetime64], days: npt.NDArray[np.datetime64]
-) -> npt.NDArray[np.intp]:
+def _newest_known(known: npt.NDArray[np.datetime64], days: npt.NDArray[np.datetime64]) -> npt.NDArray[np.intp]:
     """Index of the newest period usable on each day, -1 where none is; `known` has one day per period, in order.
 
     A transformed value is made from its own period and those before it, so it is usable when all of them are known:

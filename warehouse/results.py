@@ -33,7 +33,7 @@ def write_version(lake: Lake, model_version: str, rows: Mapping[Table, pa.Table]
 
     def work(connection: duckdb.DuckDBPyConnection) -> None:
         for table, of_table in conformed.items():
-            _replace(connection, table, of_table, model_version)
+            _replace(connection, table, of_table, is_whole=True)
 
     lake.commit(work, message=f"fitted {model_version}")
 
@@ -49,12 +49,13 @@ def add_rows(lake: Lake, rows: Mapping[Table, pa.Table], message: str) -> None:
 
     def work(connection: duckdb.DuckDBPyConnection) -> None:
         for table, of_table in conformed.items():
-            _replace(connection, table, of_table, None)
+            _replace(connection, table, of_table, is_whole=False)
 
     lake.commit(work, message=message)
 
 
-def _replace(connection: duckdb.DuckDBPyConnection, table: Table, rows: pa.Table, model_version: str | None) -> None:
+def _replace(connection: duckdb.DuckDBPyConnection, table: Table, rows: pa.Table, *, is_whole: bool) -> None:
+    """Write what is new or different; `is_whole` says that rows of the same version which are not given must go."""
     key = ", ".join(f'"{name}"' for name in table.grain)
     values = [name for name in table.fact_names if name not in table.grain]
     differs = " or ".join(f'n."{name}" is distinct from t."{name}"' for name in values) or "false"
@@ -64,13 +65,13 @@ def _replace(connection: duckdb.DuckDBPyConnection, table: Table, rows: pa.Table
         f"create temp table fresh as select n.* from new_rows as n left join {table.full_name} as t using ({key})"
         f' where t."{table.grain[0]}" is null or {differs}'
     )
-    if model_version is not None:
+    if is_whole:
         # Scores that this version gave to days after its fit are not the fit's to delete.
         fitted = " and t.score_date <= (select max(score_date) from new_rows)" if table is model.FACTOR_SCORE else ""
+        scope = "model_version" if "model_version" in table.column_names else table.grain[0]
         connection.execute(
-            f"delete from {table.full_name} as t where model_version = $model_version{fitted}"
-            f" and not exists (from new_rows as f where {match})",
-            {"model_version": model_version},
+            f"delete from {table.full_name} as t where {scope} in (select {scope} from new_rows){fitted}"
+            f" and not exists (from new_rows as f where {match})"
         )
     counted = connection.execute("select count(*) from fresh").fetchone()
     if counted and counted[0]:

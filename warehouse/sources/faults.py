@@ -145,6 +145,7 @@ class _Active:
     n_hits: int = 0
 
     def draw(self) -> bool:
+        """Whether the fault hits this time; a hit is counted."""
         fault = self.fault
         if fault.times is not None and self.n_hits >= fault.times:
             return False

@@ -1,8 +1,9 @@
-"""When are the exchanges of Shanghai and Shenzhen open?
+"""When are the exchanges of Shanghai and Shenzhen open, and when are the offices behind FRED closed?
 
-Weekends are always closed, even where the State Council makes them working days; weekday holidays are listed by year.
-A year without a list has every weekday open, which is also what the vendor serves before the notice is out.
-Partner: `market.py`, which counts its sessions back from an end date.
+Weekends are always closed in China, even where the State Council makes them working days; weekday holidays are listed
+by year. A year without a list has every weekday open, which is also what the vendor serves before the notice is out.
+American federal holidays follow from rules. Partners: `market.py`, which counts its sessions back from an end date, and
+`market_macro.py`, whose daily series have no value on a holiday.
 """
 
 from __future__ import annotations
@@ -46,3 +47,25 @@ def sessions_until(end_date: date, n_sessions: int) -> tuple[date, ...]:
             f"{n_sessions}. Ask for fewer sessions or a later end_date."
         )
     return tuple(sessions[-n_sessions:])
+
+
+def american_holidays(first_year: int, last_year: int) -> frozenset[date]:
+    """Weekdays on which American federal offices are closed, moved to Friday or Monday where they fall on a weekend.
+
+    Source:
+        5 U.S.C. 6103; Juneteenth since 2021.
+    """
+    found: set[date] = set()
+    for year in range(first_year, last_year + 1):
+        fixed = [date(year, 1, 1), date(year, 7, 4), date(year, 11, 11), date(year, 12, 25)]
+        if year >= 2021:
+            fixed.append(date(year, 6, 19))
+        found |= {day + timedelta(days={5: -1, 6: 1}.get(day.weekday(), 0)) for day in fixed}
+        found |= {_nth_weekday(year, month, number, 0) for month, number in ((1, 3), (2, 3), (9, 1), (10, 2))}
+        found |= {_nth_weekday(year, 6, 1, 0) - timedelta(days=7), _nth_weekday(year, 11, 4, 3)}
+    return frozenset(found)
+
+
+def _nth_weekday(year: int, month: int, number: int, weekday: int) -> date:
+    first = date(year, month, 1)
+    return first + timedelta(days=(weekday - first.weekday()) % 7 + 7 * (number - 1))

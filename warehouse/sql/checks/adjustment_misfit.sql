@@ -1,6 +1,7 @@
 -- Bars whose adjustment does not fit: close[t-1] x factor[t-1] / factor[t] must be pre_close[t].
 -- Tolerance: a fen, for the rounding of pre_close, and 2 in 10,000 for the rounding of published factors.
--- Rule easy to get wrong: t-1 is the security's previous bar, which may lie months back after a suspension.
+-- Rule easy to get wrong: t-1 is the security's previous bar, which may lie months back after a suspension; a bar that
+-- was set aside in between leaves nothing to compare with, and is an alert of its own.
 with bar as (
     select bar.ts_code, bar.trade_date, bar.close, bar.pre_close, factor.adj_factor
     from market.daily as bar
@@ -10,10 +11,18 @@ with bar as (
 paired as (
     select
         *,
+        lag(trade_date) over by_code as date_before,
         lag(close) over by_code as close_before,
         lag(adj_factor) over by_code as factor_before
     from bar
     window by_code as (partition by ts_code order by trade_date)
+),
+set_aside as (
+    select
+        json_extract_string(row_json, '$.ts_code') as ts_code,
+        try_cast(json_extract_string(row_json, '$.trade_date') as date) as trade_date
+    from ops.quarantine
+    where dataset = 'market.daily'
 ),
 judged as (
     select *, close_before * factor_before / adj_factor as pre_close_implied from paired
@@ -29,5 +38,10 @@ select
         ts_code, trade_date, trade_date) as evidence_sql
 from judged
 where trade_date >= $start_date
+    and not exists (
+        from set_aside
+        where set_aside.ts_code = judged.ts_code
+            and set_aside.trade_date > judged.date_before and set_aside.trade_date < judged.trade_date
+    )
     and abs(pre_close_implied - pre_close) > 0.01 + 0.0002 * pre_close
 order by ts_code, trade_date
