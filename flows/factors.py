@@ -31,6 +31,8 @@ MACRO_PCA, MACRO_REGIME = "macro_pca", "macro_regime"
 EQUITY_PCA, EQUITY_CLUSTER = "equity_pca", "equity_cluster"
 # Below this a factor means nothing: three factors of ten series need some years of months.
 MIN_MONTHS, MIN_SESSIONS, MIN_SECURITIES = 36, 60, 10
+# SP500 has ten years of sixty: such holes take EM some hundred rounds, more than the fifty of a small one.
+MOST_ITERATIONS = 1000
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,7 @@ def fit_macro(context: Context, lake: Lake, as_of: date) -> list[Fitted]:
     if len(panel.dates) < MIN_MONTHS or len(panel.names) <= context.settings.macro_factors:
         log.warning("no macro factors months=%s series=%s as_of=%s", *panel.data.shape, as_of)
         return []
-    fitted = pca.FactorPCA(n_factors=context.settings.macro_factors).fit(panel.data)
+    fitted = pca.FactorPCA(n_factors=context.settings.macro_factors, max_iterations=MOST_ITERATIONS).fit(panel.data)
     factors = _fitted_factors(context, lake, MACRO_PCA, as_of, (panel, fitted))
     factors.rows[feature.MACRO_PANEL] = panel_rows
     scores = _pivot(factors.rows[model.FACTOR_SCORE])
@@ -104,7 +106,7 @@ def fit_equity(context: Context, lake: Lake, as_of: date) -> list[Fitted]:
     if len(panel.dates) < MIN_SESSIONS or len(panel.names) < MIN_SECURITIES:
         log.warning("no equity factors sessions=%s securities=%s as_of=%s", *panel.data.shape, as_of)
         return []
-    fitted = pca.FactorPCA(n_factors=context.settings.equity_factors).fit(panel.data)
+    fitted = pca.FactorPCA(n_factors=context.settings.equity_factors, max_iterations=MOST_ITERATIONS).fit(panel.data)
     factors = _fitted_factors(context, lake, EQUITY_PCA, as_of, (panel, fitted))
     loadings = fitted.loadings_ / fitted.loadings_.std(axis=0)
     groups = cluster.cluster_points(loadings, n_clusters=None, seed=context.settings.seed)

@@ -280,7 +280,7 @@ def _keras_session(seed: int) -> Iterator[Any]:
     with warnings.catch_warnings():
         # Keras 3.15 copies TensorFlow 2.21 arrays in a way that numpy 2 deprecates; the values are right.
         warnings.filterwarnings("ignore", message="__array__ implementation doesn't accept a copy keyword")
-        keras.utils.clear_session()
+        keras.utils.clear_session(free_memory=False)
         # The order of rows comes from here; numpy's and Python's global generators stay untouched.
         tensorflow.random.set_seed(seed)
         try:

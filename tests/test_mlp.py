@@ -89,11 +89,11 @@ def test_fit_gives_the_same_bytes_in_another_process_with_other_cores(tmp_path: 
 
 
 def test_fit_leaves_the_global_generators_alone() -> None:
-    state = np.random.get_state()[1].copy()  # noqa: NPY002
+    state = np.random.get_state()[1].copy()
 
     MLP(epochs=1).fit(*planted_rows(n_dates=30))
 
-    np.testing.assert_array_equal(np.random.get_state()[1], state)  # noqa: NPY002
+    np.testing.assert_array_equal(np.random.get_state()[1], state)
 
 
 def test_fit_differs_when_the_seed_differs() -> None:

@@ -70,16 +70,23 @@ class Sheet:
 
 def sheet_from_columns(columns: Mapping[str, npt.NDArray[Any]]) -> Sheet:
     """A sheet from unsorted columns, among them `ts_code` and `trade_date` (YYYYMMDD text)."""
-    keys = columns["trade_date"].astype(np.int64)
-    order = np.lexsort((columns["ts_code"].astype(str), keys))
+    code_number, codes = _numbered(columns["ts_code"])
+    day_number, days = _numbered(columns["trade_date"])
+    order = np.lexsort((code_number, day_number))
     if np.any(np.diff(order) < 0):
         columns = {name: values[order] for name, values in columns.items()}
-        keys = keys[order]
-    codes, inverse = np.unique(columns["ts_code"].astype(str), return_inverse=True)
-    by_position = np.argsort(inverse, kind="stable").astype(np.int64)
-    bounds = np.searchsorted(inverse[by_position], np.arange(len(codes) + 1))
-    by_code = {str(code): by_position[bounds[i] : bounds[i + 1]] for i, code in enumerate(codes)}
-    return Sheet(columns, keys, by_code)
+        code_number, day_number = code_number[order], day_number[order]
+    by_position = np.argsort(code_number, kind="stable").astype(np.int64)
+    bounds = np.searchsorted(code_number[by_position], np.arange(len(codes) + 1))
+    by_code = {code: by_position[bounds[i] : bounds[i + 1]] for i, code in enumerate(codes)}
+    return Sheet(columns, np.array([int(day) for day in days], dtype=np.int64)[day_number], by_code)
+
+
+def _numbered(texts: npt.NDArray[Any]) -> tuple[Integers, list[str]]:
+    """The rank of each text among the distinct ones, and these ascending; a dict is faster than sorting objects."""
+    distinct = sorted(set(texts.tolist()))
+    rank = {text: number for number, text in enumerate(distinct)}
+    return np.array([rank[text] for text in texts.tolist()], dtype=np.int64), distinct
 
 
 @dataclass(frozen=True)
