@@ -18,6 +18,7 @@ import numpy as np
 KINDS = frozenset(
     {
         "bad_token",
+        "chunk_cut",
         "delay",
         "duplicate_rows",
         "empty",
@@ -25,12 +26,14 @@ KINDS = frozenset(
         "late_correction",
         "no_permission",
         "null_column",
+        "old_csv",
         "partial_market",
         "rate_limit",
         "reset",
         "row_cap",
         "short_length",
         "status",
+        "trickle",
         "truncate",
         "wrong_series",
     }
@@ -42,20 +45,22 @@ class Fault:
     """One misbehaviour of the simulated vendor.
 
     Args:
-        kind: one of KINDS. `truncate` cuts a close-delimited body, `short_length` cuts one that announced its length,
-            `reset` resets the connection before the first byte; the others are named after what the client sees.
+        kind: one of KINDS. `truncate` cuts a close-delimited body, `short_length` one that announced its length,
+            `chunk_cut` one sent in chunks; `reset` resets the connection before the first byte, `trickle` sends ten
+            pieces with a pause before each, `old_csv` is FRED's format of before 2025; the others are named after what
+            the client sees.
         endpoint: Tushare api name, `fredgraph.csv`, or `*` for all.
         partition: trade_date (YYYYMMDD), ts_code or series_id of the requests to hit; None means any.
         times: how many requests it hits; None means until lifted.
         probability: share of matching requests it hits; None means all.
         seed: seeds the draw of `probability` and of the rows that `partial_market` keeps.
         status: HTTP status of `status`.
-        seconds: wait of `delay`; `Retry-After` of `rate_limit`.
-        cut_at: bytes of the body that still arrive, for `truncate` and `short_length`; negative counts from the end.
+        seconds: wait of `delay`, pause of `trickle`, `Retry-After` of `rate_limit`.
+        cut_at: bytes of the body that still arrive, for the three cuts; negative counts from the end.
         share: share of rows kept by `partial_market`.
         cap: rows served by `row_cap`, rows repeated by `duplicate_rows`.
-        series_id: what `wrong_series` serves instead.
-        ts_codes: securities whose rows `late_correction` changes.
+        series_id: series, or for Tushare trade_date or ts_code, that `wrong_series` serves instead; empty for any other.
+        ts_codes: securities whose rows `late_correction` changes, empty for all; of FRED it changes the newest value.
         column: column changed by `late_correction`, emptied by `null_column`.
         factor: multiplier of `late_correction`.
     """

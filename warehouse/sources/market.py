@@ -25,7 +25,7 @@ LOADING_SPREAD = 0.45
 EARLIER_ANOMALIES = (0.35, 0.6, 0.8)
 LAST_DAY_KINDS = ("adj_factor_misfit", "return_outlier", "price_order")
 DAY_BEFORE_KINDS = ("limit_break", "pct_chg_mismatch", "volume_burst")
-FORCED_RETURNS = {"limit_break": (0.134, -0.127), "return_outlier": (0.178, -0.172)}
+FORCED_RETURNS = {"limit_break": (0.134, -0.127), "return_outlier": (0.192, -0.19)}
 SESSIONS_WITHOUT_LIMIT = 5
 
 
@@ -166,7 +166,7 @@ def _plan_anomalies(
         near = slice(max(day - 2, 0), day + 2)
         is_calm = schedule.has_bar[near].all(axis=0) & (schedule.cash_yield[near] == 0).all(axis=0)
         is_fit = is_calm & (lives.first == 0) & (lives.stop == n_sessions)
-        # A fall of 17 % is an outlier only where the exchange allows it; a limit breaks sooner where it is narrow.
+        # A move of 19 % is an outlier only where the exchange allows it; a limit breaks sooner where it is narrow.
         is_fit &= people.is_wide_limit if kind == "return_outlier" else ~people.is_wide_limit
         free = [int(at) for at in np.flatnonzero(is_fit) if not {(day - 1, int(at)), (day, int(at))} & taken]
         if not free:

@@ -20,7 +20,7 @@ Flags = npt.NDArray[np.bool_]
 FACTOR_VOLATILITY = (0.0105, 0.0062, 0.0058, 0.0054)
 # Shift of the expected daily noise, in its standard deviations, per standard deviation of the cause.
 REVERSAL_TILT = 0.035
-TURNOVER_TILT = 0.02
+TURNOVER_TILT = 0.028
 REVERSAL_WINDOW = 5
 # Student's t gives fat tails; the cut keeps chance from looking like a planted outlier.
 NOISE_FREEDOM = 8

@@ -20,7 +20,7 @@ from warehouse.sources.truth import Anomaly, Sheet
 
 ANOMALY_NOTES = {
     "adj_factor_misfit": "the factor rises by 8 % on a day that is not ex-rights, and stays there",
-    "return_outlier": "a move of 17 to 18 % on a board that allows 20 %",
+    "return_outlier": "a move of 19 % on a board that allows 20 %",
     "price_order": "the high lies below the low",
     "limit_break": "a move of 13 % on a board that allows 10 %",
     "pct_chg_mismatch": "pct_chg is 2.5 points above what close and pre_close say",
