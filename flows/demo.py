@@ -16,10 +16,9 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from warehouse.sources.simulator import RunningSimulator
-
 from flows import ingest, serving, settings, steps, vendors
 from warehouse import errors
+from warehouse.sources.simulator import RunningSimulator
 
 log = logging.getLogger(__name__)
 

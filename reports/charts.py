@@ -129,7 +129,9 @@ def columns(labels: Sequence[str], values: Floats, *, label: str, write: Write) 
             f'<rect class="fill1" x="{left:.1f}" y="{top:.1f}" width="{step * 0.7:.1f}" height="{bottom - top:.1f}"/>'
         )
         if number % every == 0:
-            parts.append(f'<text x="{left + step * 0.35:.1f}" y="{HEIGHT - 10}" text-anchor="middle">{escape(name)}</text>')
+            parts.append(
+                f'<text x="{left + step * 0.35:.1f}" y="{HEIGHT - 10}" text-anchor="middle">{escape(name)}</text>'
+            )
     return _svg(parts, label)
 
 
@@ -168,7 +170,8 @@ def scatter(
     for group in np.unique(groups):
         inside = groups == group
         dots = "".join(
-            f"M{x(a):.1f} {y(b):.1f}h0" for a, b in zip(horizontal[inside].tolist(), vertical[inside].tolist(), strict=True)
+            f"M{x(a):.1f} {y(b):.1f}h0"
+            for a, b in zip(horizontal[inside].tolist(), vertical[inside].tolist(), strict=True)
         )
         parts.append(f'<path class="dots c{(int(group) - 1) % 8 + 1}" d="{dots}"/>')
     parts.append(f'<text x="{WIDTH - RIGHT}" y="{HEIGHT - 2}" text-anchor="end">{escape(axes[0])}</text>')

@@ -64,7 +64,9 @@ def test_macro_panel_keeps_every_month_of_its_span(real_lake):
 def test_macro_panel_puts_a_value_where_it_was_known_and_leaves_october_2025_open(real_lake):
     panel, _ = factors.read_macro_panel(real_lake, PULLED)
     unrate = read_series("UNRATE").set_index("observation_date")["UNRATE"]
-    column = dict(zip(panel.dates.astype("datetime64[M]").tolist(), panel.data[:, panel.names.index("UNRATE")], strict=True))
+    column = dict(
+        zip(panel.dates.astype("datetime64[M]").tolist(), panel.data[:, panel.names.index("UNRATE")], strict=True)
+    )
 
     # June 2024 is published in early July: at the end of July the newest difference known is June less May.
     expected = unrate["2024-06-01"] - unrate["2024-05-01"]

@@ -130,9 +130,7 @@ class Table:
         statements = [f"comment on table {self.full_name} is {_quoted(self.meaning + ' Source: ' + self.source)}"]
         for column in self.columns:
             unit = f" [{column.unit}]" if column.unit else ""
-            statements.append(
-                f'comment on column {self.full_name}."{column.name}" is {_quoted(column.meaning + unit)}'
-            )
+            statements.append(f'comment on column {self.full_name}."{column.name}" is {_quoted(column.meaning + unit)}')
         return statements
 
     def conform(self, rows: pa.Table) -> pa.Table:

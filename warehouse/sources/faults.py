@@ -59,7 +59,7 @@ class Fault:
         cut_at: bytes of the body that still arrive, for the three cuts; negative counts from the end.
         share: share of rows kept by `partial_market`.
         cap: rows served by `row_cap`, rows repeated by `duplicate_rows`.
-        series_id: series, or for Tushare trade_date or ts_code, that `wrong_series` serves instead; empty for any other.
+        series_id: series, or for Tushare trade_date or ts_code, that `wrong_series` serves instead; empty: any other.
         ts_codes: securities whose rows `late_correction` changes, empty for all; of FRED it changes the newest value.
         column: column changed by `late_correction`, emptied by `null_column`.
         factor: multiplier of `late_correction`.

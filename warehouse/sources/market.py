@@ -133,9 +133,7 @@ def _draw_schedule(rng: np.random.Generator, sessions: tuple[date, ...], lives: 
                 at = (rng.choice(days, len(payers)), payers)
                 cash_yield[at] = rng.uniform(0.004, 0.04, len(payers))
                 bonus[at] = np.where(rng.random(len(payers)) < 0.08, rng.choice([0.2, 0.3, 0.4, 1.0], len(payers)), 0)
-    return market_bars.Schedule(
-        has_bar, has_no_limit, cash_yield, bonus, np.full(shape, np.nan), np.ones(shape)
-    )
+    return market_bars.Schedule(has_bar, has_no_limit, cash_yield, bonus, np.full(shape, np.nan), np.ones(shape))
 
 
 def _draw_suspensions(rng: np.random.Generator, shape: tuple[int, int]) -> Flags:
@@ -159,7 +157,9 @@ def _plan_anomalies(
     n_sessions = len(sessions)
     kinds = LAST_DAY_KINDS + DAY_BEFORE_KINDS
     wanted = [(int(n_sessions * share), kind) for share in EARLIER_ANOMALIES for kind in kinds]
-    wanted += [(n_sessions - 2, kind) for kind in DAY_BEFORE_KINDS] + [(n_sessions - 1, kind) for kind in LAST_DAY_KINDS]
+    wanted += [(n_sessions - 2, kind) for kind in DAY_BEFORE_KINDS] + [
+        (n_sessions - 1, kind) for kind in LAST_DAY_KINDS
+    ]
     planted: list[Anomaly] = []
     taken: set[tuple[int, int]] = set()
     for count, (day, kind) in enumerate(wanted):

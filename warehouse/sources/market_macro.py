@@ -21,9 +21,7 @@ from warehouse.sources.truth import NEVER, MacroSeries, Prints
 FIRST_MONTH = date(1990, 1, 1)
 FACTOR_PERSISTENCE = (0.75, 0.8, 0.85)
 # The government was closed: these never got a value for October 2025 (vendors' own words: not published).
-NEVER_PUBLISHED = {
-    series_id: (date(2025, 10, 1),) for series_id in ("CIVPART", "CPIAUCSL", "CPILFESL", "UNRATE")
-}
+NEVER_PUBLISHED = {series_id: (date(2025, 10, 1),) for series_id in ("CIVPART", "CPIAUCSL", "CPILFESL", "UNRATE")}
 # Series whose first print is later replaced; how far off it is, as a fraction.
 REVISED = {
     **{"DSPIC96": 0.002, "GDP": 0.002, "GDPC1": 0.002, "HOUST": 0.015, "INDPRO": 0.002, "M2SL": 0.0005},

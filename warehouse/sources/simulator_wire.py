@@ -46,16 +46,22 @@ NOTICE_MONTH = 12
 
 BAD_TOKEN = (40101, "您的token不对，请确认。")
 NO_PERMISSION = (40203, "抱歉，您没有接口访问权限，权限的具体详情访问：https://tushare.pro/document/1?doc_id=108。")
-RATE_LIMIT = (40203, "抱歉，您每分钟最多访问该接口50次，权限的具体详情访问：https://tushare.pro/document/1?doc_id=108。")
+RATE_LIMIT = (
+    40203,
+    "抱歉，您每分钟最多访问该接口50次，权限的具体详情访问：https://tushare.pro/document/1?doc_id=108。",
+)
 UNKNOWN_API = (-2001, "请指定正确的接口名。")
 MISSING_PARAMETER = (-2001, "必填参数不能为空。")
 BAD_PARAMETER = (-2001, "参数校验失败，请检查日期等参数的格式。")
 HTML_PAGE = b"<html><head><title>Access Denied</title></head><body><h1>Access Denied</h1></body></html>\n"
-GATEWAY_PAGE = "<html>\r\n<head><title>{0}</title></head>\r\n<body>\r\n<center><h1>{0}</h1></center>\r\n<hr><center>nginx/1.17.7</center>\r\n</body>\r\n</html>\r\n"
+GATEWAY_PAGE = (
+    "<html>\r\n<head><title>{0}</title></head>\r\n<body>\r\n<center><h1>{0}</h1></center>\r\n"
+    "<hr><center>nginx/1.17.7</center>\r\n</body>\r\n</html>\r\n"
+)
 FRED_NOT_FOUND = b"<!DOCTYPE html>\n<html><head><title>FRED 404</title></head><body>Page not found.</body></html>\n"
 
 
-class Refused(Exception):  # noqa: N818
+class Refused(Exception):
     """Tushare answers with a code instead of rows.
 
     Args:
@@ -131,12 +137,11 @@ class TushareWire:
         """
         local = now.astimezone(SHANGHAI)
         if question.api_name == "trade_cal":
-            fields, items = TRADE_CAL_FIELDS, self._trade_cal(question.params, local.date())
+            fields: tuple[str, ...] = TRADE_CAL_FIELDS
+            items: list[tuple[Any, ...]] = [*self._trade_cal(question.params, local.date())]
         elif question.api_name == "stock_basic":
-            fields, items = (
-                STOCK_BASIC_FIELDS + STOCK_BASIC_HIDDEN,
-                _stock_basic(self._market.listings, question.params, local.date()),
-            )
+            fields = STOCK_BASIC_FIELDS + STOCK_BASIC_HIDDEN
+            items = _stock_basic(self._market.listings, question.params, local.date())
         elif question.api_name in self._market.sheets and question.api_name in PUBLISHED_AT:
             return self._sheet_rows(question, local)
         else:

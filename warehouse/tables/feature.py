@@ -49,7 +49,9 @@ FEATURES: tuple[Column, ...] = (
     Column("reversal_5d", "DOUBLE", "Minus the log return over 5 sessions.", unit="1", nullable=True),
     Column("volatility_20d", "DOUBLE", "Standard deviation of the last 20 log returns.", unit="1", nullable=True),
     Column("drawdown_252d", "DOUBLE", "Close over its 252-session high, minus 1.", unit="1", nullable=True),
-    Column("turnover_fraction_20d", "DOUBLE", "Mean share of float traded a session, last 20.", unit="1", nullable=True),
+    Column(
+        "turnover_fraction_20d", "DOUBLE", "Mean share of float traded a session, last 20.", unit="1", nullable=True
+    ),
     Column(
         "amihud_20d",
         "DOUBLE",
@@ -81,6 +83,12 @@ MACRO_PANEL = Table(
         Column("panel_month", "DATE", "First day of the month."),
         Column("series_id", "VARCHAR", "FRED's identifier."),
         Column("observation_date", "DATE", "Period whose value stands in this cell.", nullable=True),
-        Column("value", "DOUBLE", "Value after the FRED-MD transform; NULL when unknown.", unit="see transform", nullable=True),
+        Column(
+            "value",
+            "DOUBLE",
+            "Value after the FRED-MD transform; NULL when unknown.",
+            unit="see transform",
+            nullable=True,
+        ),
     ),
 )

@@ -34,11 +34,19 @@ OBSERVATION = Table(
     grain=("series_id", "observation_date", "realtime_start"),
     meaning="One row per series, period and published value; a revision closes one row and opens the next.",
     source="FRED fredgraph.csv.",
-    rules=(RowRule("interval_order", "realtime_start <= realtime_end", "the knowledge interval ends before it starts"),),
+    rules=(
+        RowRule("interval_order", "realtime_start <= realtime_end", "the knowledge interval ends before it starts"),
+    ),
     columns=(
         Column("series_id", "VARCHAR", "FRED's identifier."),
         Column("observation_date", "DATE", "First day of the period described."),
-        Column("value", "DOUBLE", "Published value; NULL when published as missing.", unit="see macro.series", nullable=True),
+        Column(
+            "value",
+            "DOUBLE",
+            "Published value; NULL when published as missing.",
+            unit="see macro.series",
+            nullable=True,
+        ),
         Column("realtime_start", "DATE", "First day on which this value was the published one."),
         Column("realtime_end", "DATE", "Last such day; 9999-12-31 while it stands."),
         Column(

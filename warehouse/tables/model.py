@@ -135,7 +135,11 @@ EVALUATION = Table(
         Column("fold", "INTEGER", "Fold number from 1; 0 for all folds together."),
         Column("test_start", "DATE", "First date tested."),
         Column("test_end", "DATE", "Last date tested."),
-        Column("metric", "VARCHAR", "`rmse`, `mae`, `r2_oos`, `rank_ic_mean`, `rank_ic_t`, `hit_rate`, `dm_p_value`, `interval_coverage`, `silhouette`."),
+        Column(
+            "metric",
+            "VARCHAR",
+            "`rmse`, `mae`, `r2_oos`, `rank_ic_mean`, `rank_ic_t`, `hit_rate`, `dm_p_value`, `interval_coverage`, `silhouette`.",
+        ),
         Column("value", "DOUBLE", "Value of the metric; NULL when undefined.", unit="see metric", nullable=True),
         Column("n_rows", "BIGINT", "Rows tested."),
     ),

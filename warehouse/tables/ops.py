@@ -19,7 +19,13 @@ RUN = Table(
         Column("as_of_date", "DATE", "The day the run is for."),
         Column("state", "VARCHAR", "`running`, `ok`, `degraded` (finished with gaps) or `failed`."),
         Column("message", "VARCHAR", "One line about the outcome."),
-        Column("snapshot", "BIGINT", "Lake snapshot the report reads; NULL until published.", nullable=True, provenance=True),
+        Column(
+            "snapshot",
+            "BIGINT",
+            "Lake snapshot the report reads; NULL until published.",
+            nullable=True,
+            provenance=True,
+        ),
         Column("started_at", "TIMESTAMPTZ", "First start.", provenance=True),
         Column("finished_at", "TIMESTAMPTZ", "Last end; NULL while running.", nullable=True, provenance=True),
         Column("code_version", "VARCHAR", "Daybook version.", provenance=True),
@@ -40,7 +46,9 @@ LEDGER = Table(
         Column("n_expected", "BIGINT", "Rows expected; NULL when it cannot be known.", nullable=True),
         Column("n_received", "BIGINT", "Rows the vendor delivered, duplicates left out."),
         Column("n_quarantined", "BIGINT", "Rows of these that were set aside."),
-        Column("content_hash", "UBIGINT", "Order-free digest of the partition's stored facts; what is derived compares it."),
+        Column(
+            "content_hash", "UBIGINT", "Order-free digest of the partition's stored facts; what is derived compares it."
+        ),
         Column("reason", "VARCHAR", "Why it is not `ok`; empty when it is."),
         Column("n_attempts", "BIGINT", "Loads tried so far.", provenance=True),
         Column("load_id", "VARCHAR", "The last load.", provenance=True),
@@ -106,7 +114,13 @@ ALERT = Table(
         Column("last_seen_date", "DATE", "Last run that saw it."),
         Column("resolved_date", "DATE", "Run that no longer saw it; NULL while open.", nullable=True),
         Column("n_seen", "BIGINT", "Runs that saw it."),
-        Column("delivered_at", "TIMESTAMPTZ", "Instant it was handed to a channel; NULL if not.", nullable=True, provenance=True),
+        Column(
+            "delivered_at",
+            "TIMESTAMPTZ",
+            "Instant it was handed to a channel; NULL if not.",
+            nullable=True,
+            provenance=True,
+        ),
     ),
 )
 

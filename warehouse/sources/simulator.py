@@ -1,0 +1,352 @@
+"""What would FRED and Tushare answer right now? Both vendors on loopback, with a virtual clock and planned faults.
+
+Speaks `fredgraph.csv` as FRED does and `/dataapi/<api_name>` and `/` as Tushare does, connections that break included.
+`/_control/` moves the clock and plans faults from other processes. Invariant: nothing after *now* is in a reply.
+Partners: `simulator_wire.py` (the bytes), `faults.py` (the trouble), `truth.py` (what there is to know).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import struct
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
+from datetime import time as time_of_day
+from typing import Any
+
+import msgspec
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from warehouse.sources import faults as fault_plans
+from warehouse.sources import simulator_wire as wire
+from warehouse.sources.faults import Fault, FaultPlan
+from warehouse.sources.truth import MarketTruth
+
+# Most releases of the statistical agencies are at 08:30 Eastern; FRED counts its days in Central time.
+FRED_RELEASES_AT = time_of_day(7, 30)
+N_PIECES = 10
+REFUSALS = {"bad_token": wire.BAD_TOKEN, "no_permission": wire.NO_PERMISSION, "rate_limit": wire.RATE_LIMIT}
+# Linger on, zero seconds: closing the socket then sends a reset instead of a goodbye.
+RESET_ON_CLOSE = struct.pack("ii", 1, 0)
+START_WITHIN_S = 20.0
+
+
+class SimulatedClock:
+    """The vendors' *now*; safe to move while requests run.
+
+    Args:
+        start: where it stands first, with a time zone.
+    """
+
+    def __init__(self, start: datetime) -> None:
+        self._lock = threading.Lock()
+        self.set(start)
+
+    def now(self) -> datetime:
+        """The instant, in UTC."""
+        with self._lock:
+            return self._now
+
+    def set(self, instant: datetime) -> None:
+        """Move the clock, forwards or back.
+
+        Raises:
+            ValueError: the instant has no time zone.
+        """
+        if instant.tzinfo is None:
+            raise ValueError(f"{instant} has no time zone. Give one, for example 2026-11-20T10:00:00+00:00.")
+        with self._lock:
+            self._now = instant.astimezone(UTC)
+
+
+@dataclass(frozen=True)
+class RunningSimulator:
+    """A simulator that answers on `url`; `fred_url` and `tushare_url` are what the two clients are pointed at."""
+
+    url: str
+    clock: SimulatedClock
+    faults: FaultPlan
+    truth: MarketTruth
+
+    @property
+    def fred_url(self) -> str:
+        """Base address for the FRED client."""
+        return self.url
+
+    @property
+    def tushare_url(self) -> str:
+        """Base address for the Tushare client; the api name follows it."""
+        return f"{self.url}/dataapi"
+
+    @property
+    def clock_url(self) -> str:
+        """Where the clock can be read (GET) and set (POST)."""
+        return f"{self.url}/_control/clock"
+
+
+def create_app(truth: MarketTruth, clock: SimulatedClock, faults: FaultPlan, *, token: str | None = None) -> Starlette:
+    """Both vendors as one ASGI application.
+
+    Args:
+        truth: what they know.
+        clock: what time it is for them.
+        faults: how they misbehave.
+        token: the only Tushare token accepted; None accepts any.
+    """
+    tushare = _Tushare(truth, clock, faults, token)
+    fred = _Fred(truth, clock, faults)
+    control = _Control(truth, clock, faults)
+    return Starlette(
+        routes=[
+            Route("/graph/fredgraph.csv", fred.answer),
+            Route("/dataapi/{api_name}", tushare.answer, methods=["POST"]),
+            Route("/", tushare.answer, methods=["POST"]),
+            Route("/_control/clock", control.answer_clock, methods=["GET", "POST"]),
+            Route("/_control/faults", control.answer_faults, methods=["GET", "POST", "DELETE"]),
+            Route("/_control/truth", control.answer_truth),
+        ]
+    )
+
+
+@contextlib.contextmanager
+def running(
+    truth: MarketTruth,
+    *,
+    clock: SimulatedClock,
+    faults: FaultPlan | None = None,
+    token: str | None = None,
+    host: str = "127.0.0.1",
+    port: int = 0,
+) -> Iterator[RunningSimulator]:
+    """A simulator that answers in a thread until the block ends.
+
+    Args:
+        truth: what the vendors know.
+        clock: what time it is for them.
+        faults: how they misbehave; none at first by default.
+        token: the only Tushare token accepted; None accepts any.
+        host: address to listen on.
+        port: 0 takes a free one.
+
+    Raises:
+        OSError: the port is taken.
+    """
+    plan = FaultPlan() if faults is None else faults
+    config = uvicorn.Config(
+        create_app(truth, clock, plan, token=token), http=_OpenProtocol, ws="none", lifespan="off", log_config=None
+    )
+    # A broken connection that was planned is no news: uvicorn would log a traceback for each.
+    config.log_level = "critical"
+    server = uvicorn.Server(config)
+    listening = socket.create_server((host, port))
+    thread = threading.Thread(target=server.run, args=([listening],), name="simulator", daemon=True)
+    thread.start()
+    try:
+        _wait_until_started(server, thread)
+        yield RunningSimulator(f"http://{host}:{listening.getsockname()[1]}", clock, plan, truth)
+    finally:
+        server.should_exit = True
+        thread.join()
+        listening.close()
+
+
+def _wait_until_started(server: uvicorn.Server, thread: threading.Thread) -> None:
+    deadline = time.monotonic() + START_WITHIN_S
+    while not server.started:
+        if not thread.is_alive() or time.monotonic() > deadline:
+            raise RuntimeError("The simulator did not start. Look at the lines above for the reason, and try again.")
+        time.sleep(0.005)
+
+
+class _OpenProtocol(H11Protocol):
+    """HTTP/1.1 that shows the application its connection, so that a planned fault can break it."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        self.app_state = {**self.app_state, "transport": transport}
+        super().connection_made(transport)
+
+
+class _Tushare:
+    def __init__(self, truth: MarketTruth, clock: SimulatedClock, faults: FaultPlan, token: str | None) -> None:
+        self._wire = wire.TushareWire(truth)
+        self._truth, self._clock, self._faults, self._token = truth, clock, faults, token
+
+    async def answer(self, request: Request) -> Response:
+        try:
+            question, token = wire.question_from_json(await request.body(), request.path_params.get("api_name"))
+        except wire.Refused as exc:
+            return _json(wire.encode_refusal(None, exc))
+        hits = self._faults.match(question.api_name, question.partition)
+        early = await _early_answer(hits)
+        if early is not None:
+            return early
+        refusal = next((fault for fault in hits if fault.kind in REFUSALS), None)
+        if refusal is not None:
+            reply = _json(wire.encode_refusal(question, wire.Refused(*REFUSALS[refusal.kind])))
+            if refusal.kind == "rate_limit":
+                reply.headers["Retry-After"] = f"{refusal.seconds:g}"
+            return reply
+        if self._token is not None and token != self._token:
+            return _json(wire.encode_refusal(question, wire.Refused(*wire.BAD_TOKEN)))
+        try:
+            rows = self._wire.answer(_diverted(question, hits, self._truth), self._clock.now())
+        except wire.Refused as exc:
+            return _json(wire.encode_refusal(question, exc))
+        for fault in hits:
+            rows = wire.spoil_rows(rows, fault)
+        return _broken(_json(wire.encode_rows(question, rows)), hits)
+
+
+class _Fred:
+    def __init__(self, truth: MarketTruth, clock: SimulatedClock, faults: FaultPlan) -> None:
+        self._truth, self._clock, self._faults = truth, clock, faults
+
+    async def answer(self, request: Request) -> Response:
+        series_id = request.query_params.get("id", "")
+        hits = self._faults.match("fredgraph.csv", series_id)
+        early = await _early_answer(hits)
+        if early is not None:
+            return early
+        for fault in hits:
+            if fault.kind == "wrong_series":
+                series_id = fault.series_id or next(name for name in self._truth.macro if name != series_id)
+        series = self._truth.macro.get(series_id)
+        if series is None:
+            return Response(wire.FRED_NOT_FOUND, status_code=404, media_type="text/html")
+        local = self._clock.now().astimezone(wire.FRED_ZONE)
+        is_out = local.time() >= FRED_RELEASES_AT
+        body = series.csv_at(local.date() if is_out else local.date() - timedelta(days=1))
+        for fault in hits:
+            body = wire.spoil_csv(body, fault)
+        headers = {"Content-Disposition": f'attachment; filename="{series_id}.csv"'}
+        return _broken(Response(body, media_type="application/csv", headers=headers), hits)
+
+
+class _Control:
+    def __init__(self, truth: MarketTruth, clock: SimulatedClock, faults: FaultPlan) -> None:
+        self._truth, self._clock, self._faults = truth, clock, faults
+
+    async def answer_clock(self, request: Request) -> Response:
+        if request.method == "POST":
+            try:
+                self._clock.set(datetime.fromisoformat((await request.json())["now"]))
+            except (ValueError, KeyError, TypeError) as exc:
+                return JSONResponse({"error": f"no instant in the request: {exc}"}, status_code=400)
+        return JSONResponse({"now": self._clock.now().isoformat()})
+
+    async def answer_faults(self, request: Request) -> Response:
+        if request.method == "DELETE":
+            self._faults.clear()
+        elif request.method == "POST":
+            try:
+                described = msgspec.json.decode(await request.body(), type=list[dict[str, Any]])
+                self._faults.add(*(fault_plans.fault_from_json(each) for each in described))
+            except (ValueError, TypeError) as exc:
+                return JSONResponse({"error": str(exc)}, status_code=400)
+        return JSONResponse([asdict(fault) | {"n_hits": n_hits} for fault, n_hits in self._faults.hits()])
+
+    async def answer_truth(self, request: Request) -> Response:
+        truth = self._truth
+        return JSONResponse(
+            {
+                "name": truth.name,
+                "n_sessions": len(truth.session_dates),
+                "first_session": truth.session_dates[0].isoformat(),
+                "last_session": truth.session_dates[-1].isoformat(),
+                "n_symbols": len(truth.ts_codes),
+                "n_macro_series": len(truth.macro),
+                "anomalies": [asdict(each) | {"trade_date": str(each.trade_date)} for each in truth.anomalies],
+            }
+        )
+
+
+async def _early_answer(hits: Sequence[Fault]) -> Response | None:
+    """What is answered before the question is even looked at, after waiting where a delay is planned."""
+    for fault in hits:
+        if fault.kind == "delay":
+            await asyncio.sleep(fault.seconds)
+    for fault in hits:
+        if fault.kind == "status":
+            page = wire.GATEWAY_PAGE.format(f"{fault.status}").encode()
+            headers = {"Retry-After": f"{fault.seconds:g}"} if fault.status == 429 else {}
+            return Response(page, status_code=fault.status, media_type="text/html", headers=headers)
+        if fault.kind == "html_200":
+            return Response(wire.HTML_PAGE, media_type="text/html")
+        if fault.kind == "reset":
+            return _BrokenReply(b"", fault)
+    return None
+
+
+def _diverted(question: wire.Question, hits: Sequence[Fault], truth: MarketTruth) -> wire.Question:
+    """The question that a confused vendor answers instead."""
+    for fault in hits:
+        if fault.kind == "wrong_series":
+            for name in ("trade_date", "ts_code"):
+                if name in question.params:
+                    other = fault.series_id or _another(question.params[name], name, truth)
+                    return wire.Question(question.api_name, {**question.params, name: other}, question.fields)
+    return question
+
+
+def _another(asked: str, name: str, truth: MarketTruth) -> str:
+    known = [f"{day:%Y%m%d}" for day in truth.session_dates] if name == "trade_date" else list(truth.ts_codes)
+    return next(each for each in known if each != asked)
+
+
+def _json(body: bytes) -> Response:
+    return Response(body, media_type="application/json")
+
+
+def _broken(reply: Response, hits: Sequence[Fault]) -> Response:
+    for fault in hits:
+        if fault.kind in ("truncate", "short_length", "chunk_cut", "trickle"):
+            return _BrokenReply(bytes(reply.body), fault)
+    return reply
+
+
+class _BrokenReply(Response):
+    """A reply whose connection misbehaves; writes to the socket, because no ASGI server lets one lie about lengths."""
+
+    def __init__(self, whole: bytes, fault: Fault) -> None:
+        super().__init__(whole, media_type="application/octet-stream")
+        self._fault = fault
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        transport: asyncio.Transport = scope["state"]["transport"]
+        whole, kind = bytes(self.body), self._fault.kind
+        head = b"HTTP/1.1 200 OK\r\nConnection: close\r\n"
+        cut = whole[: self._fault.cut_at]
+        if kind == "reset":
+            transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
+            transport.abort()
+        elif kind == "truncate":
+            transport.write(head + b"\r\n" + cut)
+        elif kind == "short_length":
+            transport.write(head + b"Content-Length: %d\r\n\r\n" % len(whole) + cut)
+        elif kind == "chunk_cut":
+            transport.write(head + b"Transfer-Encoding: chunked\r\n\r\n%x\r\n" % len(whole) + cut)
+        else:
+            await self._trickle(transport, head, whole)
+        transport.close()
+        while (await receive())["type"] != "http.disconnect":
+            pass
+
+    async def _trickle(self, transport: asyncio.Transport, head: bytes, whole: bytes) -> None:
+        transport.write(head + b"Content-Length: %d\r\n\r\n" % len(whole))
+        step = max(1, -(-len(whole) // N_PIECES))
+        for start in range(0, len(whole), step):
+            await asyncio.sleep(self._fault.seconds)
+            if transport.is_closing():
+                return
+            transport.write(whole[start : start + step])
