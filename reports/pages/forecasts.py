@@ -1,0 +1,232 @@
+"""Which securities are forecast to do well, and what were such forecasts worth where they had not seen the answer?"""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Any
+
+import numpy as np
+
+from reports import blocks, charts, numbers, reading
+from reports.blocks import Block, Cell, Figure, Note, Section, Table
+from warehouse.lake import Lake
+
+# The order in which a model is chosen for the tables and pictures of a single model; the naive one comes last.
+MODEL_NAMES = ("mlp", "ridge", "zero")
+N_BEST = 8
+MOST_POINTS = 900
+N_DECILES = 10
+IC_WINDOW = 20
+LEVEL = 0.9
+SIGNIFICANT = 0.05
+METRIC_HEADS = {
+    "rmse": "RMSE",
+    "r2_oos": "R² against naive",
+    "rank_ic_mean": "Mean IC",
+    "rank_ic_t": "t of IC",
+    "hit_rate": "Right sign",
+    "dm_p_value": "p (Diebold-Mariano)",
+    "interval_coverage": "Inside 90 % interval",
+}
+
+
+def section(lake: Lake, as_of: date) -> Section:
+    """The forecasts.
+
+    Raises:
+        LakeError: the lake cannot be read.
+    """
+    versions = {name: reading.read_newest_version(lake, name, as_of) for name in MODEL_NAMES}
+    fitted = {name: version for name, version in versions.items() if version is not None}
+    if not fitted:
+        note = Note(
+            "Forecasts are not fitted yet: they need about a year of sessions to train on and to test on afterwards."
+            " `daybook backfill` brings the sessions, `daybook refit` the models."
+        )
+        return Section("forecasts", "Forecasts", (note,))
+    shown: list[Block] = [_verdict(lake, fitted), _metric_table(lake, fitted)]
+    shown += _best_tables(lake, as_of)
+    main = next((fitted[name] for name in MODEL_NAMES[:-1] if name in fitted), None)
+    if main is not None:
+        shown += _skill_figures(lake, main)
+        shown.append(_ic_figure(lake, [fitted[name] for name in MODEL_NAMES[:-1] if name in fitted]))
+    shown += _coefficient_figure(lake, fitted)
+    shown.append(_card_table(lake, list(fitted.values())))
+    return Section("forecasts", "Forecasts: 5-session return in excess of the market", shown)
+
+
+def _read_metrics(lake: Lake, fitted: dict[str, str]) -> dict[str, dict[str, float]]:
+    rows = lake.read(
+        "select model_name, metric, value from analyst.evaluation where fold = 0"
+        " and list_contains($versions, model_version)",
+        versions=list(fitted.values()),
+    ).to_pylist()
+    found: dict[str, dict[str, float]] = {name: {} for name in fitted}
+    for row in rows:
+        found[row["model_name"]][row["metric"]] = float("nan") if row["value"] is None else row["value"]
+    return found
+
+
+def _verdict(lake: Lake, fitted: dict[str, str]) -> Note:
+    held = _read_metrics(lake, fitted)
+    sentences = []
+    for name in MODEL_NAMES[:-1]:
+        skill, p_value = held.get(name, {}).get("r2_oos"), held.get(name, {}).get("dm_p_value")
+        if skill is None or p_value is None:
+            continue
+        is_clear = p_value < SIGNIFICANT
+        word = "beats" if skill > 0 else "does not beat"
+        doubt = "" if not (skill > 0) else ", clearly" if is_clear else ", but not by more than chance could give"
+        sentences.append(f"{name} {word} the naive forecast of no excess return{doubt}")
+    if not sentences:
+        return Note("There is no evaluation to judge the forecasts by.", "warn")
+    is_good = any(held[name].get("r2_oos", 0) > 0 for name in held if name != "zero")
+    return Note("Out of sample, " + "; ".join(sentences) + ".", "good" if is_good else "warn")
+
+
+def _metric_table(lake: Lake, fitted: dict[str, str]) -> Table:
+    held = _read_metrics(lake, fitted)
+    cells: list[list[Cell]] = []
+    for name in fitted:
+        for suffix, note in (("", ""), ("_ex_worst", ", without the worst crisis")):
+            row = [blocks.text(("naive (zero)" if name == "zero" else name) + note)]
+            row += [blocks.number(_metric(metric, held[name].get(metric + suffix))) for metric in METRIC_HEADS]
+            cells.append(row)
+    caption = "Walk-forward evaluation: every forecast was made by a fit that ended before, with an embargo"
+    return Table(caption, ("Model", *METRIC_HEADS.values()), cells, is_wide=True)
+
+
+def _metric(metric: str, value: float | None) -> str:
+    if metric in ("hit_rate", "interval_coverage"):
+        return numbers.share(value)
+    if metric == "r2_oos":
+        return numbers.change(value)
+    return numbers.decimal(value, 2 if metric == "rank_ic_t" else 4)
+
+
+def _best_tables(lake: Lake, as_of: date) -> list[Block]:
+    newest = lake.read(
+        "select model_name, max(forecast_date) as day from analyst.forecast where forecast_date <= $as_of group by 1",
+        as_of=as_of,
+    ).to_pylist()
+    days = {row["model_name"]: row["day"] for row in newest}
+    name = next((name for name in MODEL_NAMES if name in days), None)
+    if name is None:
+        return [Note("No session has been scored yet.")]
+    tables: list[Block] = []
+    for caption, order in (("Best", "desc"), ("Worst", "asc")):
+        rows = lake.read(
+            "select ts_code, name, industry, forward_return_5d, lower, upper from analyst.forecast"
+            " where model_name = $name and forecast_date = $day"
+            " qualify model_version = max(model_version) over ()"
+            f" order by forward_return_5d {order}, ts_code limit {N_BEST}",
+            name=name,
+            day=days[name],
+        ).to_pylist()
+        cells = [_forecast_cells(row) for row in rows]
+        heads = ("Code", "Name", "Forecast", "90 % interval")
+        tables.append(Table(f"{caption} forecasts by {name}, made after {days[name]}", heads, cells))
+    return tables
+
+
+def _forecast_cells(row: dict[str, Any]) -> list[Cell]:
+    return [
+        blocks.text(row["ts_code"]),
+        blocks.text(row["name"] or numbers.MISSING),
+        blocks.number(numbers.change(row["forward_return_5d"]), blocks.tone_of(row["forward_return_5d"])),
+        blocks.number(f"{numbers.change(row['lower'], 1)} to {numbers.change(row['upper'], 1)}"),
+    ]
+
+
+def _skill_figures(lake: Lake, version: str) -> list[Block]:
+    rows = lake.read(
+        "select predicted, realised from analyst.out_of_sample where model_version = $version"
+        " order by forecast_date, ts_code",
+        version=version,
+    )
+    if not rows.num_rows:
+        return [Note(f"{version} has no out-of-sample forecasts.")]
+    predicted, realised = reading.floats(rows, "predicted"), reading.floats(rows, "realised")
+    every = max(1, -(-rows.num_rows // MOST_POINTS))
+    name = version.split("/")[0]
+    dots = charts.scatter(
+        predicted[::every],
+        realised[::every],
+        np.ones(len(predicted[::every]), dtype=np.int64),
+        label=f"Actual against predicted, {name}",
+        axes=("predicted", "actual"),
+        writes=(lambda v: numbers.change(v, 1), lambda v: numbers.change(v, 0)),
+    )
+    errors = charts.histogram(
+        realised - predicted, label=f"Errors of {name}", write=lambda v: numbers.change(v, 0), split=None
+    )
+    return [
+        Figure(f"Actual against predicted, {name}", dots, f"Out of sample; every {every}th of {rows.num_rows:,} rows."),
+        Figure(f"Errors, {name}", errors, "Actual less predicted log return over five sessions."),
+        _calibration_figure(predicted, realised, name),
+    ]
+
+
+def _calibration_figure(predicted: reading.Floats, realised: reading.Floats, name: str) -> Figure:
+    order = np.argsort(predicted, kind="stable")
+    means = np.array([realised[part].mean() if len(part) else np.nan for part in np.array_split(order, N_DECILES)])
+    svg = charts.columns(
+        [str(number) for number in range(1, N_DECILES + 1)],
+        means,
+        label=f"Mean actual return by decile of forecast, {name}",
+        write=lambda v: numbers.change(v, 1),
+    )
+    return Figure(f"Calibration, {name}", svg, "Mean actual excess return by decile of the forecast, lowest first.")
+
+
+def _ic_figure(lake: Lake, versions: list[str]) -> Figure:
+    rows = lake.read(
+        "select forecast_date, model_name, avg(rank_ic) over (partition by model_name order by forecast_date"
+        f" rows between {IC_WINDOW - 1} preceding and current row) as ic from analyst.information_coefficient"
+        " where list_contains($versions, model_version) order by forecast_date, model_name",
+        versions=versions,
+    )
+    dates, names, values = reading.matrix(rows, "forecast_date", "model_name", "ic")
+    lines = [charts.Line(name, values[:, at]) for at, name in enumerate(names)]
+    svg = charts.line_chart(
+        dates, lines, label="Information coefficient over time", write=lambda v: numbers.decimal(v), zero=True
+    )
+    caption = f"Spearman correlation across securities, mean of {IC_WINDOW} test dates."
+    return Figure("Information coefficient", svg, caption)
+
+
+def _coefficient_figure(lake: Lake, fitted: dict[str, str]) -> list[Block]:
+    if "ridge" not in fitted:
+        return []
+    rows = lake.read(
+        "select term, t_statistic from analyst.coefficient where model_version = $version and term <> 'intercept'"
+        " order by abs(t_statistic) desc, term limit 14",
+        version=fitted["ridge"],
+    )
+    svg = charts.bars(
+        rows["term"].to_pylist(),
+        reading.floats(rows, "t_statistic"),
+        label="t statistics of the ridge regression",
+        write=lambda v: numbers.decimal(v, 1, signed=True),
+    )
+    return [Figure("What the regression leans on", svg, "t statistics, standard errors clustered by date.")]
+
+
+def _card_table(lake: Lake, versions: list[str]) -> Table:
+    rows = lake.read(
+        "select * from analyst.model_card where list_contains($versions, model_version) order by model_version",
+        versions=versions,
+    ).to_pylist()
+    cells = [
+        (
+            blocks.text(row["model_version"]),
+            blocks.text(f"{row['train_start']} to {row['train_end']}"),
+            blocks.number(numbers.count(row["n_rows"])),
+            blocks.number(numbers.count(row["n_rows_dropped"])),
+            blocks.text("yes" if row["is_converged"] else "no"),
+            blocks.text("yes" if row["is_champion"] else "no"),
+        )
+        for row in rows
+    ]
+    heads = ("Version", "Trained on", "Rows", "Rows left out", "Converged", "Scores the market")
+    return Table("Versions behind these forecasts", heads, cells, is_wide=True)

@@ -1,0 +1,124 @@
+"""What was published, and which common factors and regimes does it add up to?"""
+
+from __future__ import annotations
+
+from datetime import date
+
+from reports import blocks, charts, numbers, reading
+from reports.blocks import Block, Figure, Note, Section, Table
+from warehouse.lake import Lake
+
+MOST_FACTORS_SHOWN = 3
+CHART_MONTHS = 180
+REGIME_MONTHS = 120
+
+
+def section(lake: Lake, as_of: date) -> Section:
+    """The macro half.
+
+    Raises:
+        LakeError: the lake cannot be read.
+    """
+    version = reading.read_newest_version(lake, "macro_pca", as_of)
+    shown = [_value_table(lake, as_of, version)]
+    if version is None:
+        shown.append(Note("The macro factors are not fitted yet: too few months are known. `daybook refit` says why."))
+        return Section("macro", "Macro", shown)
+    shown += [_score_figure(lake, version), _scree_figure(lake, version), _loading_figure(lake, version)]
+    shown += _regime_figures(lake, as_of)
+    return Section("macro", "Macro", shown)
+
+
+def _value_table(lake: Lake, as_of: date, version: str | None) -> Block:
+    rows = lake.read(
+        "select m.* from analyst.macro_latest as m where $version is null or m.series_id in"
+        " (select entity from analyst.factor_loading where model_version = $version) order by group_name, series_id",
+        version=version,
+    ).to_pylist()
+    if not rows:
+        return Note("No macro series is loaded yet. Run `daybook run`; FRED needs no key.", "warn")
+    cells = [
+        (
+            blocks.text(row["series_id"]),
+            blocks.text(row["title"]),
+            blocks.number(numbers.level(row["value"])),
+            blocks.number(numbers.level(row["previous_value"])),
+            blocks.text(row["unit"]),
+            blocks.number(numbers.day(row["observation_date"])),
+            blocks.number(numbers.day(row["realtime_start"]) + (" (est.)" if row["is_realtime_estimated"] else "")),
+        )
+        for row in rows
+    ]
+    heads = ("Series", "What", "Newest", "Before", "Unit", "Period", "Known since")
+    return Table("Published values (est. = usual publication lag, not observed)", heads, cells, is_wide=True)
+
+
+def _score_figure(lake: Lake, version: str) -> Figure:
+    rows = lake.read(
+        "select factor, score_date, score from analyst.factor_score where model_version = $version"
+        f" and factor <= {MOST_FACTORS_SHOWN} order by score_date, factor",
+        version=version,
+    )
+    dates, factors, scores = reading.matrix(rows, "score_date", "factor", "score")
+    lines = [charts.Line(f"factor {name}", scores[-CHART_MONTHS:, at]) for at, name in enumerate(factors)]
+    svg = charts.line_chart(
+        dates[-CHART_MONTHS:], lines, label="Macro factor scores", write=lambda v: numbers.decimal(v, 0), zero=True
+    )
+    return Figure("Macro factors", svg, "Scores by month, in standard deviations of the panel.", is_wide=True)
+
+
+def _scree_figure(lake: Lake, version: str) -> Figure:
+    rows = lake.read(
+        "select factor, explained_variance_ratio from analyst.factor where model_version = $version order by factor",
+        version=version,
+    )
+    ratio = reading.floats(rows, "explained_variance_ratio")
+    svg = charts.columns(
+        [str(value) for value in rows["factor"].to_pylist()],
+        ratio,
+        label="Share of variance by macro factor",
+        write=lambda v: numbers.share(v, 0),
+    )
+    return Figure("Scree", svg, f"Share of the panel's variance by factor; together {numbers.share(ratio.sum())}.")
+
+
+def _loading_figure(lake: Lake, version: str) -> Figure:
+    rows = lake.read(
+        "select entity, factor, loading from analyst.factor_loading where model_version = $version"
+        " and factor <= 6 order by entity, factor",
+        version=version,
+    )
+    names, factors, loadings = reading.matrix(rows, "entity", "factor", "loading")
+    svg = charts.heat_map(
+        names,
+        [f"F{name}" for name in factors],
+        loadings,
+        label="Loadings of the macro series",
+        write=lambda v: numbers.decimal(v, signed=True),
+    )
+    return Figure("Loadings", svg, "Weight of each series in each unit-length factor.")
+
+
+def _regime_figures(lake: Lake, as_of: date) -> list[Block]:
+    version = reading.read_newest_version(lake, "macro_regime", as_of)
+    if version is None:
+        return [Note("Macro regimes are not fitted yet.")]
+    rows = lake.read(
+        f"select entity, cluster from analyst.cluster where model_version = $version order by entity desc"
+        f" limit {REGIME_MONTHS}",
+        version=version,
+    ).sort_by("entity")
+    silhouette = lake.read_value(
+        "select value from analyst.evaluation where model_version = $version and metric = 'silhouette'",
+        version=version,
+    )
+    months, regimes = rows["entity"].to_pylist(), rows["cluster"].to_pylist()
+    kinds = sorted(set(regimes))
+    states = [[f"c{kind}" if regime == kind else "none" for regime in regimes] for kind in kinds]
+    names = [f"regime {kind}" for kind in kinds]
+    svg = charts.strip(names, [month[:7] for month in months], states, label="Macro regime by month")
+    caption = (
+        f"K-means on the factor scores, numbered by size; mean silhouette {numbers.decimal(silhouette)}."
+        f" {months[-1][:7]} is in regime {regimes[-1]}."
+    )
+    return [Figure("Regimes", svg, caption, is_wide=True)]

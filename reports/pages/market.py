@@ -1,0 +1,162 @@
+"""How did the market do: index, breadth, industries, movers, and what is out of the ordinary?"""
+
+from __future__ import annotations
+
+from datetime import date
+
+import pyarrow as pa
+
+from reports import blocks, charts, numbers, reading
+from reports.blocks import Block, Figure, Note, Section, Table
+from warehouse.lake import Lake
+
+CHART_SESSIONS = 250
+BREADTH_SESSIONS = 60
+N_MOVERS = 8
+MOST_INDUSTRIES = 12
+MARKET_RULES = ("robust_z_outlier", "price_limit_broken", "pct_chg_disagrees", "adjustment_misfit", "bar_order")
+
+
+def section(lake: Lake, as_of: date) -> Section:
+    """The market's day.
+
+    Raises:
+        LakeError: the lake cannot be read.
+    """
+    session = reading.read_session(lake, as_of)
+    if session is None:
+        note = Note("No bars are loaded yet. Set TUSHARE_TOKEN and run `daybook run`, or look at `daybook demo`.")
+        return Section("market", "Market", (note,))
+    return Section(
+        "market",
+        f"Market, {session}",
+        (
+            *_index_figure(lake, session),
+            *_breadth_figures(lake, session),
+            _industry_figure(lake, session),
+            _return_figure(lake, session),
+            *_mover_tables(lake, session),
+            _abnormal_table(lake, session),
+        ),
+    )
+
+
+def _index_figure(lake: Lake, session: date) -> list[Block]:
+    rows = lake.read(
+        "select i.trade_date, i.close_points, m.mean_return from analyst.index_day as i"
+        " left join analyst.market_day as m using (trade_date)"
+        " where i.ts_code = '000300.SH' and i.trade_date <= $session"
+        f" order by i.trade_date desc limit {CHART_SESSIONS}",
+        session=session,
+    ).sort_by("trade_date")
+    if rows.num_rows < 2:
+        return [Note("The index 000300.SH is not loaded; `daybook status` says why.")]
+    level = reading.floats(rows, "close_points")
+    growth = reading.floats(rows, "mean_return")
+    growth[0] = 0.0
+    growth[growth != growth] = 0.0
+    lines = [charts.Line("CSI 300", level / level[0]), charts.Line("equal-weighted", (1 + growth).cumprod())]
+    svg = charts.line_chart(
+        rows["trade_date"].to_pylist(),
+        lines,
+        label="CSI 300 and the equal-weighted market, first day = 1",
+        write=lambda v: f"{v:.2f}",
+    )
+    return [Figure("Index and the equal-weighted market", svg, f"Growth since {rows['trade_date'][0]}, start = 1.")]
+
+
+def _breadth_figures(lake: Lake, session: date) -> list[Block]:
+    rows = lake.read(
+        "select trade_date, n_up / nullif(n_bars, 0) as share_up, return_dispersion, amount_cny"
+        f" from analyst.market_day where trade_date <= $session order by trade_date desc limit {BREADTH_SESSIONS}",
+        session=session,
+    ).sort_by("trade_date")
+    dates = rows["trade_date"].to_pylist()
+    breadth = charts.line_chart(
+        dates,
+        [
+            charts.Line("share of securities up", reading.floats(rows, "share_up")),
+        ],
+        label="Share of securities with a positive return",
+        write=lambda v: numbers.share(v, 0),
+    )
+    spread = charts.line_chart(
+        dates,
+        [charts.Line("dispersion", reading.floats(rows, "return_dispersion"))],
+        label="Cross-sectional standard deviation of daily returns",
+        write=lambda v: numbers.share(v, 1),
+    )
+    return [
+        Figure("Breadth", breadth, f"Share of securities that rose, last {len(dates)} sessions."),
+        Figure("Dispersion", spread, "Standard deviation of one-day simple returns across securities."),
+    ]
+
+
+def _industry_figure(lake: Lake, session: date) -> Figure:
+    rows = lake.read(
+        "select industry, mean_return, n_bars from analyst.industry_day where trade_date = $session"
+        " and mean_return is not null order by mean_return desc, industry",
+        session=session,
+    )
+    shown = rows
+    if rows.num_rows > MOST_INDUSTRIES:
+        half = MOST_INDUSTRIES // 2
+        shown = pa.concat_tables([rows.slice(0, half), rows.slice(rows.num_rows - half)])
+    svg = charts.bars(
+        shown["industry"].to_pylist(),
+        reading.floats(shown, "mean_return"),
+        label="Mean return by industry",
+        write=numbers.change,
+    )
+    extent = f"the best and worst of {rows.num_rows}" if rows.num_rows > MOST_INDUSTRIES else f"all {rows.num_rows}"
+    return Figure("Industries", svg, f"Equal-weighted one-day simple return; {extent}.")
+
+
+def _return_figure(lake: Lake, session: date) -> Figure:
+    rows = lake.read(
+        "select simple_return_1d from analyst.daily_return where trade_date = $session"
+        " and simple_return_1d is not null order by ts_code",
+        session=session,
+    )
+    svg = charts.histogram(
+        reading.floats(rows, "simple_return_1d"),
+        label="Distribution of one-day returns",
+        write=lambda v: numbers.change(v, 0),
+    )
+    return Figure("Returns of the day", svg, f"One-day simple returns of {numbers.count(rows.num_rows)} securities.")
+
+
+def _mover_tables(lake: Lake, session: date) -> list[Table]:
+    tables = []
+    for caption, order in (("Largest gains", "desc"), ("Largest losses", "asc")):
+        rows = lake.read(
+            "select ts_code, name, industry, simple_return_1d, simple_return_20d, volatility_20d"
+            " from analyst.daily_return where trade_date = $session and simple_return_1d is not null"
+            f" order by simple_return_1d {order}, ts_code limit {N_MOVERS}",
+            session=session,
+        ).to_pylist()
+        cells = [
+            (
+                blocks.text(row["ts_code"]),
+                blocks.text(row["name"] or numbers.MISSING),
+                blocks.number(numbers.change(row["simple_return_1d"]), blocks.tone_of(row["simple_return_1d"])),
+                blocks.number(numbers.change(row["simple_return_20d"], 1), blocks.tone_of(row["simple_return_20d"])),
+                blocks.number(numbers.share(row["volatility_20d"])),
+            )
+            for row in rows
+        ]
+        tables.append(Table(caption, ("Code", "Name", "1 session", "20 sessions", "Volatility"), cells))
+    return tables
+
+
+def _abnormal_table(lake: Lake, session: date) -> Table | Note:
+    rows = lake.read(
+        "select severity, rule, title, action from analyst.alert where state = 'open' and subject_date = $session"
+        f" and rule in ({', '.join(repr(rule) for rule in MARKET_RULES)})"
+        " order by case severity when 'high' then 1 when 'medium' then 2 else 3 end, rule, subject",
+        session=session,
+    ).to_pylist()
+    if not rows:
+        return Note("No bar of the session is out of the ordinary.", "good")
+    cells = [(blocks.text(row["severity"]), blocks.text(row["title"]), blocks.text(row["action"])) for row in rows]
+    return Table("Out of the ordinary", ("Severity", "What", "What to do"), cells, is_wide=True)

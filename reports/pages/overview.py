@@ -1,0 +1,267 @@
+"""Is the day whole, what changed since the session before, and what are the key figures?"""
+
+from __future__ import annotations
+
+from datetime import date
+
+from reports import blocks, charts, numbers, reading
+from reports.blocks import Listing, Note, Section, Tile, Tiles
+from warehouse.lake import Lake
+
+SPARK_SESSIONS = 60
+MOST_ITEMS = 8
+MARKET_INDEX = "000300.SH"
+
+
+def section(lake: Lake, as_of: date) -> Section:
+    """The first screen.
+
+    Raises:
+        LakeError: the lake cannot be read.
+    """
+    session = reading.read_session(lake, as_of)
+    before = reading.read_session_before(lake, session) if session else None
+    tiles = [
+        *_market_tiles(lake, session),
+        *_factor_tile(lake, as_of),
+        _coverage_tile(lake, session),
+        _alert_tile(lake),
+    ]
+    return Section(
+        "overview",
+        "Today",
+        (
+            _status(lake, as_of, session),
+            Listing(f"Since {numbers.day(before)}" if before else "So far", _changes(lake, as_of, before)),
+            Tiles(tuple(tile for tile in tiles if tile is not None)),
+        ),
+    )
+
+
+def _status(lake: Lake, as_of: date, session: date | None) -> Note:
+    gaps = lake.read(
+        "select title from analyst.alert where state = 'open'"
+        " and rule in ('missing_day', 'partial_day', 'failed_load') order by title"
+    )["title"].to_pylist()
+    if gaps:
+        more = f" And {len(gaps) - 1} more, see Data." if len(gaps) > 1 else ""
+        return Note(f"Not whole: {gaps[0]}.{more}", "warn")
+    if session is None:
+        return Note(
+            "No market data is loaded: this report has the macro half only. Set TUSHARE_TOKEN for the other.", "warn"
+        )
+    if session < as_of:
+        return Note(
+            f"Everything expected is here. The newest session is {session}; {as_of} had no bars to give.", "good"
+        )
+    return Note("Everything expected is here.", "good")
+
+
+def _changes(lake: Lake, as_of: date, before: date | None) -> list[str]:
+    since = before or date.min
+    items = [
+        *_alert_items(lake, since, as_of),
+        *_forecast_items(lake, as_of, before),
+        *_macro_items(lake, since, as_of),
+        *_model_items(lake, since, as_of),
+        *_correction_items(lake),
+    ]
+    if len(items) > MOST_ITEMS:
+        items = [*items[: MOST_ITEMS - 1], f"and {len(items) - MOST_ITEMS + 1} more, in the sections below"]
+    return items or ["Nothing but prices."]
+
+
+def _alert_items(lake: Lake, since: date, as_of: date) -> list[str]:
+    rows = lake.read(
+        "select severity, title from analyst.alert where state = 'open' and first_seen_date > $since"
+        " and first_seen_date <= $as_of"
+        " order by case severity when 'high' then 1 when 'medium' then 2 else 3 end, rule, subject limit 4",
+        since=since,
+        as_of=as_of,
+    ).to_pylist()
+    n_new = lake.read_value(
+        "select count(*) from analyst.alert where state = 'open' and first_seen_date > $since"
+        " and first_seen_date <= $as_of",
+        since=since,
+        as_of=as_of,
+    )
+    n_gone = lake.read_value(
+        "select count(*) from analyst.alert where resolved_date > $since and resolved_date <= $as_of",
+        since=since,
+        as_of=as_of,
+    )
+    items = [f"New alert, {row['severity']}: {row['title']}" for row in rows[:3]]
+    if n_new > len(items):
+        items.append(f"and {n_new - len(items)} more new alerts")
+    if n_gone:
+        items.append(f"{n_gone} {'alert' if n_gone == 1 else 'alerts'} resolved")
+    return items
+
+
+def _forecast_items(lake: Lake, as_of: date, before: date | None) -> list[str]:
+    if before is None:
+        return []
+    rows = lake.read(
+        "with ranked as (select ts_code, name, forecast_date, rank() over (partition by forecast_date, model_name"
+        " order by forward_return_5d desc) as place from analyst.forecast"
+        " where model_name = 'mlp' and forecast_date in ($before, $as_of)"
+        " qualify model_version = max(model_version) over (partition by model_name, forecast_date))"
+        " select today.ts_code, today.name, today.place, earlier.place as place_before from ranked as today"
+        " join ranked as earlier using (ts_code) where today.forecast_date = $as_of and earlier.forecast_date = $before"
+        " and today.place <= 10 and earlier.place > 10 order by earlier.place - today.place desc limit 2",
+        before=before,
+        as_of=as_of,
+    ).to_pylist()
+    return [
+        f"{row['name'] or row['ts_code']} ({row['ts_code']}) entered the ten best forecasts: now number {row['place']},"
+        f" {row['place_before']} the session before"
+        for row in rows
+    ]
+
+
+def _macro_items(lake: Lake, since: date, as_of: date) -> list[str]:
+    rows = lake.read(
+        "select v.series_id, v.title, v.observation_date, v.value, v.unit, min(earlier.value) as old_value,"
+        " count(earlier.value) as n_earlier"
+        " from analyst.macro_vintage as v left join analyst.macro_vintage as earlier"
+        " on earlier.series_id = v.series_id and earlier.observation_date = v.observation_date"
+        " and earlier.realtime_end + 1 = v.realtime_start"
+        " join analyst.macro_latest as m on m.series_id = v.series_id"
+        " where not v.is_realtime_estimated and v.realtime_start > $since and v.realtime_start <= $as_of"
+        " and v.value is not null and m.frequency in ('M', 'Q')"
+        " group by all order by n_earlier, v.series_id, v.observation_date desc",
+        since=since,
+        as_of=as_of,
+    ).to_pylist()
+    items = [
+        f"{row['title']} for {row['observation_date']:%Y-%m}: {numbers.level(row['value'])}"
+        + (f", revised from {numbers.level(row['old_value'])}" if row["n_earlier"] else ", first published")
+        for row in rows[:3]
+    ]
+    if len(rows) > 3:
+        items.append(f"and {len(rows) - 3} more macro values published or revised")
+    return items
+
+
+def _model_items(lake: Lake, since: date, as_of: date) -> list[str]:
+    rows = lake.read(
+        "select model_name from analyst.model_card where as_of_date > $since and as_of_date <= $as_of"
+        " order by model_name",
+        since=since,
+        as_of=as_of,
+    )["model_name"].to_pylist()
+    return [f"Refitted: {', '.join(rows)}"] if rows else []
+
+
+def _correction_items(lake: Lake) -> list[str]:
+    n_corrected = lake.read_value("select count(*) from analyst.revision")
+    if not n_corrected:
+        return []
+    return [f"{numbers.count(n_corrected)} stored values corrected by a vendor so far, see Data"]
+
+
+def _market_tiles(lake: Lake, session: date | None) -> list[Tile]:
+    if session is None:
+        return []
+    days = lake.read(
+        f"select * from analyst.market_day where trade_date <= $session order by trade_date desc limit {SPARK_SESSIONS}",
+        session=session,
+    ).sort_by("trade_date")
+    index = lake.read(
+        "select close_points, simple_return_1d from analyst.index_day where ts_code = $index and trade_date <= $session"
+        f" order by trade_date desc limit {SPARK_SESSIONS}",
+        index=MARKET_INDEX,
+        session=session,
+    )
+    today = days.slice(days.num_rows - 1).to_pylist()[0]
+    tiles = []
+    if index.num_rows:
+        now = index.slice(0, 1).to_pylist()[0]
+        level = reading.floats(index, "close_points")[::-1]
+        tiles.append(
+            Tile(
+                f"CSI 300 ({MARKET_INDEX})",
+                numbers.decimal(now["close_points"]),
+                numbers.change(now["simple_return_1d"]),
+                blocks.tone_of(now["simple_return_1d"]),
+                charts.sparkline(level, label="CSI 300, last 60 sessions"),
+            )
+        )
+    growth = (1 + reading.floats(days, "mean_return")).cumprod()
+    tiles.append(
+        Tile(
+            "Mean return, equal-weighted",
+            numbers.change(today["mean_return"]),
+            f"median {numbers.change(today['median_return'])}",
+            blocks.tone_of(today["mean_return"]),
+            charts.sparkline(growth, label="Equal-weighted growth, last 60 sessions"),
+        )
+    )
+    tiles.append(
+        Tile(
+            "Up / down",
+            f"{numbers.count(today['n_up'])} / {numbers.count(today['n_down'])}",
+            f"{numbers.count(today['n_unchanged'])} unchanged, {numbers.count(today['n_bars'])} priced",
+            blocks.tone_of(today["n_up"] - today["n_down"]),
+            charts.sparkline(reading.floats(days, "n_up"), label="Securities up, last 60 sessions"),
+        )
+    )
+    amounts = reading.floats(days, "amount_cny")
+    ratio = amounts[-1] / amounts[:-1].mean() - 1 if len(amounts) > 1 else None
+    tiles.append(
+        Tile(
+            "Traded",
+            numbers.amount_cny(today["amount_cny"]),
+            f"{numbers.change(ratio, 0)} against the 60-session mean",
+            spark=charts.sparkline(amounts, label="Amount traded, last 60 sessions"),
+        )
+    )
+    return tiles
+
+
+def _factor_tile(lake: Lake, as_of: date) -> list[Tile]:
+    version = reading.read_newest_version(lake, "macro_pca", as_of)
+    if version is None:
+        return []
+    rows = lake.read(
+        "select score_date, score from analyst.factor_score where model_version = $version and factor = 1"
+        " order by score_date",
+        version=version,
+    )
+    scores = reading.floats(rows, "score")
+    step = scores[-1] - scores[-2] if len(scores) > 1 else None
+    return [
+        Tile(
+            f"Macro factor 1, {rows['score_date'][rows.num_rows - 1].as_py():%Y-%m}",
+            numbers.decimal(float(scores[-1]), signed=True),
+            f"{numbers.decimal(step, signed=True)} on the month",
+            spark=charts.sparkline(scores[-SPARK_SESSIONS:], label="Macro factor 1, last 60 months"),
+        )
+    ]
+
+
+def _coverage_tile(lake: Lake, session: date | None) -> Tile | None:
+    if session is None:
+        return None
+    rows = lake.read(
+        "select n_received, n_expected, coverage_fraction, n_quarantined from analyst.coverage"
+        " where dataset = 'market.daily' and session_date = $session",
+        session=session,
+    ).to_pylist()
+    if not rows:
+        return None
+    row = rows[0]
+    return Tile(
+        "Bars received",
+        numbers.share(row["coverage_fraction"]),
+        f"{numbers.count(row['n_received'])} of {numbers.count(row['n_expected'])},"
+        f" {numbers.count(row['n_quarantined'])} set aside",
+    )
+
+
+def _alert_tile(lake: Lake) -> Tile:
+    row = lake.read(
+        "select count(*) as n_open, count(*) filter (where severity = 'high') as n_high from analyst.alert"
+        " where state = 'open'"
+    ).to_pylist()[0]
+    return Tile("Open alerts", numbers.count(row["n_open"]), f"{numbers.count(row['n_high'])} of high severity")

@@ -1,0 +1,130 @@
+"""Can the figures be trusted: is everything there, how fresh is it, what was set aside, corrected or wrong?"""
+
+from __future__ import annotations
+
+from datetime import date
+
+from reports import blocks, charts, numbers
+from reports.blocks import Block, Figure, Note, Section, Table
+from warehouse.lake import Lake
+
+STRIP_SESSIONS = 60
+MOST_ROWS = 12
+MOST_ALERTS = 25
+
+
+def section(lake: Lake, as_of: date) -> Section:
+    """The data about the data.
+
+    Raises:
+        LakeError: the lake cannot be read.
+    """
+    return Section(
+        "data",
+        "Data",
+        (
+            *_coverage_figure(lake, as_of),
+            _freshness_table(lake),
+            _quarantine_table(lake),
+            _revision_table(lake),
+            _alert_table(lake),
+        ),
+    )
+
+
+def _coverage_figure(lake: Lake, as_of: date) -> list[Block]:
+    rows = lake.read(
+        "with days as (select distinct session_date from analyst.coverage where dataset = 'market.daily'"
+        f" and session_date <= $as_of order by session_date desc limit {STRIP_SESSIONS})"
+        " select c.dataset, c.session_date, c.state from analyst.coverage as c join days using (session_date)"
+        " where c.dataset like 'market.%' order by c.dataset, c.session_date",
+        as_of=as_of,
+    ).to_pylist()
+    if not rows:
+        return []
+    days = sorted({row["session_date"] for row in rows})
+    names = sorted({row["dataset"] for row in rows})
+    held = {(row["dataset"], row["session_date"]): row["state"] for row in rows}
+    states = [[held.get((name, day), "missing") for day in days] for name in names]
+    n_not_whole = sum(state not in ("ok", "empty_confirmed") for line in states for state in line)
+    svg = charts.strip(
+        names, [day.isoformat() for day in days], states, label="State of each session's data, by dataset"
+    )
+    caption = (
+        f"A square is a session: filled when whole, pale when confirmed empty, marked when not whole."
+        f" {numbers.count(n_not_whole)} of {numbers.count(len(days) * len(names))} are not whole."
+    )
+    return [Figure("Coverage", svg, caption, is_wide=True)]
+
+
+def _freshness_table(lake: Lake) -> Table:
+    rows = lake.read("select * from analyst.freshness order by dataset").to_pylist()
+    cells = [
+        (
+            blocks.text(row["dataset"]),
+            blocks.number(numbers.day(row["newest_date"])),
+            blocks.number(numbers.count(row["n_partitions"])),
+            blocks.number(numbers.count(row["n_not_ok"])),
+        )
+        for row in rows
+    ]
+    return Table("Freshness", ("Dataset", "Known to", "Partitions", "Not whole"), cells)
+
+
+def _quarantine_table(lake: Lake) -> Block:
+    rows = lake.read(
+        "select dataset, rule, count(*) as n, max(partition) as newest, any_value(reason order by partition desc)"
+        f" as reason from analyst.quarantine group by dataset, rule order by n desc, dataset, rule limit {MOST_ROWS}"
+    ).to_pylist()
+    if not rows:
+        return Note("No row is set aside: everything the vendors sent kept the rules.", "good")
+    cells = [
+        (
+            blocks.text(row["dataset"]),
+            blocks.text(row["reason"]),
+            blocks.number(numbers.count(row["n"])),
+            blocks.text(row["newest"]),
+        )
+        for row in rows
+    ]
+    return Table("Set aside, kept in analyst.quarantine", ("Dataset", "Why", "Rows", "Newest"), cells)
+
+
+def _revision_table(lake: Lake) -> Block:
+    rows = lake.read(
+        "select dataset, column_name, count(*) as n, max(partition) as newest from analyst.revision"
+        f" group by dataset, column_name order by n desc, dataset, column_name limit {MOST_ROWS}"
+    ).to_pylist()
+    if not rows:
+        return Note("No stored value has been corrected by a vendor.", "good")
+    cells = [
+        (
+            blocks.text(f"{row['dataset']}.{row['column_name']}"),
+            blocks.number(numbers.count(row["n"])),
+            blocks.text(row["newest"]),
+        )
+        for row in rows
+    ]
+    return Table("Corrected by a vendor, old values in analyst.revision", ("Column", "Values", "Newest"), cells)
+
+
+def _alert_table(lake: Lake) -> Block:
+    rows = lake.read(
+        "select * from analyst.alert where state = 'open'"
+        " order by case severity when 'high' then 1 when 'medium' then 2 else 3 end, last_seen_date desc, rule, subject"
+    ).to_pylist()
+    if not rows:
+        return Note("No alert is open.", "good")
+    cells = [
+        (
+            blocks.text(row["severity"]),
+            blocks.text(row["title"]),
+            blocks.text(row["action"]),
+            blocks.number(f"{row['first_seen_date']}, {row['n_seen']} x"),
+            blocks.text(row["evidence_sql"]),
+        )
+        for row in rows[:MOST_ALERTS]
+    ]
+    more = f", the gravest {MOST_ALERTS} of {len(rows)}" if len(rows) > MOST_ALERTS else ""
+    heads = ("Severity", "What", "What to do", "Since, seen", "More, in SQL")
+    return Table(f"Open alerts{more}", heads, cells, is_wide=True)

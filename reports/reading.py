@@ -1,0 +1,78 @@
+"""How does a section get its figures? Small questions that several sections ask of the analyst views.
+
+Invariant: nothing dated after `as_of` is read, so a report of a past day shows what that day could have known.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from warehouse.lake import Lake
+
+Floats = npt.NDArray[np.float64]
+
+
+def floats(rows: pa.Table, name: str) -> Floats:
+    """A column as float64, NaN where it is NULL."""
+    return rows[name].cast(pa.float64()).to_numpy(zero_copy_only=False)
+
+
+def read_session(lake: Lake, as_of: date) -> date | None:
+    """The newest session with bars on or before `as_of`, None without any.
+
+    Raises:
+        LakeError: the lake cannot be read.
+    """
+    found: date | None = lake.read_value(
+        "select max(trade_date) from analyst.market_day where trade_date <= $as_of", as_of=as_of
+    )
+    return found
+
+
+def read_session_before(lake: Lake, session: date) -> date | None:
+    """The session with bars before a session, None when it is the first.
+
+    Raises:
+        LakeError: the lake cannot be read.
+    """
+    found: date | None = lake.read_value(
+        "select max(trade_date) from analyst.market_day where trade_date < $session", session=session
+    )
+    return found
+
+
+def read_newest_version(lake: Lake, model_name: str, as_of: date) -> str | None:
+    """The newest version of a model on or before `as_of`, None when it was never fitted.
+
+    Raises:
+        LakeError: the lake cannot be read.
+    """
+    found: str | None = lake.read_value(
+        "select max_by(model_version, as_of_date) from analyst.model_card"
+        " where model_name = $model_name and as_of_date <= $as_of",
+        model_name=model_name,
+        as_of=as_of,
+    )
+    return found
+
+
+def matrix(rows: pa.Table, row_name: str, column_name: str, value_name: str) -> tuple[list[str], list[str], Floats]:
+    """Long rows as a matrix, in the order in which names first appear.
+
+    Returns:
+        Row names, column names, and (n_rows, n_columns) with NaN where there is no row.
+    """
+    heads = list(dict.fromkeys(str(value) for value in rows[column_name].to_pylist()))
+    names = list(dict.fromkeys(str(value) for value in rows[row_name].to_pylist()))
+    values = np.full((len(names), len(heads)), np.nan)
+    row_at = {name: at for at, name in enumerate(names)}
+    head_at = {name: at for at, name in enumerate(heads)}
+    for name, head, value in zip(
+        rows[row_name].to_pylist(), rows[column_name].to_pylist(), floats(rows, value_name).tolist(), strict=True
+    ):
+        values[row_at[str(name)], head_at[str(head)]] = value
+    return names, heads, values
