@@ -18,9 +18,11 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float64]
 Write = Callable[[float], str]
 
-WIDTH, HEIGHT = 480, 240
+WIDTH, WIDE, HEIGHT = 480, 980, 240
 LEFT, RIGHT, TOP, BOTTOM = 52, 10, 12, 28
 MOST_TICKS = 5
+# Room for a number beside a bar.
+NUMBER_WIDTH = 56
 
 
 @dataclass(frozen=True)
@@ -54,15 +56,23 @@ def ticks(low: float, high: float, most: int = MOST_TICKS) -> list[float]:
     """
     if not (math.isfinite(low) and math.isfinite(high)) or high <= low:
         return [low] if math.isfinite(low) else [0.0]
-    raw = (high - low) / max(most - 1, 1)
-    power = 10.0 ** math.floor(math.log10(raw))
-    step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= raw * (1 - 1e-9))
-    first = math.ceil(low / step - 1e-9)
-    last = math.floor(high / step + 1e-9)
-    return [round(number * step, 12) for number in range(first, last + 1)]
+    power = 10.0 ** math.floor(math.log10((high - low) / most))
+    for step in (factor * power for factor in (1, 2, 5, 10, 20)):
+        first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+        if last - first < most:
+            return [round(number * step, 12) for number in range(first, last + 1)]
+    raise AssertionError(f"no round step divides {low} to {high} into at most {most} parts")
 
 
-def line_chart(dates: Sequence[object], lines: Sequence[Line], *, label: str, write: Write, zero: bool = False) -> str:
+def line_chart(
+    dates: Sequence[object],
+    lines: Sequence[Line],
+    *,
+    label: str,
+    write: Write,
+    zero: bool = False,
+    width: int = WIDTH,
+) -> str:
     """Lines over time with a legend.
 
     Args:
@@ -71,18 +81,19 @@ def line_chart(dates: Sequence[object], lines: Sequence[Line], *, label: str, wr
         label: what the chart shows, for who does not see it.
         write: how a number is written on the axis.
         zero: whether zero belongs on the vertical axis.
+        width: WIDTH, or WIDE for a figure of the whole page's width.
     """
     stacked = np.concatenate([line.values for line in lines]) if lines else np.zeros(0)
     low, high = _range(stacked, zero=zero)
     legend_height = 18 if len(lines) > 1 else 0
-    x = Scale(0, max(len(dates) - 1, 1), LEFT, WIDTH - RIGHT)
+    x = Scale(0, max(len(dates) - 1, 1), LEFT, width - RIGHT)
     y = Scale(low, high, HEIGHT - BOTTOM, TOP + legend_height)
-    parts = [_horizontal_grid(y, write), _date_axis(dates, x)]
+    parts = [_horizontal_grid(y, write, width), _date_axis(dates, x)]
     for number, line in enumerate(lines, start=1):
         parts.append(f'<path class="line c{number}" d="{_path(x, y, line.values)}"/>')
     if legend_height:
         parts.append(_legend([line.name for line in lines]))
-    return _svg(parts, label)
+    return _svg(parts, label, width=width)
 
 
 def bars(labels: Sequence[str], values: Floats, *, label: str, write: Write) -> str:
@@ -93,8 +104,8 @@ def bars(labels: Sequence[str], values: Floats, *, label: str, write: Write) -> 
     present = np.abs(values[np.isfinite(values)])
     most = float(present.max()) if len(present) else 1.0
     has_negative = bool((values < 0).any())
-    middle = name_width + (WIDTH - name_width - 60) / 2 if has_negative else name_width
-    reach = (WIDTH - 60 - middle) or 1.0
+    middle = (name_width + NUMBER_WIDTH + WIDTH - NUMBER_WIDTH) / 2 if has_negative else name_width
+    reach = WIDTH - NUMBER_WIDTH - middle
     parts = [f'<line class="axis" x1="{middle:.1f}" x2="{middle:.1f}" y1="{TOP}" y2="{height - 8}"/>']
     for number, (name, value) in enumerate(zip(labels, values.tolist(), strict=True)):
         top = TOP + number * row
@@ -207,10 +218,10 @@ def heat_map(rows: Sequence[str], heads: Sequence[str], values: Floats, *, label
 
 
 def strip(rows: Sequence[str], heads: Sequence[str], states: Sequence[Sequence[str]], *, label: str) -> str:
-    """A row of small squares per name, one a head, each of the class `state-<state>`."""
+    """A row of small squares per name across the page, one a head, each of the class `state-<state>`."""
     row, name_width = 18, 150
     height = 22 + row * len(rows)
-    step = (WIDTH - name_width - 6) / max(len(heads), 1)
+    step = (WIDE - name_width - 6) / max(len(heads), 1)
     parts = []
     for at, name in enumerate(rows):
         top = 4 + at * row
@@ -222,8 +233,8 @@ def strip(rows: Sequence[str], heads: Sequence[str], states: Sequence[Sequence[s
             )
     if heads:
         parts.append(f'<text x="{name_width}" y="{height - 5}">{escape(heads[0])}</text>')
-        parts.append(f'<text x="{WIDTH - 6}" y="{height - 5}" text-anchor="end">{escape(heads[-1])}</text>')
-    return _svg(parts, label, height)
+        parts.append(f'<text x="{WIDE - 6}" y="{height - 5}" text-anchor="end">{escape(heads[-1])}</text>')
+    return _svg(parts, label, height, WIDE)
 
 
 def sparkline(values: Floats, *, label: str) -> str:
@@ -233,7 +244,7 @@ def sparkline(values: Floats, *, label: str) -> str:
         return ""
     x, y = Scale(0, len(values) - 1, 2, 118), Scale(float(present.min()), float(present.max()), 24, 4)
     return (
-        f'<svg class="spark" viewBox="0 0 120 28" role="img" aria-label="{escape(label)}">'
+        f'<svg class="spark" viewBox="0 0 120 28" preserveAspectRatio="none" role="img" aria-label="{escape(label)}">'
         f'<path class="line c1" d="{_path(x, y, values)}"/></svg>'
     )
 
@@ -258,9 +269,9 @@ def _path(x: Scale, y: Scale, values: Floats) -> str:
     return "".join(steps)
 
 
-def _horizontal_grid(y: Scale, write: Write) -> str:
+def _horizontal_grid(y: Scale, write: Write, width: int = WIDTH) -> str:
     return "".join(
-        f'<line class="{"axis" if value == 0 else "grid"}" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y(value):.1f}"'
+        f'<line class="{"axis" if value == 0 else "grid"}" x1="{LEFT}" x2="{width - RIGHT}" y1="{y(value):.1f}"'
         f' y2="{y(value):.1f}"/><text class="num" x="{LEFT - 5}" y="{y(value) + 4:.1f}" text-anchor="end">'
         f"{escape(write(value))}</text>"
         for value in ticks(y.low, y.high)
@@ -288,7 +299,7 @@ def _date_axis(dates: Sequence[object], x: Scale) -> str:
 
 
 def _legend(names: Sequence[str]) -> str:
-    step = (WIDTH - LEFT) / max(len(names), 1)
+    step = (WIDTH - LEFT) / max(len(names), 3)
     return "".join(
         f'<line class="line c{number + 1}" x1="{LEFT + number * step:.1f}" x2="{LEFT + number * step + 16:.1f}" y1="12"'
         f' y2="12"/><text x="{LEFT + number * step + 20:.1f}" y="16">{escape(name)}</text>'
@@ -296,8 +307,8 @@ def _legend(names: Sequence[str]) -> str:
     )
 
 
-def _svg(parts: Sequence[str], label: str, height: float = HEIGHT) -> str:
+def _svg(parts: Sequence[str], label: str, height: float = HEIGHT, width: int = WIDTH) -> str:
     return (
-        f'<svg class="chart" viewBox="0 0 {WIDTH} {height:g}" role="img" aria-label="{escape(label)}">'
+        f'<svg class="chart" viewBox="0 0 {width} {height:g}" role="img" aria-label="{escape(label)}">'
         f"<title>{escape(label)}</title>{''.join(parts)}</svg>"
     )

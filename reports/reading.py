@@ -17,8 +17,8 @@ Floats = npt.NDArray[np.float64]
 
 
 def floats(rows: pa.Table, name: str) -> Floats:
-    """A column as float64, NaN where it is NULL."""
-    return rows[name].cast(pa.float64()).to_numpy(zero_copy_only=False)
+    """A column as float64 of its own, NaN where it is NULL."""
+    return np.array(rows[name].cast(pa.float64()).to_numpy(zero_copy_only=False))
 
 
 def read_session(lake: Lake, as_of: date) -> date | None:

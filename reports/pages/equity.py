@@ -51,7 +51,12 @@ def _score_figure(lake: Lake, version: str) -> Figure:
     path = np.cumsum(np.nan_to_num(scores), axis=0)
     lines = [charts.Line(f"factor {name}", path[:, at]) for at, name in enumerate(factors)]
     svg = charts.line_chart(
-        dates, lines, label="Cumulated equity factor scores", write=lambda v: numbers.decimal(v, 0), zero=True
+        dates,
+        lines,
+        label="Cumulated equity factor scores",
+        write=lambda v: numbers.decimal(v, 0),
+        zero=True,
+        width=charts.WIDE,
     )
     return Figure(
         "Equity factors", svg, "Scores added up over sessions; fit as of " + version[-10:] + ".", is_wide=True

@@ -19,6 +19,13 @@ N_DECILES = 10
 IC_WINDOW = 20
 LEVEL = 0.9
 SIGNIFICANT = 0.05
+# By whether the squared error is below the naive forecast's, and whether that is more than chance.
+VERDICTS = {
+    (True, True): "{} clearly beats the naive forecast of no excess return",
+    (True, False): "{} is ahead of the naive forecast of no excess return, but not by more than chance could give",
+    (False, True): "{} is clearly worse than the naive forecast of no excess return",
+    (False, False): "{} does not beat the naive forecast of no excess return",
+}
 METRIC_HEADS = {
     "rmse": "RMSE",
     "r2_oos": "R² against naive",
@@ -74,10 +81,7 @@ def _verdict(lake: Lake, fitted: dict[str, str]) -> Note:
         skill, p_value = held.get(name, {}).get("r2_oos"), held.get(name, {}).get("dm_p_value")
         if skill is None or p_value is None:
             continue
-        is_clear = p_value < SIGNIFICANT
-        word = "beats" if skill > 0 else "does not beat"
-        doubt = "" if not (skill > 0) else ", clearly" if is_clear else ", but not by more than chance could give"
-        sentences.append(f"{name} {word} the naive forecast of no excess return{doubt}")
+        sentences.append(VERDICTS[skill > 0, p_value < SIGNIFICANT].format(name))
     if not sentences:
         return Note("There is no evaluation to judge the forecasts by.", "warn")
     is_good = any(held[name].get("r2_oos", 0) > 0 for name in held if name != "zero")

@@ -62,7 +62,12 @@ def _score_figure(lake: Lake, version: str) -> Figure:
     dates, factors, scores = reading.matrix(rows, "score_date", "factor", "score")
     lines = [charts.Line(f"factor {name}", scores[-CHART_MONTHS:, at]) for at, name in enumerate(factors)]
     svg = charts.line_chart(
-        dates[-CHART_MONTHS:], lines, label="Macro factor scores", write=lambda v: numbers.decimal(v, 0), zero=True
+        dates[-CHART_MONTHS:],
+        lines,
+        label="Macro factor scores",
+        write=lambda v: numbers.decimal(v, 0),
+        zero=True,
+        width=charts.WIDE,
     )
     return Figure("Macro factors", svg, "Scores by month, in standard deviations of the panel.", is_wide=True)
 

@@ -164,7 +164,8 @@ def _market_tiles(lake: Lake, session: date | None) -> list[Tile]:
     if session is None:
         return []
     days = lake.read(
-        f"select * from analyst.market_day where trade_date <= $session order by trade_date desc limit {SPARK_SESSIONS}",
+        "select * from analyst.market_day where trade_date <= $session"
+        f" order by trade_date desc limit {SPARK_SESSIONS}",
         session=session,
     ).sort_by("trade_date")
     index = lake.read(
