@@ -45,6 +45,8 @@ def standardise_by_date(features: Floats, dates: npt.ArrayLike) -> Floats:
         [1.155, -1.155, 0.0, 0.0]
     """
     table, days = _checked(features, dates)
+    if not table.size:
+        return table.copy()
     columns = pd.DataFrame(table.reshape(len(table), -1))
     groups = columns.groupby(np.unique(days, return_inverse=True)[1])
     ranks = groups.rank(method="average").to_numpy(dtype=np.float64)

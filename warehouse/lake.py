@@ -24,7 +24,7 @@ import filelock
 import pyarrow as pa
 import tenacity
 
-from warehouse import errors, extensions, sql, tables
+from warehouse import errors, instances, sql, tables
 
 log = logging.getLogger(__name__)
 
@@ -192,13 +192,10 @@ def open_reader(location: LakeLocation, *, snapshot: int | None = None) -> Itera
     options = ["READ_ONLY"]
     if snapshot is not None:
         options.append(f"SNAPSHOT_VERSION {int(snapshot)}")
-    connection = _connect(location, options)
-    try:
+    with _attached(location, options) as connection:
         _refuse_newer(connection, location)
         with Lake(connection, location, snapshot) as lake:
             yield lake
-    finally:
-        connection.close()
 
 
 @contextlib.contextmanager
@@ -214,20 +211,14 @@ def open_writer(location: LakeLocation, *, holder: str, wait_s: float = 60.0) ->
         LakeBusy: another writer kept the lake for longer than `wait_s`.
         LakeTooNew: written by a newer Daybook.
     """
-    with _writer_lock(location, holder, wait_s):
-        connection = _connect(
-            location,
-            [
-                f"DATA_PATH '{location.data_address}'",
-                f"DATA_INLINING_ROW_LIMIT {INLINING_ROW_LIMIT}",
-            ],
-        )
-        try:
-            with Lake(connection, location, None) as lake:
-                _furnish(lake)
-                yield lake
-        finally:
-            connection.close()
+    options = [f"DATA_PATH '{location.data_address}'", f"DATA_INLINING_ROW_LIMIT {INLINING_ROW_LIMIT}"]
+    with (
+        _writer_lock(location, holder, wait_s),
+        _attached(location, options) as connection,
+        Lake(connection, location, None) as lake,
+    ):
+        _furnish(lake)
+        yield lake
 
 
 @contextlib.contextmanager
@@ -262,39 +253,31 @@ def _read_holder(note: Path) -> str:
     return f"{facts['holder']} (process {facts['pid']} on {facts['host']})"
 
 
-def _connect(location: LakeLocation, options: list[str]) -> duckdb.DuckDBPyConnection:
-    connection = duckdb.connect(
-        config={
-            "autoinstall_known_extensions": "false",
-            "autoload_known_extensions": "false",
-            "memory_limit": location.memory_limit,
-            "temp_directory": str(location.path / "tmp"),
-        }
-    )
-    connection.execute("set TimeZone = 'UTC'")
-    connection.execute("set enable_progress_bar = false")
+@contextlib.contextmanager
+def _attached(location: LakeLocation, options: list[str]) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A connection that has the lake attached and in use."""
     address = location.catalog_address
     kind = address.split(":", 1)[0]
-    for name in ("ducklake", "sqlite_scanner" if kind == "sqlite" else "postgres_scanner"):
-        extensions.load_extension(connection, name)
+    names = ["ducklake", "sqlite_scanner" if kind == "sqlite" else "postgres_scanner"]
     if location.data_address.startswith("s3:"):
-        extensions.load_extension(connection, "httpfs")
+        names.append("httpfs")
     if kind == "sqlite":
         options = [*options, f"META_BUSY_TIMEOUT {CATALOG_BUSY_TIMEOUT_MS}"]
         if "READ_ONLY" not in options:
             # The file remembers its mode. A reader that asked for it too would ask at every query and meet the
             # writer's lock: half as many reads beside a writer committing in a loop (measured 2026-11-21).
             options.append("META_JOURNAL_MODE 'WAL'")
-    try:
-        connection.execute(f"attach 'ducklake:{address}' as lake ({', '.join(options)})")
-    except duckdb.Error as exc:
-        connection.close()
-        raise errors.ConfigError(
-            f"the lake at {location.path} cannot be opened: {_first_line(exc)} "
-            "Check the path and the snapshot, and run `daybook doctor`."
-        ) from exc
-    connection.execute("use lake")
-    return connection
+    needs = instances.Needs(tuple(names), location.memory_limit, location.path / "tmp")
+    with instances.connection(needs) as connection:
+        try:
+            connection.execute(f"attach 'ducklake:{address}' as {instances.ATTACHED} ({', '.join(options)})")
+        except duckdb.Error as exc:
+            raise errors.ConfigError(
+                f"the lake at {location.path} cannot be opened: {_first_line(exc)} "
+                "Check the path and the snapshot, and run `daybook doctor`."
+            ) from exc
+        connection.execute(f"use {instances.ATTACHED}")
+        yield connection
 
 
 def _refuse_newer(connection: duckdb.DuckDBPyConnection, location: LakeLocation) -> None:
