@@ -111,7 +111,9 @@ def _draw_traits(rng: np.random.Generator, people: market_names.Securities) -> m
         float_fraction=rng.uniform(0.35, 1.0, n),
         turnover=np.exp(rng.normal(0.1, 0.6, n)),
         limit=np.where(people.is_wide_limit, 0.2, 0.1),
-        first_factor=np.round(np.exp(rng.uniform(0.0, 3.0, n)), market_bars.FACTOR_DECIMALS),
+        first_factor=np.asarray(
+            np.round(np.exp(rng.uniform(0.0, 3.0, n)), market_bars.FACTOR_DECIMALS), dtype=np.float64
+        ),
     )
 
 

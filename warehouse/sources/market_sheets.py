@@ -138,8 +138,8 @@ def _volume_ratio(volume: Floats, has_bar: Flags) -> Floats:
     before = sum(padded[lag : lag + n_sessions] for lag in range(5))
     count = sum(traded[lag : lag + n_sessions] for lag in range(5))
     with np.errstate(divide="ignore", invalid="ignore"):
-        ratio: Floats = np.round(np.where(np.asarray(count) > 0, volume / (before / count), np.nan), 2)
-    return ratio
+        ratio = np.where(np.asarray(count) > 0, volume / (before / count), np.nan)
+    return np.asarray(np.round(ratio, 2), dtype=np.float64)
 
 
 def _suspensions(rng: np.random.Generator, grid: Grid, has_bar: Flags) -> dict[str, npt.NDArray[Any]]:
