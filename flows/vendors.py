@@ -7,6 +7,7 @@ Flows cannot tell them from the real ones: only addresses, token and clock diffe
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -74,6 +75,7 @@ def environment(vendors: simulator.RunningSimulator, home: Path) -> dict[str, st
         "CLOCK_URL": vendors.clock_url,
         "TUSHARE_URL": vendors.tushare_url,
         "FRED_URL": vendors.fred_url,
+        "INDEX_CODES": json.dumps(sorted(vendors.truth.sheets["index_daily"].by_code)),
         # Loopback needs no politeness.
         "TUSHARE_CALLS_PER_MINUTE": str(FAST_CALLS_PER_MINUTE),
         "FRED_CALLS_PER_SECOND": str(FAST_CALLS_PER_SECOND),

@@ -60,6 +60,20 @@ def read_newest_version(lake: Lake, model_name: str, as_of: date) -> str | None:
     return found
 
 
+def read_newest_forecasts(lake: Lake, as_of: date) -> dict[str, tuple[str, date]]:
+    """The version and day of each model's newest forecasts on or before `as_of`.
+
+    Raises:
+        LakeError: the lake cannot be read.
+    """
+    rows = lake.read(
+        "select model_name, max_by(model_version, (forecast_date, model_version)) as model_version,"
+        " max(forecast_date) as day from analyst.forecast where forecast_date <= $as_of group by model_name",
+        as_of=as_of,
+    ).to_pylist()
+    return {row["model_name"]: (row["model_version"], row["day"]) for row in rows}
+
+
 def matrix(rows: pa.Table, row_name: str, column_name: str, value_name: str) -> tuple[list[str], list[str], Floats]:
     """Long rows as a matrix, in the order in which names first appear.
 

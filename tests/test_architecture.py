@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -288,6 +289,16 @@ def test_warehouse_and_models_load_without_the_heavy_libraries() -> None:
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
 
     assert done.stdout.strip().splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [*MODULES, *sorted((ROOT / "warehouse").rglob("*.sql"))],
+    ids=lambda path: str(path.relative_to(ROOT)),
+)
+def test_no_window_is_without_a_partition_and_an_order(path: Path) -> None:
+    """DuckDB 1.5.5 now and then fails on `over ()` and invalidates the database (duckdb#25713)."""
+    assert not re.search(r"\bover\s*\(\s*\)", path.read_text("utf-8"))
 
 
 def test_every_statement_has_a_header() -> None:

@@ -109,27 +109,23 @@ def _metric(metric: str, value: float | None) -> str:
 
 
 def _best_tables(lake: Lake, as_of: date) -> list[Block]:
-    newest = lake.read(
-        "select model_name, max(forecast_date) as day from analyst.forecast where forecast_date <= $as_of group by 1",
-        as_of=as_of,
-    ).to_pylist()
-    days = {row["model_name"]: row["day"] for row in newest}
-    name = next((name for name in MODEL_NAMES if name in days), None)
+    newest = reading.read_newest_forecasts(lake, as_of)
+    name = next((name for name in MODEL_NAMES if name in newest), None)
     if name is None:
         return [Note("No session has been scored yet.")]
+    version, day = newest[name]
     tables: list[Block] = []
     for caption, order in (("Best", "desc"), ("Worst", "asc")):
         rows = lake.read(
             "select ts_code, name, industry, forward_return_5d, lower, upper from analyst.forecast"
-            " where model_name = $name and forecast_date = $day"
-            " qualify model_version = max(model_version) over ()"
+            " where model_version = $version and forecast_date = $day"
             f" order by forward_return_5d {order}, ts_code limit {N_BEST}",
-            name=name,
-            day=days[name],
+            version=version,
+            day=day,
         ).to_pylist()
         cells = [_forecast_cells(row) for row in rows]
         heads = ("Code", "Name", "Forecast", "90 % interval")
-        tables.append(Table(f"{caption} forecasts by {name}, made after {days[name]}", heads, cells))
+        tables.append(Table(f"{caption} forecasts by {name}, made after {day}", heads, cells))
     return tables
 
 

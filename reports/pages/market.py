@@ -128,7 +128,7 @@ def _return_figure(lake: Lake, session: date) -> Figure:
 
 def _mover_tables(lake: Lake, session: date) -> list[Table]:
     tables = []
-    for caption, order in (("Largest gains", "desc"), ("Largest losses", "asc")):
+    for caption, order in (("Best of the day", "desc"), ("Worst of the day", "asc")):
         rows = lake.read(
             "select ts_code, name, industry, simple_return_1d, simple_return_20d, volatility_20d"
             " from analyst.daily_return where trade_date = $session and simple_return_1d is not null"

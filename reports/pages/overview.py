@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
+from typing import Any
 
 from reports import blocks, charts, numbers, reading
 from reports.blocks import Listing, Note, Section, Tile, Tiles
@@ -11,6 +12,8 @@ from warehouse.lake import Lake
 SPARK_SESSIONS = 60
 MOST_ITEMS = 8
 MARKET_INDEX = "000300.SH"
+FORECASTER = "mlp"
+N_BEST = 10
 
 
 def section(lake: Lake, as_of: date) -> Section:
@@ -101,22 +104,32 @@ def _alert_items(lake: Lake, since: date, as_of: date) -> list[str]:
 def _forecast_items(lake: Lake, as_of: date, before: date | None) -> list[str]:
     if before is None:
         return []
-    rows = lake.read(
-        "with ranked as (select ts_code, name, forecast_date, rank() over (partition by forecast_date, model_name"
-        " order by forward_return_5d desc) as place from analyst.forecast"
-        " where model_name = 'mlp' and forecast_date in ($before, $as_of)"
-        " qualify model_version = max(model_version) over (partition by model_name, forecast_date))"
-        " select today.ts_code, today.name, today.place, earlier.place as place_before from ranked as today"
-        " join ranked as earlier using (ts_code) where today.forecast_date = $as_of and earlier.forecast_date = $before"
-        " and today.place <= 10 and earlier.place > 10 order by earlier.place - today.place desc limit 2",
-        before=before,
-        as_of=as_of,
-    ).to_pylist()
-    return [
-        f"{row['name'] or row['ts_code']} ({row['ts_code']}) entered the ten best forecasts: now number {row['place']},"
-        f" {row['place_before']} the session before"
-        for row in rows
+    today = reading.read_newest_forecasts(lake, as_of).get(FORECASTER)
+    earlier = reading.read_newest_forecasts(lake, before).get(FORECASTER)
+    if today is None or earlier is None or today[1] != as_of or earlier[1] != before:
+        return []
+    place_before = {row["ts_code"]: place for place, row in enumerate(_ranking(lake, *earlier), start=1)}
+    risen = [
+        (row, place, place_before[row["ts_code"]])
+        for place, row in enumerate(_ranking(lake, *today)[:N_BEST], start=1)
+        if place_before.get(row["ts_code"], 0) > N_BEST
     ]
+    risen.sort(key=lambda rise: rise[1] - rise[2])
+    return [
+        f"{row['name'] or row['ts_code']} ({row['ts_code']}) entered the ten best forecasts: now number {place},"
+        f" {earlier_place} the session before"
+        for row, place, earlier_place in risen[:2]
+    ]
+
+
+def _ranking(lake: Lake, version: str, day: date) -> list[dict[str, Any]]:
+    """Securities by forecast, best first."""
+    return lake.read(
+        "select ts_code, name from analyst.forecast where model_version = $version and forecast_date = $day"
+        " order by forward_return_5d desc, ts_code",
+        version=version,
+        day=day,
+    ).to_pylist()
 
 
 def _macro_items(lake: Lake, since: date, as_of: date) -> list[str]:

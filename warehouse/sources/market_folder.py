@@ -124,11 +124,20 @@ def _read_listings(folder: Path, daily: pd.DataFrame) -> tuple[Listing, ...]:
         entry = entries.get(str(ts_code), {})
         said = entry.get("list_date")
         list_date = min(_day(said), _day(first_bar)) if isinstance(said, str) else _day(first_bar)
-        words = {
-            name: _text(entry.get(name))
-            for name in ("area", "industry", "cnspell", "market", "act_name", "act_ent_type")
-        }
-        listings.append(Listing(str(ts_code), _text(entry.get("name")) or str(ts_code), list_date=list_date, **words))
+        words = {name: _text(entry.get(name)) for name in ("name", "area", "industry", "cnspell", "market")}
+        listings.append(
+            Listing(
+                str(ts_code),
+                words["name"] or str(ts_code),
+                words["area"],
+                words["industry"],
+                words["cnspell"],
+                words["market"],
+                list_date,
+                act_name=_text(entry.get("act_name")),
+                act_ent_type=_text(entry.get("act_ent_type")),
+            )
+        )
     return tuple(listings)
 
 

@@ -173,6 +173,7 @@ class _OpenProtocol(H11Protocol):
     """HTTP/1.1 that shows the application its connection, so that a planned fault can break it."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Keep the connection where the application finds it."""
         self.app_state = {**self.app_state, "transport": transport}
         super().connection_made(transport)
 
@@ -183,6 +184,7 @@ class _Tushare:
         self._truth, self._clock, self._faults, self._token = truth, clock, faults, token
 
     async def answer(self, request: Request) -> Response:
+        """One question to an endpoint of Tushare."""
         try:
             question, token = wire.question_from_json(await request.body(), request.path_params.get("api_name"))
         except wire.Refused as exc:
@@ -213,6 +215,7 @@ class _Fred:
         self._truth, self._clock, self._faults = truth, clock, faults
 
     async def answer(self, request: Request) -> Response:
+        """One series as CSV."""
         series_id = request.query_params.get("id", "")
         hits = self._faults.match("fredgraph.csv", series_id)
         early = await _early_answer(hits)
@@ -238,6 +241,7 @@ class _Control:
         self._truth, self._clock, self._faults = truth, clock, faults
 
     async def answer_clock(self, request: Request) -> Response:
+        """Tell the time, or set it."""
         if request.method == "POST":
             try:
                 self._clock.set(datetime.fromisoformat((await request.json())["now"]))
@@ -246,6 +250,7 @@ class _Control:
         return JSONResponse({"now": self._clock.now().isoformat()})
 
     async def answer_faults(self, request: Request) -> Response:
+        """List the faults in force, add some, or lift all."""
         if request.method == "DELETE":
             self._faults.clear()
         elif request.method == "POST":
@@ -257,6 +262,7 @@ class _Control:
         return JSONResponse([asdict(fault) | {"n_hits": n_hits} for fault, n_hits in self._faults.hits()])
 
     async def answer_truth(self, request: Request) -> Response:
+        """What is being served, with the answer key."""
         truth = self._truth
         return JSONResponse(
             {

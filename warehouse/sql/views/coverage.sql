@@ -1,4 +1,5 @@
--- One row per dataset and partition: what was expected, what came. coverage_fraction is received / expected.
+-- One row per dataset and partition: what was expected, what came. coverage_fraction is received / expected, at most 1:
+-- adjustment factors also come for suspended securities, which are not expected.
 -- Open sessions between a dataset's first and the newest session without any load appear as `missing`.
 create or replace view analyst.coverage as
 with loaded as (
@@ -10,15 +11,21 @@ with loaded as (
         n_expected,
         n_received,
         n_quarantined,
-        n_received / nullif(n_expected, 0) as coverage_fraction,
+        case when n_expected > 0 then least(n_received / n_expected, 1.0) end as coverage_fraction,
         reason
     from ops.ledger
 ),
+sessions as (
+    select dataset, session_date from loaded where session_date is not null and dataset like 'market.%'
+),
+newest as (
+    select max(session_date) as last_date from sessions
+),
 span as (
-    select dataset, min(session_date) as first_date, max(max(session_date)) over () as last_date
-    from loaded
-    where session_date is not null and dataset like 'market.%'
-    group by dataset
+    select sessions.dataset, min(sessions.session_date) as first_date, newest.last_date
+    from sessions
+    cross join newest
+    group by sessions.dataset, newest.last_date
 ),
 missing as (
     select
