@@ -174,7 +174,9 @@ def scatter(
     axes: tuple[str, str],
     writes: tuple[Write, Write],
 ) -> str:
-    """Points coloured by group, with both axes named."""
+    """Points coloured by group, with both axes named; a point that lacks a coordinate is left out."""
+    is_whole = np.isfinite(horizontal) & np.isfinite(vertical)
+    horizontal, vertical, groups = horizontal[is_whole], vertical[is_whole], groups[is_whole]
     x = Scale(*_range(horizontal), LEFT, WIDTH - RIGHT)
     y = Scale(*_range(vertical), HEIGHT - BOTTOM - 8, TOP)
     parts = [_horizontal_grid(y, writes[1]), _value_axis(x, writes[0], HEIGHT - BOTTOM - 8)]

@@ -66,4 +66,5 @@ def day(value: date | None) -> str:
 
 
 def _minus(text: str) -> str:
-    return text.replace("-", MINUS)
+    # What rounds to zero has no sign: -0.00 % says nothing that 0.00 % does not.
+    return text.replace("-", MINUS) if any(digit in text for digit in "123456789") else text.lstrip("+-")

@@ -45,7 +45,6 @@ HOMES = {
     "statsmodels": (),
     "tensorflow": ("models.mlp",),
     "keras": ("models.mlp",),
-    "matplotlib": ("reports",),
     "jinja2": ("reports",),
     "apprise": ("reports",),
 }

@@ -47,7 +47,11 @@ def test_every_dependency_has_a_reason_and_no_other_is_listed():
     names = {re.split(r"[<>=! ]", one, maxsplit=1)[0] for one in declared}
     text = (ROOT / "docs" / "dependencies.md").read_text(encoding="utf-8")
 
-    missing = {name for name in names if not re.search(rf"(?<![\w-])-?{name.removeprefix('duckdb-extension')}\b", text)}
+    def is_listed(name):
+        return re.search(rf"(?<![\w-]){re.escape(name)}(?![\w-])", text) is not None
+
+    # The four extensions share one row, the last three by their endings.
+    missing = {name for name in names if not is_listed(name) and not is_listed(name.removeprefix("duckdb-extension"))}
 
     assert missing == set()
 

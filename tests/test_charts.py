@@ -1,0 +1,126 @@
+"""Charts say in coordinates what the numbers say, in well-formed SVG, with the same bytes for the same numbers."""
+
+from __future__ import annotations
+
+import math
+import re
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from reports import charts
+
+DAYS = ["2026-11-16", "2026-11-17", "2026-11-18", "2026-11-19"]
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+def plain(value):
+    return f"{value:g}"
+
+
+def parsed(svg):
+    """The chart as a tree; browsers supply the namespace inside HTML."""
+    return ElementTree.fromstring(svg.replace("<svg", '<svg xmlns="http://www.w3.org/2000/svg"', 1))
+
+
+def all_charts(values):
+    names = [f"name {at}" for at in range(len(values))]
+    matrix = np.array([values, values]).T
+    groups = np.arange(1, len(values) + 1)
+    return {
+        "line": charts.line_chart(names, [charts.Line("a", values), charts.Line("b", -values)], label="l", write=plain),
+        "bars": charts.bars(names, values, label="l", write=plain),
+        "columns": charts.columns(names, values, label="l", write=plain),
+        "histogram": charts.histogram(values, label="l", write=plain),
+        "scatter": charts.scatter(values, -values, groups, label="l", axes=("x", "y"), writes=(plain, plain)),
+        "heat map": charts.heat_map(names, ["a", "b"], matrix, label="l", write=plain),
+        "strip": charts.strip(names, DAYS, [["ok"] * 4] * len(names), label="l"),
+    }
+
+
+@given(
+    st.lists(
+        st.floats(-1e9, 1e9, allow_nan=False) | st.just(math.nan),
+        min_size=1,
+        max_size=12,
+    )
+)
+def test_charts_are_well_formed_and_finite_when_given_any_numbers(values):
+    for svg in all_charts(np.array(values)).values():
+        parsed(svg)
+        assert "nan" not in re.sub(r"<text.*?</text>", "", svg)
+        assert "inf" not in re.sub(r"<text.*?</text>", "", svg)
+
+
+def test_charts_escape_names_that_look_like_markup():
+    svg = charts.bars(["<script>"], np.array([1.0]), label='"quoted" & <b>', write=plain)
+
+    assert "<script>" not in svg and "<b>" not in svg
+    parsed(svg)
+
+
+def test_line_goes_from_the_lowest_value_at_the_bottom_to_the_highest_at_the_top():
+    svg = charts.line_chart(DAYS, [charts.Line("a", np.array([1.0, 2.0, 3.0, 4.0]))], label="l", write=plain)
+
+    path = next(each for each in parsed(svg).iter(f"{SVG}path"))
+    points = [tuple(map(float, point.split())) for point in re.findall(r"[ML]([\d.]+ [\d.]+)", path.get("d"))]
+    across = [x for x, _ in points]
+    heights = [y for _, y in points]
+    assert np.diff(across) == pytest.approx([across[1] - across[0]] * 3, abs=0.15)
+    # Equal steps in value are equal steps upwards; y grows downwards.
+    assert np.diff(heights) == pytest.approx([heights[1] - heights[0]] * 3, abs=0.15)
+    assert heights[0] > heights[-1]
+
+
+def test_line_is_interrupted_where_a_value_is_missing():
+    svg = charts.line_chart(DAYS, [charts.Line("a", np.array([1.0, math.nan, 3.0, 4.0]))], label="l", write=plain)
+
+    path = next(each for each in parsed(svg).iter(f"{SVG}path"))
+    assert re.sub(r"[\d. ]", "", path.get("d")) == "MML"
+
+
+def test_bars_are_as_long_as_their_values_and_coloured_by_sign():
+    svg = charts.bars(["up", "half", "down"], np.array([2.0, 1.0, -2.0]), label="l", write=plain)
+
+    rects = list(parsed(svg).iter(f"{SVG}rect"))
+    widths = [float(rect.get("width")) for rect in rects]
+    assert widths[0] == pytest.approx(2 * widths[1], abs=0.2) and widths[0] == pytest.approx(widths[2])
+    assert [rect.get("class") for rect in rects] == ["up", "up", "down"]
+
+
+def test_histogram_counts_every_value_once():
+    values = np.concatenate([np.full(30, -0.5), np.full(10, 0.5)])
+
+    svg = charts.histogram(values, label="l", write=plain, n_bins=2)
+
+    heights = [float(rect.get("height")) for rect in parsed(svg).iter(f"{SVG}rect")]
+    assert heights[0] == pytest.approx(3 * heights[1], abs=0.2)
+
+
+def test_heat_map_colours_by_sign_and_leaves_missing_cells_empty():
+    svg = charts.heat_map(["a"], ["1", "2", "3"], np.array([[0.5, -1.0, math.nan]]), label="l", write=plain)
+
+    rects = [(rect.get("class"), float(rect.get("fill-opacity"))) for rect in parsed(svg).iter(f"{SVG}rect")]
+    assert [name for name, _ in rects] == ["pos", "neg"]
+    assert rects[1][1] == pytest.approx(2 * rects[0][1], abs=0.02)
+
+
+@given(st.floats(-1e6, 1e6), st.floats(1e-6, 1e6))
+def test_ticks_are_few_even_round_and_inside(low, span):
+    found = charts.ticks(low, low + span)
+
+    assert 1 <= len(found) <= charts.MOST_TICKS or low + span == low
+    assert all(low - 1e-6 * span <= tick <= low + span * (1 + 1e-6) for tick in found)
+    steps = np.diff(found)
+    if len(steps):
+        mantissa = steps[0] / 10 ** math.floor(math.log10(steps[0]) + 1e-9)
+        assert min(abs(mantissa - round_number) for round_number in (1, 2, 5, 10)) < 1e-3
+        assert steps == pytest.approx(steps[0], rel=1e-3)
+
+
+def test_sparkline_is_empty_when_there_is_nothing_to_connect():
+    assert charts.sparkline(np.array([1.0]), label="l") == ""
+    assert "<path" in charts.sparkline(np.array([1.0, 2.0]), label="l")

@@ -1,0 +1,272 @@
+"""Sections show what the views hold, say why where they hold nothing, and never look past their day."""
+
+from __future__ import annotations
+
+import dataclasses
+from datetime import UTC, date, datetime
+
+import pyarrow as pa
+import pytest
+
+from reports import pages
+from reports.blocks import Figure, Listing, Note, Table, Tiles
+from reports.pages import equity, forecasts, macro, market, overview, quality
+from warehouse import checks, features, load, returns
+from warehouse.tables import market as market_tables
+from warehouse.tables import model
+
+MON, TUE, WED = (date(2024, 1, day) for day in (8, 9, 10))
+CLOSES = {
+    "600001.SH": (10.0, 11.0, 12.1),
+    "600002.SH": (20.0, 19.0, 19.0),
+    "600003.SH": (30.0, 30.0, 27.0),
+}
+
+
+@pytest.fixture
+def traded_lake(empty_lake, bars, load_days, load_sessions, frame, stamp):
+    """Three sessions of three securities; 600001.SH gains 10 % a day, 600003.SH loses 10 % on the last."""
+    load_sessions(empty_lake, [MON, TUE, WED])
+    stocks = frame(
+        market_tables.STOCK_BASIC,
+        """
+        ts_code   name industry list_status list_date
+        600001.SH One  Bank     L           2000-01-01
+        600002.SH Two  Bank     L           2000-01-01
+        600003.SH Tri  Beer     L           2000-01-01
+        """,
+    )
+    load.load(empty_lake, [load.Load(market_tables.STOCK_BASIC, stocks, [load.Partition("all", WED)], None)], stamp(0))
+    lines = [
+        f"{code} {day} {close}"
+        for code, closes in CLOSES.items()
+        for day, close in zip((MON, TUE, WED), closes, strict=True)
+    ]
+    rows = bars("\n".join(lines))
+    load_days(empty_lake, market_tables.DAILY, rows, n_expected=3)
+    keys = rows.select(["ts_code", "trade_date"])
+    load_days(empty_lake, market_tables.ADJ_FACTOR, keys.append_column("adj_factor", pa.array([1.0] * 9)))
+    load_days(empty_lake, market_tables.DAILY_BASIC, keys.append_column("close", rows["close"]))
+    returns.update_returns(empty_lake, stamp(1))
+    features.update_features(empty_lake, stamp(1))
+    return empty_lake
+
+
+def texts(section):
+    """Every word a section shows outside its pictures."""
+    return str([dataclasses.replace(b, svg="") if isinstance(b, Figure) else b for b in section.blocks])
+
+
+def tables(section):
+    return {block.caption: block for block in section.blocks if isinstance(block, Table)}
+
+
+def tile_of(section, label):
+    tiles = next(block for block in section.blocks if isinstance(block, Tiles))
+    return next(tile for tile in tiles.tiles if tile.label.startswith(label))
+
+
+@pytest.mark.parametrize("section", pages.SECTIONS, ids=lambda section: section.__module__.rsplit(".", 1)[-1])
+def test_section_says_why_and_shows_no_empty_chart_when_the_lake_is_empty(empty_lake, section):
+    found = section(empty_lake, WED)
+
+    assert not [block for block in found.blocks if isinstance(block, Figure)]
+    assert [block for block in found.blocks if isinstance(block, Note)]
+
+
+def test_overview_shows_the_days_breadth_and_mean_return(traded_lake):
+    section = overview.section(traded_lake, WED)
+
+    # +10 %, 0 %, -10 %: the mean is 0, one rose, one fell.
+    assert tile_of(section, "Mean return").value == "0.00 %"
+    assert tile_of(section, "Up / down").value == "1 / 1"
+    assert tile_of(section, "Bars received").value == "100.0 %"
+    assert next(block for block in section.blocks if isinstance(block, Note)).tone == "good"
+    assert next(block for block in section.blocks if isinstance(block, Listing)).title == f"Since {TUE}"
+
+
+def test_overview_shows_the_earlier_day_when_asked_for_it(traded_lake):
+    section = overview.section(traded_lake, TUE)
+
+    # +10 %, -5 %, 0 %: the mean is 5/3 %.
+    assert tile_of(section, "Mean return").value == "+1.67 %"
+
+
+def test_overview_warns_in_its_first_line_when_something_expected_is_missing(traded_lake):
+    finding = {
+        "rule": "missing_day",
+        "severity": "high",
+        "subject": "market.daily",
+        "subject_date": WED,
+        "title": "market.daily 2024-01-10: no bars",
+        "action": "Run again.",
+        "evidence": "{}",
+        "evidence_sql": "from analyst.coverage",
+    }
+    checks.record(
+        traded_lake, pa.Table.from_pylist([finding]).select(checks.FINDING_SCHEMA.names), ["missing_day"], WED
+    )
+
+    section = overview.section(traded_lake, WED)
+
+    assert section.blocks[0].tone == "warn" and "market.daily 2024-01-10: no bars" in section.blocks[0].text
+    assert any("New alert, high: market.daily" in item for item in section.blocks[1].items)
+
+
+def test_market_lists_the_best_and_the_worst_with_their_returns(traded_lake):
+    section = market.section(traded_lake, WED)
+
+    best = tables(section)["Best of the day"].rows
+    assert [cell.text for cell in best[0][:3]] == ["600001.SH", "One", "+10.00 %"]
+    assert best[0][2].tone == "up"
+    worst = tables(section)["Worst of the day"].rows
+    assert [cell.text for cell in worst[0][:3]] == ["600003.SH", "Tri", "\N{MINUS SIGN}10.00 %"]
+
+
+@pytest.mark.parametrize("section", pages.SECTIONS, ids=lambda section: section.__module__.rsplit(".", 1)[-1])
+def test_section_of_a_past_day_does_not_change_when_later_days_arrive(
+    traded_lake, bars, load_days, load_sessions, stamp, section
+):
+    before = section(traded_lake, WED)
+
+    later = date(2024, 1, 11)
+    rows = bars("\n".join(f"{code} {later} {closes[-1] * 1.05:.2f}" for code, closes in CLOSES.items()))
+    load_days(traded_lake, market_tables.DAILY, rows, n=2, n_expected=3)
+    keys = rows.select(["ts_code", "trade_date"])
+    load_days(traded_lake, market_tables.ADJ_FACTOR, keys.append_column("adj_factor", pa.array([1.0] * 3)), n=2)
+    returns.update_returns(traded_lake, stamp(3))
+
+    if section is quality.section:
+        pytest.skip("freshness is about the lake as it is; a report reads the snapshot of its day")
+    assert section(traded_lake, WED) == before
+
+
+def test_data_lists_partitions_that_are_not_whole(traded_lake, load_days, bars):
+    rows = bars("600001.SH 2024-01-11 12")
+    load_days(traded_lake, market_tables.DAILY, rows, n=4, n_expected=3)
+
+    section = quality.section(traded_lake, date(2024, 1, 11))
+
+    daily = next(row for row in tables(section)["Freshness"].rows if row[0].text == "market.daily")
+    assert [cell.text for cell in daily[1:]] == ["2024-01-10", "4", "1"]
+    coverage = next(block for block in section.blocks if isinstance(block, Figure))
+    assert "state-partial" in coverage.svg
+
+
+@pytest.fixture
+def model_card():
+    def make(name, as_of):
+        return {
+            "model_version": f"{name}/{as_of}",
+            "model_name": name,
+            "as_of_date": as_of,
+            "train_start": MON,
+            "train_end": TUE,
+            "n_rows": 9,
+            "n_rows_dropped": 1,
+            "params": "{}",
+            "is_converged": True,
+            "is_champion": True,
+            "files_sha256": "",
+            "code_version": "0",
+            "snapshot": 1,
+            "fitted_at": datetime(2024, 1, 10, tzinfo=UTC),
+        }
+
+    return make
+
+
+def insert(lake, table, rows):
+    given = pa.Table.from_pylist(rows)
+    names = [name for name in table.column_names if name in given.column_names]
+
+    def work(connection):
+        connection.register("given", given)
+        connection.execute(f"insert into {table.full_name} by name select {', '.join(names)} from given")
+        connection.unregister("given")
+
+    lake.commit(work, message="test")
+
+
+def evaluation(name, metric, value):
+    return {
+        "model_version": f"{name}/{WED}",
+        "model_name": name,
+        "fold": 0,
+        "test_start": MON,
+        "test_end": WED,
+        "metric": metric,
+        "value": value,
+        "n_rows": 9,
+    }
+
+
+@pytest.mark.parametrize(
+    ("skill", "p_value", "words"),
+    [
+        (0.01, 0.01, "ridge clearly beats the naive forecast"),
+        (0.01, 0.5, "ridge is ahead of the naive forecast of no excess return, but not by more than chance"),
+        (-0.01, 0.5, "ridge does not beat the naive forecast"),
+        (-0.01, 0.01, "ridge is clearly worse than the naive forecast"),
+    ],
+)
+def test_forecasts_are_judged_by_skill_and_by_chance(traded_lake, model_card, skill, p_value, words):
+    insert(traded_lake, model.MODEL_VERSION, [model_card("ridge", WED), model_card("zero", WED)])
+    metrics = [evaluation("ridge", "r2_oos", skill), evaluation("ridge", "dm_p_value", p_value)]
+    insert(traded_lake, model.EVALUATION, [*metrics, evaluation("zero", "r2_oos", 0.0)])
+
+    section = forecasts.section(traded_lake, WED)
+
+    assert words in section.blocks[0].text
+    assert section.blocks[0].tone == ("good" if skill > 0 else "warn")
+    names = [row[0].text for row in section.blocks[1].rows]
+    assert names == [
+        "ridge",
+        "ridge, without the worst crisis",
+        "naive (zero)",
+        "naive (zero), without the worst crisis",
+    ]
+
+
+def test_forecasts_list_the_best_and_worst_with_their_intervals(traded_lake, model_card):
+    insert(traded_lake, model.MODEL_VERSION, [model_card("ridge", WED)])
+    rows = [
+        {
+            "model_version": f"ridge/{WED}",
+            "model_name": "ridge",
+            "ts_code": code,
+            "forecast_date": WED,
+            "horizon": 5,
+            "forward_return_5d": value,
+            "lower": value - 0.05,
+            "upper": value + 0.05,
+        }
+        for code, value in (("600001.SH", 0.02), ("600002.SH", -0.01), ("600003.SH", 0.0))
+    ]
+    insert(traded_lake, model.FORECAST, rows)
+
+    section = forecasts.section(traded_lake, WED)
+
+    best = tables(section)[f"Best forecasts by ridge, made after {WED}"].rows
+    assert [cell.text for cell in best[0]] == [
+        "600001.SH",
+        "One",
+        "+2.00 %",
+        "\N{MINUS SIGN}3.0 % to +7.0 %",
+    ]
+    worst = tables(section)[f"Worst forecasts by ridge, made after {WED}"].rows
+    assert worst[0][0].text == "600002.SH"
+
+
+@pytest.mark.parametrize(("section", "name"), [(macro.section, "macro_pca"), (equity.section, "equity_pca")])
+def test_factors_fitted_after_the_day_are_not_shown(traded_lake, model_card, section, name):
+    insert(traded_lake, model.MODEL_VERSION, [model_card(name, WED)])
+    factor = {"model_version": f"{name}/{WED}", "model_name": name, "factor": 1}
+    insert(traded_lake, model.FACTOR, [factor | {"eigenvalue": 2.0, "explained_variance_ratio": 0.5}])
+    insert(traded_lake, model.FACTOR_SCORE, [factor | {"score_date": day, "score": 1.0} for day in (MON, TUE)])
+    insert(traded_lake, model.FACTOR_LOADING, [factor | {"entity": "600001.SH", "loading": 1.0, "marginal_r2": 0.5}])
+
+    on_the_day, before = section(traded_lake, WED), section(traded_lake, TUE)
+
+    assert "together 50.0 %" in texts(on_the_day)
+    assert "not fitted yet" in texts(before)
