@@ -6,6 +6,9 @@ package of that name.
 
 from __future__ import annotations
 
+import http.server
+import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -51,6 +54,54 @@ class Market:
     def sessions(self) -> list[date]:
         """Every session with a bar, ascending."""
         return sorted(self.daily["trade_date"].unique())
+
+
+class ScriptedVendor:
+    """A vendor on loopback that gives its answers in turn, the last one again and again, and keeps what was asked."""
+
+    def __init__(self) -> None:
+        self.answers: list[tuple[int, bytes, dict[str, str]]] = []
+        self.asked: list[tuple[str, bytes, float]] = []
+        vendor = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                vendor.asked.append((self.path, body, time.monotonic()))
+                at = min(len(vendor.asked), len(vendor.answers)) - 1
+                status, answer, headers = vendor.answers[at]
+                self.send_response(status)
+                for name, value in headers.items():
+                    self.send_header(name, value)
+                self.send_header("Content-Length", str(len(answer)))
+                self.end_headers()
+                self.wfile.write(answer)
+
+            do_GET = do_POST
+
+            def log_message(self, *arguments: object) -> None:
+                pass
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
+
+    def will_answer(self, *answers: bytes | tuple[int, bytes] | tuple[int, bytes, dict[str, str]]) -> None:
+        """From now on these: a body, or status and body, or status, body and headers."""
+        self.asked.clear()
+        whole = [(200, answer) if isinstance(answer, bytes) else answer for answer in answers]
+        self.answers[:] = [(*answer, {})[:3] for answer in whole]  # type: ignore[misc]
+
+
+@pytest.fixture
+def scripted() -> Iterator[ScriptedVendor]:
+    """A vendor that answers with the bytes it is told to."""
+    vendor = ScriptedVendor()
+    thread = threading.Thread(target=vendor.server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield vendor
+    vendor.server.shutdown()
+    thread.join()
+    vendor.server.server_close()
 
 
 @pytest.fixture

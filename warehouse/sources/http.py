@@ -262,7 +262,9 @@ class Transport:
         if isinstance(exc, errors.RateLimited) and exc.retry_after_s is not None:
             self._limiter.pause(exc.retry_after_s)
             return exc.retry_after_s
-        backoff = tenacity.wait_exponential_jitter(self._policy.backoff_s, self._policy.longest_wait_s)
+        backoff = tenacity.wait_exponential_jitter(
+            max=self._policy.longest_wait_s, multiplier=self._policy.backoff_s, jitter=self._policy.backoff_s
+        )
         return float(backoff(state))
 
     def _note_failure(self, exc: errors.VendorError, seconds: float) -> None:

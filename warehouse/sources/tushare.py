@@ -8,6 +8,7 @@ code of a refusal. So `DataApi.query` is replaced here, and the answer judged be
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime
@@ -300,7 +301,10 @@ def _typed(value: Any, kind: str) -> Any:
     if kind == "DOUBLE":
         if isinstance(value, bool | list | dict):
             raise ValueError(f"{str(value)[:20]!r} is not a number")
-        return float(value)
+        number = float(value)
+        if math.isinf(number):
+            raise ValueError(f"{str(value)[:20]!r} is not finite")
+        return None if math.isnan(number) else number
     if not isinstance(value, str):
         raise ValueError(f"{str(value)[:20]!r} is not text")
     return value

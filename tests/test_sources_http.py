@@ -1,0 +1,219 @@
+"""Vendors are asked politely, retried with sense, given up in time, and every answer is captured first."""
+
+from __future__ import annotations
+
+import threading
+import time
+from datetime import UTC, datetime, timedelta
+
+import pytest
+import requests
+
+from warehouse import errors
+from warehouse.sources import http
+
+NOW = datetime(2026, 11, 20, 10, 0, tzinfo=UTC)
+QUICK = http.Policy(calls=1000, attempts=3, backoff_s=0.01, longest_wait_s=0.2, read_timeout_s=0.5, call_deadline_s=1.0)
+SECRET = "planted-secret-0815"
+
+
+@pytest.fixture
+def kept():
+    return []
+
+
+@pytest.fixture
+def call(scripted, kept):
+    """Ask the scripted vendor once through a transport; a transport is made when none is given."""
+
+    def run(policy=QUICK, transport=None, read=lambda reply: reply.body):
+        chosen = transport or transport_of(scripted, kept, policy)
+        return chosen.call(requests.Request("GET", f"{scripted.url}/x"), {"endpoint": "x", "day": "20261120"}, read)
+
+    return run
+
+
+def transport_of(scripted, kept, policy=QUICK, secret=""):
+    return http.Transport("vendor", policy=policy, now=lambda: NOW, keep=kept.append, secret=secret)
+
+
+RETRIED = {
+    "500": ((500, b""), errors.VendorUnavailable),
+    "503": ((503, b""), errors.VendorUnavailable),
+    "408": ((408, b""), errors.VendorUnavailable),
+    "423": ((423, b""), errors.VendorUnavailable),
+    "429": ((429, b""), errors.RateLimited),
+}
+NOT_RETRIED = {
+    "400": ((400, b""), errors.UnexpectedReply),
+    "401": ((401, b""), errors.NotPermitted),
+    "403": ((403, b""), errors.NotPermitted),
+    "404": ((404, b""), errors.UnexpectedReply),
+    "redirect elsewhere": ((307, b"", {"Location": "http://127.0.0.1:1/"}), errors.UnexpectedReply),
+}
+
+
+@pytest.mark.parametrize(("answer", "error"), RETRIED.values(), ids=RETRIED)
+def test_call_is_tried_again_and_heals_when_the_status_may_pass(scripted, call, answer, error):
+    scripted.will_answer(answer, b"data")
+
+    assert call() == b"data"
+    assert len(scripted.asked) == 2
+
+
+@pytest.mark.parametrize(("answer", "error"), RETRIED.values(), ids=RETRIED)
+def test_call_gives_up_after_its_attempts_when_the_status_stays(scripted, call, answer, error):
+    scripted.will_answer(answer)
+
+    with pytest.raises(error, match=r"vendor x\(day=20261120\)"):
+        call()
+    assert len(scripted.asked) == QUICK.attempts
+
+
+@pytest.mark.parametrize(("answer", "error"), NOT_RETRIED.values(), ids=NOT_RETRIED)
+def test_call_fails_at_once_when_asking_again_cannot_help(scripted, call, answer, error):
+    scripted.will_answer(answer, b"data")
+
+    with pytest.raises(error):
+        call()
+    assert len(scripted.asked) == 1
+
+
+@pytest.mark.parametrize("header", ["0.1", (NOW + timedelta(seconds=0.1)).strftime("%a, %d %b %Y %H:%M:%S GMT")])
+def test_wait_that_the_vendor_asks_for_is_kept(scripted, call, header):
+    scripted.will_answer((429, b"", {"Retry-After": header}), b"data")
+
+    assert call() == b"data"
+    waited = scripted.asked[1][2] - scripted.asked[0][2]
+    # A date has whole seconds: NOW plus a tenth is NOW.
+    assert waited >= (0.1 if header == "0.1" else 0.0)
+
+
+def test_call_is_given_up_at_once_when_the_vendor_asks_for_more_patience_than_there_is(scripted, call):
+    scripted.will_answer((429, b"", {"Retry-After": "3600"}), b"data")
+
+    with pytest.raises(errors.RateLimited) as caught:
+        call()
+    assert caught.value.retry_after_s == 3600
+    assert len(scripted.asked) == 1
+
+
+def test_every_answer_is_kept_good_or_bad_before_it_is_judged(scripted, call, kept):
+    scripted.will_answer((500, b"broken"), b"data")
+
+    call()
+
+    assert [(reply.status, reply.body) for reply in kept] == [(500, b"broken"), (200, b"data")]
+    assert kept[0].params == {"day": "20261120"} and kept[0].retrieved_at == NOW
+    assert len({reply.reply_id for reply in kept}) == 2
+
+
+def test_vendor_is_given_up_after_failures_in_a_row_and_names_the_first_cause(scripted, kept):
+    policy = http.Policy(calls=1000, attempts=1, backoff_s=0.01, breaker_failures=3)
+    transport = transport_of(scripted, kept, policy)
+    scripted.will_answer((500, b""), (503, b""))
+
+    def ask():
+        transport.call(requests.Request("GET", scripted.url), {"endpoint": "x"}, lambda reply: reply)
+
+    for _ in range(3):
+        with pytest.raises(errors.VendorUnavailable):
+            ask()
+    with pytest.raises(errors.VendorUnavailable, match=r"given up for this run.*HTTP 500"):
+        ask()
+    assert len(scripted.asked) == 3
+
+
+def test_success_between_failures_keeps_the_vendor(scripted, kept):
+    transport = transport_of(scripted, kept, http.Policy(calls=1000, attempts=1, breaker_failures=2))
+    scripted.will_answer((500, b""), b"", (500, b""), b"")
+
+    outcomes = []
+    for _ in range(4):
+        try:
+            transport.call(requests.Request("GET", scripted.url), {"endpoint": "x"}, lambda reply: reply)
+            outcomes.append("ok")
+        except errors.VendorUnavailable:
+            outcomes.append("failed")
+
+    assert outcomes == ["failed", "ok", "failed", "ok"]
+
+
+def test_dead_vendor_costs_its_budget_of_seconds_and_no_more(scripted, kept):
+    transport = transport_of(
+        scripted, kept, http.Policy(calls=1000, attempts=2, backoff_s=0.05, source_deadline_s=0.01)
+    )
+    scripted.will_answer((500, b""))
+
+    for _ in range(5):
+        with pytest.raises(errors.VendorUnavailable):
+            transport.call(requests.Request("GET", scripted.url), {"endpoint": "x"}, lambda reply: reply)
+
+    assert len(scripted.asked) == 2
+
+
+def test_refused_token_stops_every_later_call(scripted, kept):
+    transport = transport_of(scripted, kept)
+    scripted.will_answer(b"")
+
+    def refuse(reply):
+        raise errors.BadCredentials("the token is wrong")
+
+    for _ in range(3):
+        with pytest.raises(errors.BadCredentials, match="the token is wrong"):
+            transport.call(requests.Request("GET", scripted.url), {"endpoint": "x"}, refuse)
+
+    assert len(scripted.asked) == 1
+
+
+def test_nobody_there_is_an_unavailable_vendor_without_the_secret_in_any_link_of_the_chain(kept):
+    transport = http.Transport("vendor", policy=QUICK, now=lambda: NOW, keep=kept.append, secret=SECRET)
+    request = requests.Request("POST", "http://127.0.0.1:1/x", json={"token": SECRET})
+
+    with pytest.raises(errors.VendorUnavailable) as caught:
+        transport.call(request, {"endpoint": "x"}, lambda reply: reply)
+
+    exc = caught.value
+    while exc is not None:
+        assert SECRET not in f"{exc!r} {exc} {vars(exc)}"
+        exc = exc.__cause__ or exc.__context__
+
+
+def test_secret_that_the_vendor_echoes_is_replaced_before_it_is_kept(scripted, kept):
+    transport = transport_of(scripted, kept, secret=SECRET)
+    scripted.will_answer(f"your token is {SECRET}".encode())
+
+    body = transport.call(requests.Request("GET", scripted.url), {"endpoint": "x"}, lambda reply: reply.body)
+
+    assert SECRET.encode() not in body and SECRET.encode() not in kept[0].body
+    assert SECRET not in repr(transport)
+
+
+def test_limiter_lets_no_more_calls_start_in_any_window_over_all_threads():
+    limiter = http.Limiter(3, 0.2)
+    started = []
+
+    def work():
+        for _ in range(3):
+            limiter.wait()
+            started.append(time.monotonic())
+
+    threads = [threading.Thread(target=work) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    started.sort()
+    # Each call and the third after it are at least one window apart; a clock reads a little late, never early.
+    assert min(late - early for early, late in zip(started, started[3:], strict=False)) >= 0.2 - 0.02
+
+
+def test_limiter_holds_everybody_back_when_the_vendor_said_to_wait():
+    limiter = http.Limiter(100, 1.0)
+    begun = time.monotonic()
+
+    limiter.pause(0.1)
+    limiter.wait()
+
+    assert time.monotonic() - begun >= 0.1
