@@ -81,7 +81,7 @@ def read_code(lake: Lake, code: str) -> Tables:
     )
     if stock.num_rows:
         return {
-            code: stock,
+            code: _facts(stock),
             "last sessions": lake.read(
                 "select p.trade_date, p.close_cny, p.close_adjusted_cny, r.simple_return_1d, p.volume_shares,"
                 " p.turnover_fraction from analyst.price_adjusted as p left join analyst.daily_return as r"
@@ -97,7 +97,7 @@ def read_code(lake: Lake, code: str) -> Tables:
     series = lake.read("select * from macro.series where series_id = $code", code=code)
     if series.num_rows:
         return {
-            code: series,
+            code: _facts(series),
             "last values": lake.read(
                 "select observation_date, value, realtime_start, realtime_end, is_realtime_estimated"
                 " from analyst.macro_vintage where series_id = $code"
@@ -114,3 +114,10 @@ def read_code(lake: Lake, code: str) -> Tables:
     raise errors.ConfigError(
         f"the lake knows no security or series {code!r}.{hint} Write securities as 600000.SH and series as UNRATE."
     )
+
+
+def _facts(row: pa.Table) -> pa.Table:
+    """One wide row as a line a column, which a terminal can hold."""
+    values = row.to_pylist()[0]
+    known = {name: str(value) for name, value in values.items() if value is not None}
+    return pa.table({"what": list(known), "value": list(known.values())})
