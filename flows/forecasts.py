@@ -105,7 +105,7 @@ def _fit_one(
     version = (f"{name}/{as_of}", name)
 
     def make() -> Any:
-        return models.make(name, seed=context.settings.seed)
+        return models.make(name, seed=context.settings.seed, horizon=HORIZON)
 
     tested = evaluation.walk_forward(make, training.features, training.target, training.dates, folds)
     radius = evaluation.conformal_radius(tested.realised - tested.predicted, level=INTERVAL_LEVEL)

@@ -34,12 +34,13 @@ MODELS: dict[str, str] = {
 OTHER_CLASSES = ("models.baseline:HistoricalMean", "models.pca:FactorPCA")
 
 
-def make(name: str, *, seed: int = 0, **settings: Any) -> Forecaster:
+def make(name: str, *, seed: int = 0, horizon: int = 1, **settings: Any) -> Forecaster:
     """An unfitted forecasting model.
 
     Args:
         name: a key of `MODELS`.
         seed: for the models that draw random numbers; the others do without.
+        horizon: sessions the target looks ahead, for the models to whose errors it matters.
         settings: keyword arguments of the model's class.
 
     Returns:
@@ -51,8 +52,8 @@ def make(name: str, *, seed: int = 0, **settings: Any) -> Forecaster:
     if name not in MODELS:
         raise ValueError(f"there is no model {name!r} in models/__init__.py. Choose one of {sorted(MODELS)}.")
     model_class = find_class(MODELS[name])
-    if "seed" in inspect.signature(model_class).parameters:
-        settings["seed"] = seed
+    offered = {"seed": seed, "horizon": horizon}
+    settings |= {name: offered[name] for name in offered if name in inspect.signature(model_class).parameters}
     made: Forecaster = model_class(**settings)
     return made
 

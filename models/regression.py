@@ -2,7 +2,8 @@
 
 Invariants: features are standardised by the training rows' mean and standard deviation before the penalty acts, so its
 size means the same for each; the intercept is not penalised; with no penalty the result is ordinary least squares.
-Standard errors are clustered by date, because securities of one day share that day's news.
+Standard errors are clustered by date, because securities of one day share that day's news, and targets that overlap
+make neighbouring dates alike: their covariances count too (Driscoll and Kraay).
 Partner: `models/baseline.py`, which it must beat.
 """
 
@@ -39,21 +40,27 @@ class Ridge:
 
     Args:
         penalty: 0 for ordinary least squares, more to shrink.
+        horizon: sessions the target looks ahead. Beyond 1, standard errors take in the covariances of up to
+            2 (horizon - 1) dates; at 1 they are clustered by date and no more.
 
     Attributes:
         mean_, scale_: (n_features,) of the training rows; scale is the population standard deviation.
         estimates_: (1 + n_features,) intercept first, per standard deviation of each feature.
-        std_errors_: (1 + n_features,) clustered by date; NaN for a feature that was constant in training.
+        std_errors_: (1 + n_features,) robust to both; NaN for a feature that was constant in training.
         is_converged_: True once fitted, as the solution is in closed form.
 
     Source:
-        Hoerl and Kennard (1970), Technometrics 12(1); Cameron and Miller (2015), J. Human Resources 50(2), section II.
+        Hoerl and Kennard (1970), Technometrics 12(1); Cameron and Miller (2015), J. Human Resources 50(2), section II;
+        Driscoll and Kraay (1998), Review of Economics and Statistics 80(4).
     """
 
-    def __init__(self, *, penalty: float = 1.0) -> None:
+    def __init__(self, *, penalty: float = 1.0, horizon: int = 1) -> None:
         if not (np.isfinite(penalty) and penalty >= 0):
             raise base.ModelError(f"penalty is {penalty} for Ridge. Pass 0 for least squares, or more to shrink.")
+        if horizon < 1:
+            raise base.ModelError(f"horizon is {horizon} for Ridge. Pass the sessions the target looks ahead, from 1.")
         self.penalty = float(penalty)
+        self.horizon = int(horizon)
         self.is_converged_ = False
 
     def fit(self, features: Floats, target: Floats, dates: npt.ArrayLike) -> Self:
@@ -83,7 +90,7 @@ class Ridge:
             log.warning("constant features get no coefficient columns=%s", np.flatnonzero(is_constant).tolist())
         varying = np.flatnonzero(~is_constant)
         design = np.column_stack([np.ones(n_rows), ((rows.features - self.mean_) / self.scale_)[:, varying]])
-        estimates, std_errors = _solve(design, rows, self.penalty)
+        estimates, std_errors = _solve(design, rows, self.penalty, lag=2 * (self.horizon - 1))
         kept = np.concatenate([[0], 1 + varying])
         self.estimates_, self.std_errors_ = np.zeros(n_features + 1), np.full(n_features + 1, np.nan)
         self.estimates_[kept], self.std_errors_[kept] = estimates, std_errors
@@ -113,7 +120,7 @@ class Ridge:
 
         Returns:
             `term` (`intercept`, then `x0`, `x1` and so on by column), `estimate` (unit of the target per standard
-            deviation of the feature), `std_error` (clustered by date), `t_statistic`; each (1 + n_features,). For a
+            deviation of the feature), `std_error` (robust, see the class), `t_statistic`; each (1 + n_features,). For a
             feature that was constant in training, error and t statistic are NaN.
 
         Raises:
@@ -135,9 +142,9 @@ class Ridge:
         """Settings, as JSON can hold them.
 
         Returns:
-            `penalty`.
+            `penalty`, `horizon`.
         """
-        return {"penalty": self.penalty}
+        return {"penalty": self.penalty, "horizon": self.horizon}
 
     def state(self) -> dict[str, Floats]:
         """Everything `predict` and `coefficients` need, as plain arrays.
@@ -150,7 +157,7 @@ class Ridge:
         """
         self._fitted_estimates()
         fitted: dict[str, Floats] = {name: getattr(self, name).copy() for name in STATE_NAMES[1:]}
-        return {"settings": np.array([self.penalty]), **fitted}
+        return {"settings": np.array([self.penalty, float(self.horizon)]), **fitted}
 
     @classmethod
     def from_state(cls, state: dict[str, Floats]) -> Self:
@@ -163,7 +170,7 @@ class Ridge:
             BrokenFiles: an array is absent; save the model again.
         """
         base.require(state, STATE_NAMES)
-        model = cls(penalty=float(state["settings"][0]))
+        model = cls(penalty=float(state["settings"][0]), horizon=int(state["settings"][1]))
         for name in STATE_NAMES[1:]:
             setattr(model, name, np.array(state[name], dtype=np.float64))
         model.is_converged_ = True
@@ -195,8 +202,8 @@ class Ridge:
         return self.estimates_
 
 
-def _solve(design: Floats, rows: TrainingRows, penalty: float) -> tuple[Floats, Floats]:
-    """Estimates and clustered standard errors; the design's first column is the intercept, which is not penalised."""
+def _solve(design: Floats, rows: TrainingRows, penalty: float, *, lag: int) -> tuple[Floats, Floats]:
+    """Estimates and robust standard errors; the design's first column is the intercept, which is not penalised."""
     n_rows, n_terms = design.shape
     gram = design.T @ design
     if penalty == 0 and (smallest := float(np.linalg.eigvalsh(gram / n_rows)[0])) < MIN_EIGENVALUE:
@@ -216,5 +223,10 @@ def _solve(design: Floats, rows: TrainingRows, penalty: float) -> tuple[Floats, 
     np.add.at(sums, cluster, design * residual[:, None])
     # Stata's and statsmodels' small-sample factor for clusters (Cameron and Miller 2015, equation 12).
     factor = n_clusters / (n_clusters - 1) * (n_rows - 1) / (n_rows - n_terms)
+    # np.unique sorts: row t of `half` is the t-th date, so a shift by one row is a lag of one session.
     half = sums @ bread
-    return estimates, np.sqrt(factor * (half**2).sum(axis=0))
+    variance = (half**2).sum(axis=0)
+    for distance in range(1, min(lag, n_clusters - 1) + 1):
+        weight = 1.0 - distance / (lag + 1.0)
+        variance += 2.0 * weight * (half[distance:] * half[:-distance]).sum(axis=0)
+    return estimates, np.sqrt(factor * variance)

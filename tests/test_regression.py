@@ -43,6 +43,30 @@ def test_fit_equals_statsmodels_clustered_ols_when_penalty_is_zero() -> None:
     np.testing.assert_allclose(found["t_statistic"], expected.tvalues, rtol=1e-8, atol=1e-8)
 
 
+def test_errors_equal_statsmodels_driscoll_kraay_when_the_target_looks_ahead() -> None:
+    features, target, dates = clustered_rows()
+    groups = np.unique(dates, return_inverse=True)[1]
+    order = np.argsort(groups, kind="stable")
+    expected = sm.OLS(target[order], sm.add_constant(standardised(features))[order]).fit(
+        cov_type="hac-groupsum", cov_kwds={"time": groups[order], "maxlags": 8, "use_correction": "cluster"}
+    )
+
+    found = Ridge(penalty=0.0, horizon=5).fit(features, target, dates).coefficients()
+
+    np.testing.assert_allclose(found["estimate"], expected.params, rtol=1e-10, atol=1e-12)
+    np.testing.assert_allclose(found["std_error"], expected.bse, rtol=1e-6)
+
+
+def test_errors_do_not_depend_on_the_order_of_rows_when_the_target_looks_ahead() -> None:
+    features, target, dates = clustered_rows()
+    order = np.random.default_rng(1).permutation(len(target))
+
+    one = Ridge(horizon=5).fit(features, target, dates)
+    other = Ridge(horizon=5).fit(features[order], target[order], dates[order])
+
+    np.testing.assert_allclose(one.std_errors_, other.std_errors_, rtol=1e-10)
+
+
 def test_fit_equals_scikit_learn_when_penalised() -> None:
     features, target, dates = clustered_rows()
     expected = linear_model.Ridge(alpha=300.0, solver="svd").fit(standardised(features), target)

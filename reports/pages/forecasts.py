@@ -209,7 +209,13 @@ def _coefficient_figure(lake: Lake, fitted: dict[str, str]) -> list[Block]:
         label="t statistics of the ridge regression",
         write=lambda v: numbers.decimal(v, 1, signed=True),
     )
-    return [Figure("What the regression leans on", svg, "t statistics, standard errors clustered by date.")]
+    return [
+        Figure(
+            "What the regression leans on",
+            svg,
+            "t statistics; standard errors allow for overlapping targets (Driscoll-Kraay).",
+        )
+    ]
 
 
 def _card_table(lake: Lake, versions: list[str]) -> Table:

@@ -31,7 +31,7 @@ class Archive:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._lock = threading.Lock()
-        self._kept: list[tuple[http.Reply, str]] = []
+        self._kept: dict[str, http.Reply] = {}
 
     def keep(self, reply: http.Reply) -> None:
         """Write an answer's body, and remember its row until the next `drain`.
@@ -53,7 +53,7 @@ class Archive:
                 f"the archive {self._path} cannot be written: {exc.strerror}. Free some space, or mend its rights."
             ) from exc
         with self._lock:
-            self._kept.append((reply, relative))
+            self._kept[relative] = reply
 
     def drain(self, load_id: str) -> pa.Table:
         """Rows of vendor.reply for the answers kept since the last time, which are then forgotten.
@@ -62,7 +62,7 @@ class Archive:
             load_id: the load they belong to.
         """
         with self._lock:
-            kept, self._kept = self._kept, []
+            kept, self._kept = self._kept, {}
         rows = [
             {
                 "reply_id": reply.reply_id,
@@ -76,7 +76,7 @@ class Archive:
                 "retrieved_at": reply.retrieved_at,
                 "load_id": load_id,
             }
-            for reply, relative in kept
+            for relative, reply in kept.items()
         ]
         schema = pa.schema([field.with_nullable(True) for field in vendor.REPLY.arrow_schema])
         return pa.Table.from_pylist(rows, schema=schema)

@@ -7,6 +7,7 @@ library parses them. Partner: `http.py`.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -83,7 +84,7 @@ class FredSource:
             Retryable: asking again may help.
             Fatal: FRED does not know the series, or sent something else.
         """
-        if not SERIES_ID.fullmatch(series_id):
+        if not SERIES_ID.fullmatch(series_id) or series_id in DATE_NAMES:
             raise errors.UnexpectedReply(
                 f"{series_id!r} is not a FRED series: only capital letters and digits. Mend fred_series.csv."
             )
@@ -138,7 +139,7 @@ def _refuse_bad_lines(reply: http.Reply, rest: bytes) -> int:
     for number, line in enumerate(lines, start=2):
         found = LINE.fullmatch(line)
         value = found.group(2) if found else b""
-        is_value = found and (value.decode("ascii", "replace") in MISSING or VALUE.fullmatch(value))
+        is_value = found and (value.decode("ascii", "replace") in MISSING or _is_number(value))
         day = found.group(1).decode() if found else ""
         if not is_value or not _is_day(day) or day <= previous:
             raise errors.UnexpectedReply(
@@ -147,6 +148,11 @@ def _refuse_bad_lines(reply: http.Reply, rest: bytes) -> int:
             )
         previous = day
     return len(lines)
+
+
+def _is_number(value: bytes) -> bool:
+    """Whether it is written as a number and a DOUBLE holds it."""
+    return VALUE.fullmatch(value) is not None and math.isfinite(float(value))
 
 
 def _is_day(text: str) -> bool:

@@ -87,7 +87,7 @@ class Policy:
         longest_wait_s: longest wait between tries; a vendor that asks for more is given up for this call.
         connect_timeout_s: seconds to connect.
         read_timeout_s: seconds without a byte.
-        call_deadline_s: seconds for one whole answer, however it trickles.
+        call_deadline_s: seconds for the body of one answer, however it trickles.
         source_deadline_s: seconds that failing calls may cost altogether before the vendor is given up.
         breaker_failures: calls failing in a row after which the vendor is given up.
     """
@@ -125,10 +125,11 @@ class Limiter:
             time.sleep(max(pause, 0.001))
 
     def pause(self, seconds: float) -> None:
-        """Let nobody call for some seconds, because the vendor said so."""
+        """Let nobody call for some seconds, because the vendor said so; what already holds calls back stays."""
         with self._lock:
-            blocked_until = time.monotonic() + seconds - self._per_s
-            self._started = [blocked_until] * self._calls
+            counts_from = time.monotonic() + seconds - self._per_s
+            missing = [counts_from] * (self._calls - len(self._started))
+            self._started = missing + [max(at, counts_from) for at in self._started]
 
 
 @dataclass
@@ -140,6 +141,13 @@ class _Health:
     lost_s: float = 0.0
     first_cause: errors.VendorError | None = None
     is_given_up: bool = False
+
+
+class _Session(requests.Session):
+    """A session that looks at no `Location`: requests parses it even when not told to follow, and may fail at it."""
+
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        return None
 
 
 class Transport:
@@ -216,13 +224,12 @@ class Transport:
                 allow_redirects=False,
             ) as response:
                 body = self._read_body(response)
-                return Reply(
-                    self.vendor, endpoint, asked, response.status_code, body, dict(response.headers), self._now()
-                )
-        except requests.RequestException as exc:
+                headers = {name: self._without_secret(value) for name, value in response.headers.items()}
+                return Reply(self.vendor, endpoint, asked, response.status_code, body, headers, self._now())
+        except (requests.RequestException, requests.exceptions.BaseHTTPError) as exc:
             failed = type(exc).__name__
         # Raised outside the handler: a chained requests exception carries the prepared request, and that the token.
-        cut = failed in ("ChunkedEncodingError", "ContentDecodingError")
+        cut = failed in ("ProtocolError", "IncompleteRead", "DecodeError")
         kind = errors.IncompleteReply if cut else errors.VendorUnavailable
         described = Reply(self.vendor, endpoint, asked, 0, b"", {}, self._now()).described
         what = "the answer was cut short" if cut else "no answer came"
@@ -233,17 +240,21 @@ class Transport:
     def _read_body(self, response: requests.Response) -> bytes:
         deadline = time.monotonic() + self._policy.call_deadline_s
         chunks = []
-        for chunk in response.iter_content(CHUNK_BYTES):
+        # read1 hands over what has come; iter_content waits for a whole chunk, and so for as long as a vendor trickles.
+        while chunk := response.raw.read1(CHUNK_BYTES, decode_content=True):
             chunks.append(chunk)
             if time.monotonic() > deadline:
                 raise requests.Timeout("call deadline")
         body = b"".join(chunks)
         return body.replace(self._secret.encode(), REDACTED.encode()) if self._secret else body
 
+    def _without_secret(self, text: str) -> str:
+        return text.replace(self._secret, REDACTED) if self._secret else text
+
     def _session(self) -> requests.Session:
         """One session a thread: requests does not promise that a session may be shared."""
         if not hasattr(self._local, "session"):
-            session = requests.Session()
+            session = _Session()
             session.headers["User-Agent"] = "daybook"
             # A .netrc or proxy variable must not decide who sees a token.
             session.trust_env = not self._secret
@@ -272,7 +283,8 @@ class Transport:
             health = self._health
             health.lost_s += seconds
             health.n_in_a_row += 1
-            health.first_cause = health.first_cause if health.n_in_a_row > 1 else exc
+            is_first = health.n_in_a_row == 1 or isinstance(exc, errors.BadCredentials)
+            health.first_cause = exc if is_first else health.first_cause
             if (
                 isinstance(exc, errors.BadCredentials)
                 or health.n_in_a_row >= self._policy.breaker_failures

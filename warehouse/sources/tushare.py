@@ -56,6 +56,10 @@ class _Api(DataApi):  # type: ignore[misc]
     def __repr__(self) -> str:
         return "DataApi(token=***)"
 
+    def __getattr__(self, name: str) -> Any:
+        # tushare takes every unknown attribute for an endpoint, so copy.deepcopy would post the token.
+        raise AttributeError(name)
+
     def query(self, api_name: str, fields: str = "", **params: str) -> pd.DataFrame:
         """A frame of exactly `fields`, as text and numbers came.
 
@@ -91,6 +95,8 @@ class TushareSource:
         if not token.strip():
             raise errors.BadCredentials("the Tushare token is empty. Set TUSHARE_TOKEN to the account's token.")
         chosen = policy or http.Policy(calls=200, per_s=60.0)
+        # JSON would escape a line end, and an echoed token would no longer look like the secret.
+        token = token.strip()
         transport = http.Transport("tushare", policy=chosen, now=now, keep=keep, secret=token)
         self._api = _Api(token, base_url, transport)
 
@@ -217,13 +223,15 @@ def read_frame(reply: http.Reply, fields: Sequence[str]) -> pd.DataFrame:
             f"{reply.described}: {len(items)} rows came and there are more than one answer holds. Nothing was stored: "
             "a truncated day must not pass for a whole one. Ask the vendor for a higher cap."
         )
-    return pd.DataFrame(items, columns=pd.Index(columns), dtype=object)[list(fields)]
+    # By position: what else the vendor names may be no name at all.
+    at = [columns.index(name) for name in fields]
+    return pd.DataFrame([[row[i] for i in at] for row in items], columns=pd.Index(fields), dtype=object)
 
 
 def _read_json(reply: http.Reply) -> dict[str, Any]:
     text = reply.body.decode("utf-8", "replace")
     try:
-        answer = json.loads(text)
+        answer = json.loads(reply.body.decode())
     except (ValueError, RecursionError):
         start = repr(text[:60])
         if text.lstrip().startswith("{"):
@@ -244,7 +252,7 @@ def _refuse_code(reply: http.Reply, answer: Mapping[str, Any]) -> None:
     if code in (0, "0") and code is not False:
         return
     words = str(answer.get("msg") or answer.get("message") or "")[:200]
-    said = f"{reply.described}: refused with code {str(code)[:20]}: {words!r}."
+    said = f"{reply.described}: refused with code {ascii(code)[:20]}: {words!r}."
     rate = RATE_WORDS.search(words)
     if rate:
         unit = rate.group(1) or rate.group(2) or "分钟"

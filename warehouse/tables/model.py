@@ -95,7 +95,9 @@ COEFFICIENT = Table(
         MODEL_NAME,
         Column("term", "VARCHAR", "Feature name, or `intercept`."),
         Column("estimate", "DOUBLE", "Coefficient on the standardised feature.", unit="1"),
-        Column("std_error", "DOUBLE", "Standard error, clustered by date.", unit="1"),
+        Column(
+            "std_error", "DOUBLE", "Standard error, robust to what a date shares and to overlapping targets.", unit="1"
+        ),
         Column("t_statistic", "DOUBLE", "estimate / std_error.", unit="1"),
     ),
 )

@@ -1,4 +1,4 @@
--- One row per regression term: coefficient on the standardised feature, its date-clustered standard error and t.
+-- One row per regression term: coefficient on the standardised feature, its standard error (Driscoll-Kraay) and t.
 create or replace view analyst.coefficient as
 select
     c.model_version,
