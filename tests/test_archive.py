@@ -41,6 +41,15 @@ def test_rows_are_handed_over_once(tmp_path):
     assert kept.drain("load-2").num_rows == 0
 
 
+def test_same_answer_at_the_same_instant_is_one_row(tmp_path):
+    """Two tries under a clock that stands still differ in nothing, and `reply_id` must stay unique."""
+    kept = archive.Archive(tmp_path)
+    kept.keep(reply_of(b"busy", status=500))
+    kept.keep(reply_of(b"busy", status=500))
+
+    assert kept.drain("load-1").num_rows == 1
+
+
 def test_no_answer_is_lost_when_threads_keep_at_once(tmp_path):
     kept = archive.Archive(tmp_path)
     threads = [

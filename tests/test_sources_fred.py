@@ -91,6 +91,8 @@ REFUSED = {
     "cut inside a date": (GOOD[:-9], errors.IncompleteReply, "the last line is cut"),
     "word for a number": (GOOD.replace(b"4.4", b"n/a"), errors.UnexpectedReply, "line 2"),
     "infinity for a number": (GOOD.replace(b"4.4", b"inf"), errors.UnexpectedReply, "line 2"),
+    "more than a number holds": (GOOD.replace(b"4.4", b"1e999"), errors.UnexpectedReply, "line 2"),
+    "number of 400 digits": (GOOD.replace(b"4.4", b"9" * 400), errors.UnexpectedReply, "line 2"),
     "two numbers": (GOOD.replace(b"4.4", b"4.4,5"), errors.UnexpectedReply, "line 2"),
     "dates that go back": (GOOD.replace(b"2025-11", b"2025-08"), errors.UnexpectedReply, "line 4"),
     "date twice": (GOOD.replace(b"2025-11", b"2025-10"), errors.UnexpectedReply, "line 4"),
@@ -122,17 +124,29 @@ def test_bad_answer_is_followed_by_a_good_one_and_both_are_kept(scripted, source
     assert [reply.body for reply in kept] == [b"<html></html>", GOOD]
 
 
-def test_name_that_is_no_series_is_refused_before_anything_is_asked(scripted, source):
+@pytest.mark.parametrize("name", ["UNRATE&id=PAYEMS", "UNRATE,PAYEMS", "unrate", "", "DATE"])
+def test_name_that_is_no_series_is_refused_before_anything_is_asked(scripted, source, name):
     scripted.will_answer(GOOD)
 
     with pytest.raises(errors.UnexpectedReply, match="not a FRED series"):
-        source.fetch_observations("UNRATE&id=PAYEMS")
+        source.fetch_observations(name)
     assert scripted.asked == []
 
 
 csv_like = st.lists(
     st.sampled_from(
-        [b"observation_date,UNRATE", b"\n", b",", b"2025-09-01", b"2025-10-01", b"4.4", b".", b"1e999", b"\r"]
+        [
+            b"observation_date,UNRATE",
+            b"\n",
+            b",",
+            b"2025-09-01",
+            b"2025-10-01",
+            b"4.4",
+            b".",
+            b"1e999",
+            b"\r",
+            b"9" * 400,
+        ]
     ),
     max_size=14,
 ).map(b"".join)

@@ -64,6 +64,13 @@ def test_columns_are_taken_by_name_when_the_vendor_orders_them_otherwise(scripte
     assert source.fetch_adj_factor(DAY).to_pylist()[0]["adj_factor"] == 1.5
 
 
+@pytest.mark.parametrize("name", [["x"], {}, None, 5, "\ud800"], ids=repr)
+def test_column_nobody_asked_for_is_left_out_whatever_its_name(scripted, source, name):
+    scripted.will_answer(answer([[*ROW, 9]], fields=(*FIELDS, name)))
+
+    assert source.fetch_adj_factor(DAY).column_names == list(FIELDS)
+
+
 def test_null_and_nan_are_missing_values(scripted, source):
     scripted.will_answer(answer([["600000.SH", "20261120", None], ["600001.SH", "20261120", math.nan]]))
 
@@ -89,9 +96,11 @@ REFUSED = {
     "wrong token": (refusal(40101, "您的token不对，请确认。"), errors.BadCredentials),
     "unknown endpoint": (refusal(-2001, "请指定正确的接口名。"), errors.UnexpectedReply),
     "code without words": (refusal(-1, ""), errors.UnexpectedReply),
+    "code that is no text": (b'{"code": "\\ud800", "msg": "\\ud800"}', errors.UnexpectedReply),
     "HTML with 200": (b"<html><body>Access Denied</body></html>", errors.VendorUnavailable),
     "nothing": (b"", errors.VendorUnavailable),
     "cut JSON": (GOOD[:-5], errors.IncompleteReply),
+    "bytes that are no text": (GOOD.replace(b"600000", b"\xff00000"), errors.IncompleteReply),
     "list": (b"[]", errors.UnexpectedReply),
     "no code": (b'{"data": {"fields": [], "items": []}}', errors.UnexpectedReply),
     "no data": (b'{"code": 0, "data": null}', errors.UnexpectedReply),
@@ -116,7 +125,7 @@ def test_answer_that_is_not_the_table_is_refused_with_its_reason(scripted, sourc
     with pytest.raises(error) as caught:
         source.fetch_adj_factor(DAY)
     assert type(caught.value) is error
-    assert "tushare adj_factor(trade_date=20261120)" in str(caught.value)
+    assert b"tushare adj_factor(trade_date=20261120)" in str(caught.value).encode()
     assert kept and kept[0].body == body.replace(TOKEN.encode(), b"***")
 
 
@@ -128,12 +137,24 @@ def test_day_as_long_as_the_row_cap_is_refused_as_cut(scripted, source):
     assert len(scripted.asked) == 2
 
 
-def test_limit_per_minute_waits_a_minute_unless_the_vendor_says_less(scripted, source):
-    scripted.will_answer(refusal(40203, RATE))
+LIMITS = {
+    "a minute": (RATE, {}, 60.0),
+    "an hour": ("抱歉，您每小时最多访问该接口1次", {}, 3600.0),
+    "a day": ("抱歉，您每天最多访问该接口20次", {}, 86400.0),
+    "a minute, after the number": ("访问接口(daily)频率超限(300次/分钟)", {}, 60.0),
+    "no unit": ("抱歉，您访问该接口的频率超限", {}, 60.0),
+    "what the header says": (RATE, {"Retry-After": "7"}, 7.0),
+}
+
+
+@pytest.mark.parametrize(("words", "headers", "seconds"), LIMITS.values(), ids=LIMITS)
+def test_limit_waits_for_its_unit_of_time_unless_the_vendor_says_otherwise(scripted, source, words, headers, seconds):
+    scripted.will_answer((200, refusal(40203, words), headers))
 
     with pytest.raises(errors.RateLimited) as caught:
         source.fetch_adj_factor(DAY)
-    assert caught.value.retry_after_s == 60.0
+    assert caught.value.retry_after_s == seconds
+    assert len(scripted.asked) == 1
 
 
 def test_stock_basic_asks_for_listed_delisted_and_paused(scripted, source):
@@ -186,6 +207,28 @@ def test_token_is_in_the_request_and_nowhere_else(scripted, source, kept, caplog
     assert TOKEN not in repr(copy.copy(source))
 
 
+def test_token_with_a_line_end_is_sent_without_it_and_hidden_when_the_vendor_quotes_the_request(scripted, kept):
+    """A token read from a file ends in a line end, which JSON escapes: the echo would differ from the secret."""
+    source = tushare.TushareSource(f"{TOKEN}\n", base_url=scripted.url, now=lambda: NOW, keep=kept.append, policy=QUICK)
+    scripted.will_answer(refusal(-1, json.dumps({"asked": TOKEN})))
+
+    with pytest.raises(errors.VendorError) as caught:
+        source.fetch_adj_factor(DAY)
+
+    assert json.loads(scripted.asked[0][1])["token"] == TOKEN
+    assert TOKEN not in str(caught.value) and TOKEN not in repr(kept)
+
+
+def test_deep_copy_is_refused_without_posting_the_token(scripted, source):
+    """The library's own client takes `__deepcopy__` for an endpoint, and posts the token there."""
+    scripted.will_answer(GOOD)
+
+    for made in (source, source._api):
+        with pytest.raises(TypeError):
+            copy.deepcopy(made)
+    assert scripted.asked == []
+
+
 json_like = st.recursive(
     st.none() | st.booleans() | st.floats() | st.integers(-(10**20), 10**20) | st.text(max_size=8),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(["fields", "items", "x"]), inner),
@@ -197,6 +240,7 @@ bodies = (
         lambda each: json.dumps(each).encode()
     )
     | st.lists(st.lists(json_like, min_size=3, max_size=3), max_size=3).map(answer)
+    | st.tuples(json_like, json_like).map(lambda extra: answer([[*ROW, extra[0]]], fields=(*FIELDS, extra[1])))
 )
 
 

@@ -20,6 +20,7 @@ from typing import TypeVar
 
 import requests
 import tenacity
+import urllib3
 
 from warehouse import errors
 
@@ -147,6 +148,7 @@ class _Session(requests.Session):
     """A session that looks at no `Location`: requests parses it even when not told to follow, and may fail at it."""
 
     def get_redirect_target(self, resp: requests.Response) -> None:
+        """None: nothing redirects us."""
         return None
 
 
@@ -226,7 +228,7 @@ class Transport:
                 body = self._read_body(response)
                 headers = {name: self._without_secret(value) for name, value in response.headers.items()}
                 return Reply(self.vendor, endpoint, asked, response.status_code, body, headers, self._now())
-        except (requests.RequestException, requests.exceptions.BaseHTTPError) as exc:
+        except (requests.RequestException, urllib3.exceptions.HTTPError) as exc:
             failed = type(exc).__name__
         # Raised outside the handler: a chained requests exception carries the prepared request, and that the token.
         cut = failed in ("ProtocolError", "IncompleteRead", "DecodeError")
