@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 
+import pydantic
 import pytest
 
 from flows import ingest, settings, steps, vendors
@@ -288,6 +289,25 @@ def files_with(folder, text):
                 body = gzip.decompress(body)
             found += [str(path) for needle in needles if needle in body]
     return found
+
+
+def test_new_alerts_are_sent_once_to_the_channel_that_is_configured(
+    evening_before, back_to_evening_before, truth, scripted
+):
+    back_to_evening_before()
+    scripted.will_answer(b"ok")
+    address = f"json://{scripted.url.removeprefix('http://')}/hook"
+    options = evening_before.options.model_copy(update={"alert_channels": (pydantic.SecretStr(address),)})
+    desk = Desk(options, evening_before.vendor)
+
+    desk.run(truth.session_dates[-1])
+    sent = [json.loads(body) for _, body, _ in scripted.asked]
+    desk.run(truth.session_dates[-1])
+
+    open_alerts = desk.read("select title, delivered_at from ops.alert where state = 'open'")
+    assert open_alerts and all(alert["delivered_at"] for alert in open_alerts)
+    assert len(sent) == 1 and len(scripted.asked) == 1
+    assert all(alert["title"] in sent[0]["message"] for alert in open_alerts)
 
 
 READER = """
