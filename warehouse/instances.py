@@ -9,6 +9,7 @@ user; an instance that could not be cleaned is closed. Partner: `warehouse/lake.
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,7 +36,11 @@ class Needs:
     temp_directory: Path
 
 
-_idle: dict[Needs, list[duckdb.DuckDBPyConnection]] = {}
+# A writer and a few readers at once; what is kept beyond that would only hold memory.
+MOST_IDLE = 4
+
+_idle: list[tuple[Needs, duckdb.DuckDBPyConnection]] = []
+_lock = threading.Lock()
 
 
 @contextlib.contextmanager
@@ -45,9 +50,7 @@ def connection(needs: Needs) -> Iterator[duckdb.DuckDBPyConnection]:
     Raises:
         ConfigError: an extension cannot be had.
     """
-    kept = _idle.setdefault(needs, [])
-    # list.pop is atomic: two threads never get the same instance.
-    instance = kept.pop() if kept else _start(needs)
+    instance = _take(needs) or _start(needs)
     try:
         with instance.cursor() as lent:
             lent.execute("set TimeZone = 'UTC'")
@@ -57,9 +60,23 @@ def connection(needs: Needs) -> Iterator[duckdb.DuckDBPyConnection]:
         instance.close()
         raise
     if _is_clean(instance):
-        kept.append(instance)
+        _keep(needs, instance)
     else:
         instance.close()
+
+
+def _take(needs: Needs) -> duckdb.DuckDBPyConnection | None:
+    with _lock:
+        at = next((at for at, (kept, _) in enumerate(_idle) if kept == needs), None)
+        return None if at is None else _idle.pop(at)[1]
+
+
+def _keep(needs: Needs, instance: duckdb.DuckDBPyConnection) -> None:
+    with _lock:
+        _idle.append((needs, instance))
+        surplus = [_idle.pop(0)[1] for _ in range(len(_idle) - MOST_IDLE)]
+    for old in surplus:
+        old.close()
 
 
 def _start(needs: Needs) -> duckdb.DuckDBPyConnection:
