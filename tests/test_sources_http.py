@@ -396,3 +396,14 @@ def test_pause_one_thread_was_told_of_holds_the_others_back(scripted, kept):
     assert bodies == [b"data", b"data"]
     refused, *later = (at for _, _, at in scripted.asked)
     assert len(later) == 2 and min(later) - refused >= 0.3
+
+
+def test_refusals_of_single_names_do_not_give_the_vendor_up(scripted, kept):
+    transport = transport_of(scripted, kept, http.Policy(calls=1000, attempts=1, breaker_failures=2))
+    scripted.will_answer((404, b""), (404, b""), (404, b""), b"data")
+
+    for _ in range(3):
+        with pytest.raises(errors.UnexpectedReply):
+            transport.call(requests.Request("GET", scripted.url), {"endpoint": "x"}, lambda reply: reply)
+
+    assert transport.call(requests.Request("GET", scripted.url), {"endpoint": "x"}, lambda reply: reply.body) == b"data"

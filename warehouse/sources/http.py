@@ -284,6 +284,9 @@ class Transport:
         with self._health.lock:
             health = self._health
             health.lost_s += seconds
+            if not isinstance(exc, errors.Retryable | errors.BadCredentials):
+                # A refusal of one name, such as an unknown series, comes from a vendor that is well.
+                return
             health.n_in_a_row += 1
             is_first = health.n_in_a_row == 1 or isinstance(exc, errors.BadCredentials)
             health.first_cause = exc if is_first else health.first_cause
