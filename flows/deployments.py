@@ -107,7 +107,7 @@ def report_link(options: settings.Settings, day: date) -> str:
 
 
 def _show_alerts(context: Context, day: date) -> None:
-    standing = steps.read_open_alerts(context).to_pylist()
+    standing = steps.read_open_alerts(context, day).to_pylist()
     artifacts.create_table_artifact(
         table=[
             {name: str(row[name]) for name in ("severity", "title", "action", "first_seen_date")} for row in standing

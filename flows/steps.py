@@ -199,7 +199,7 @@ def run_daily(context: Context, as_of: date, call: Call) -> Facts:
     try:
         for step in DAILY:
             facts |= call(step, context, as_of)
-        publishing.refuse_gaps(as_of, read_open_alerts(context), Path(facts["report"]))
+        publishing.refuse_gaps(as_of, read_open_alerts(context, as_of), Path(facts["report"]))
         state, message = "ok", "complete" if context.tushare else "macro half only: no TUSHARE_TOKEN"
     except errors.PartialData as exc:
         state, message = "degraded", str(exc)
@@ -213,12 +213,13 @@ def run_daily(context: Context, as_of: date, call: Call) -> Facts:
     return facts
 
 
-def read_open_alerts(context: Context) -> Any:
-    """The alerts that stand now, gravest first."""
+def read_open_alerts(context: Context, as_of: date) -> Any:
+    """The alerts that stand and concern the day or one before it, gravest first."""
     with context.reader() as lake:
         return lake.read(
-            "select * from ops.alert where state <> 'resolved' order by"
-            " case severity when 'high' then 1 when 'medium' then 2 else 3 end, rule, subject, subject_date"
+            "select * from ops.alert where state <> 'resolved' and least(first_seen_date, subject_date) <= $as_of"
+            " order by case severity when 'high' then 1 when 'medium' then 2 else 3 end, rule, subject, subject_date",
+            as_of=as_of,
         )
 
 

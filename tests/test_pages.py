@@ -12,6 +12,7 @@ from reports import pages
 from reports.blocks import Figure, Listing, Note, Table, Tiles
 from reports.pages import equity, forecasts, macro, market, overview, quality
 from warehouse import checks, features, load, returns
+from warehouse.tables import macro as macro_tables
 from warehouse.tables import market as market_tables
 from warehouse.tables import model
 
@@ -92,20 +93,22 @@ def test_overview_shows_the_earlier_day_when_asked_for_it(traded_lake):
     assert tile_of(section, "Mean return").value == "+1.67 %"
 
 
-def test_overview_warns_in_its_first_line_when_something_expected_is_missing(traded_lake):
+def finding_of(day):
     finding = {
         "rule": "missing_day",
         "severity": "high",
         "subject": "market.daily",
-        "subject_date": WED,
-        "title": "market.daily 2024-01-10: no bars",
+        "subject_date": day,
+        "title": f"market.daily {day}: no bars",
         "action": "Run again.",
         "evidence": "{}",
         "evidence_sql": "from analyst.coverage",
     }
-    checks.record(
-        traded_lake, pa.Table.from_pylist([finding]).select(checks.FINDING_SCHEMA.names), ["missing_day"], WED
-    )
+    return pa.Table.from_pylist([finding]).select(checks.FINDING_SCHEMA.names)
+
+
+def test_overview_warns_in_its_first_line_when_something_expected_is_missing(traded_lake):
+    checks.record(traded_lake, finding_of(WED), ["missing_day"], WED)
 
     section = overview.section(traded_lake, WED)
 
@@ -123,22 +126,94 @@ def test_market_lists_the_best_and_the_worst_with_their_returns(traded_lake):
     assert [cell.text for cell in worst[0][:3]] == ["600003.SH", "Tri", "\N{MINUS SIGN}10.00 %"]
 
 
+@pytest.fixture
+def published_lake(traded_lake, model_card):
+    """The traded lake with one macro series and fitted factors, all known on the last of its sessions."""
+    series = {
+        "series_id": "UNRATE",
+        "title": "Unemployment rate",
+        "unit": "percent",
+        "frequency": "M",
+        "transform_code": 2,
+        "publication_lag_days": 6,
+        "group_name": "labour",
+        "is_in_macro_panel": True,
+        "is_rolling_window": False,
+        "licence": "public",
+    }
+    insert(traded_lake, macro_tables.SERIES, [series])
+    insert(traded_lake, macro_tables.OBSERVATION, [observation(date(2023, 12, 1), 3.7, MON, date(9999, 12, 31))])
+    insert(traded_lake, model.MODEL_VERSION, [model_card("macro_pca", WED), model_card("equity_pca", WED)])
+    for name, entity in (("macro_pca", "UNRATE"), ("equity_pca", "600001.SH")):
+        factor = {"model_version": f"{name}/{WED}", "model_name": name, "factor": 1}
+        insert(traded_lake, model.FACTOR, [factor | {"eigenvalue": 2.0, "explained_variance_ratio": 0.5}])
+        insert(traded_lake, model.FACTOR_SCORE, [factor | {"score_date": day, "score": 1.0} for day in (MON, TUE)])
+        insert(traded_lake, model.FACTOR_LOADING, [factor | {"entity": entity, "loading": 1.0, "marginal_r2": 0.5}])
+    return traded_lake
+
+
+def observation(month, value, start, end):
+    return {
+        "series_id": "UNRATE",
+        "observation_date": month,
+        "value": value,
+        "realtime_start": start,
+        "realtime_end": end,
+        "is_realtime_estimated": False,
+        "retrieved_at": datetime(2024, 1, 12, tzinfo=UTC),
+        "load_id": "test",
+    }
+
+
 @pytest.mark.parametrize("section", pages.SECTIONS, ids=lambda section: section.__module__.rsplit(".", 1)[-1])
 def test_section_of_a_past_day_does_not_change_when_later_days_arrive(
-    traded_lake, bars, load_days, load_sessions, stamp, section
+    published_lake, bars, load_days, stamp, model_card, section
 ):
-    before = section(traded_lake, WED)
+    before = section(published_lake, WED)
 
     later = date(2024, 1, 11)
     rows = bars("\n".join(f"{code} {later} {closes[-1] * 1.05:.2f}" for code, closes in CLOSES.items()))
-    load_days(traded_lake, market_tables.DAILY, rows, n=2, n_expected=3)
+    load_days(published_lake, market_tables.DAILY, rows, n=2, n_expected=3)
     keys = rows.select(["ts_code", "trade_date"])
-    load_days(traded_lake, market_tables.ADJ_FACTOR, keys.append_column("adj_factor", pa.array([1.0] * 3)), n=2)
-    returns.update_returns(traded_lake, stamp(3))
+    load_days(published_lake, market_tables.ADJ_FACTOR, keys.append_column("adj_factor", pa.array([1.0] * 3)), n=2)
+    returns.update_returns(published_lake, stamp(3))
+    # The old value is replaced and a new month published, a factor refitted and scored, and trouble found.
+    published_lake.commit(
+        lambda connection: connection.execute(
+            "update macro.observation set realtime_end = date '2024-01-10' where series_id = 'UNRATE'"
+        ),
+        message="test",
+    )
+    newer = [observation(date(2023, 12, 1), 9.9, later, date(9999, 12, 31))]
+    newer.append(observation(date(2024, 1, 1), 9.9, later, date(9999, 12, 31)))
+    insert(published_lake, macro_tables.OBSERVATION, newer)
+    insert(published_lake, model.MODEL_VERSION, [model_card("equity_pca", later), model_card("ridge", later)])
+    score = {"model_version": f"equity_pca/{WED}", "model_name": "equity_pca", "factor": 1, "score_date": later}
+    insert(published_lake, model.FACTOR_SCORE, [score | {"score": 99.0}])
+    checks.record(published_lake, finding_of(later), ["missing_day"], later)
 
     if section is quality.section:
         pytest.skip("freshness is about the lake as it is; a report reads the snapshot of its day")
-    assert section(traded_lake, WED) == before
+    assert section(published_lake, WED) == before
+
+
+def test_macro_shows_the_value_that_stood_on_the_day(published_lake):
+    published_lake.commit(
+        lambda connection: connection.execute("update macro.observation set realtime_end = date '2024-01-10'"),
+        message="test",
+    )
+    insert(
+        published_lake,
+        macro_tables.OBSERVATION,
+        [observation(date(2023, 12, 1), 3.9, date(2024, 1, 11), date(9999, 12, 31))],
+    )
+
+    shown = [
+        next(iter(tables(macro.section(published_lake, day)).values())).rows[0][2].text
+        for day in (WED, date(2024, 1, 11))
+    ]
+
+    assert shown == ["3.7", "3.9"]
 
 
 def test_data_lists_partitions_that_are_not_whole(traded_lake, load_days, bars):

@@ -138,7 +138,7 @@ def record(lake: Lake, findings: pa.Table, rules_run: Sequence[str], as_of: date
         as_of: day of the run.
 
     Returns:
-        Rows of `ops.alert` that are open, gravest first.
+        Rows of `ops.alert` that are open and concern the day or one before it, gravest first.
 
     Raises:
         LakeError: the lake cannot be written.
@@ -158,8 +158,10 @@ def record(lake: Lake, findings: pa.Table, rules_run: Sequence[str], as_of: date
 
     lake.commit(work, message=f"alerts {as_of}")
     return lake.read(
-        f"select * from {ops.ALERT.full_name} where state <> 'resolved' order by"
-        " case severity when 'high' then 1 when 'medium' then 2 else 3 end, rule, subject, subject_date"
+        f"select * from {ops.ALERT.full_name} where state <> 'resolved'"
+        " and least(first_seen_date, subject_date) <= $as_of order by"
+        " case severity when 'high' then 1 when 'medium' then 2 else 3 end, rule, subject, subject_date",
+        as_of=as_of,
     )
 
 

@@ -32,7 +32,7 @@ def section(lake: Lake, as_of: date) -> Section:
         "equity",
         "Equity factors",
         (
-            _score_figure(lake, version),
+            _score_figure(lake, version, as_of),
             _scree_figure(lake, version),
             *_loading_figure(lake, version, as_of),
             _rotation_table(lake, version),
@@ -41,11 +41,12 @@ def section(lake: Lake, as_of: date) -> Section:
     )
 
 
-def _score_figure(lake: Lake, version: str) -> Figure:
+def _score_figure(lake: Lake, version: str, as_of: date) -> Figure:
     rows = lake.read(
         "select factor, score_date, score from analyst.factor_score where model_version = $version"
-        f" and factor <= {MOST_FACTORS_SHOWN} order by score_date, factor",
+        f" and score_date <= $as_of and factor <= {MOST_FACTORS_SHOWN} order by score_date, factor",
         version=version,
+        as_of=as_of,
     )
     dates, factors, scores = reading.matrix(rows, "score_date", "factor", "score")
     path = np.cumsum(np.nan_to_num(scores), axis=0)

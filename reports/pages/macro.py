@@ -30,10 +30,19 @@ def section(lake: Lake, as_of: date) -> Section:
 
 
 def _value_table(lake: Lake, as_of: date, version: str | None) -> Block:
+    # Not from macro_latest: what was published after the day, or has been revised since, is not the day's.
     rows = lake.read(
-        "select m.* from analyst.macro_latest as m where $version is null or m.series_id in"
-        " (select entity from analyst.factor_loading where model_version = $version) order by group_name, series_id",
+        "select series_id, any_value(title) as title, any_value(unit) as unit,"
+        " max(observation_date) as observation_date,"
+        " arg_max(value, observation_date, 2) as newest_two,"
+        " arg_max(realtime_start, observation_date) as realtime_start,"
+        " arg_max(is_realtime_estimated, observation_date) as is_realtime_estimated"
+        " from analyst.macro_vintage where realtime_start <= $as_of and realtime_end >= $as_of and value is not null"
+        " and ($version is null or series_id in"
+        " (select entity from analyst.factor_loading where model_version = $version))"
+        " group by series_id order by series_id",
         version=version,
+        as_of=as_of,
     ).to_pylist()
     if not rows:
         return Note("No macro series is loaded yet. Run `daybook run`; FRED needs no key.", "warn")
@@ -41,8 +50,8 @@ def _value_table(lake: Lake, as_of: date, version: str | None) -> Block:
         (
             blocks.text(row["series_id"]),
             blocks.text(row["title"]),
-            blocks.number(numbers.level(row["value"])),
-            blocks.number(numbers.level(row["previous_value"])),
+            blocks.number(numbers.level(row["newest_two"][0])),
+            blocks.number(numbers.level(row["newest_two"][1] if len(row["newest_two"]) > 1 else None)),
             blocks.text(row["unit"]),
             blocks.number(numbers.day(row["observation_date"])),
             blocks.number(numbers.day(row["realtime_start"]) + (" (est.)" if row["is_realtime_estimated"] else "")),

@@ -28,7 +28,7 @@ def section(lake: Lake, as_of: date) -> Section:
         *_market_tiles(lake, session),
         *_factor_tile(lake, as_of),
         _coverage_tile(lake, session),
-        _alert_tile(lake),
+        _alert_tile(lake, as_of),
     ]
     return Section(
         "overview",
@@ -44,7 +44,9 @@ def section(lake: Lake, as_of: date) -> Section:
 def _status(lake: Lake, as_of: date, session: date | None) -> Note:
     gaps = lake.read(
         "select title from analyst.alert where state = 'open'"
-        " and rule in ('missing_day', 'partial_day', 'failed_load') order by title"
+        " and rule in ('missing_day', 'partial_day', 'failed_load')"
+        " and least(first_seen_date, subject_date) <= $as_of order by title",
+        as_of=as_of,
     )["title"].to_pylist()
     if gaps:
         more = f" And {len(gaps) - 1} more, see Data." if len(gaps) > 1 else ""
@@ -273,9 +275,10 @@ def _coverage_tile(lake: Lake, session: date | None) -> Tile | None:
     )
 
 
-def _alert_tile(lake: Lake) -> Tile:
+def _alert_tile(lake: Lake, as_of: date) -> Tile:
     row = lake.read(
         "select count(*) as n_open, count(*) filter (where severity = 'high') as n_high from analyst.alert"
-        " where state = 'open'"
+        " where state = 'open' and least(first_seen_date, subject_date) <= $as_of",
+        as_of=as_of,
     ).to_pylist()[0]
     return Tile("Open alerts", numbers.count(row["n_open"]), f"{numbers.count(row['n_high'])} of high severity")

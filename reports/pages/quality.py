@@ -27,7 +27,7 @@ def section(lake: Lake, as_of: date) -> Section:
             _freshness_table(lake),
             _quarantine_table(lake),
             _revision_table(lake),
-            _alert_table(lake),
+            _alert_table(lake, as_of),
         ),
     )
 
@@ -108,10 +108,12 @@ def _revision_table(lake: Lake) -> Block:
     return Table("Corrected by a vendor, old values in analyst.revision", ("Column", "Values", "Newest"), cells)
 
 
-def _alert_table(lake: Lake) -> Block:
+def _alert_table(lake: Lake, as_of: date) -> Block:
     rows = lake.read(
-        "select * from analyst.alert where state = 'open'"
-        " order by case severity when 'high' then 1 when 'medium' then 2 else 3 end, last_seen_date desc, rule, subject"
+        "select * from analyst.alert where state = 'open' and least(first_seen_date, subject_date) <= $as_of"
+        " order by case severity when 'high' then 1 when 'medium' then 2 else 3 end,"
+        " last_seen_date desc, rule, subject",
+        as_of=as_of,
     ).to_pylist()
     if not rows:
         return Note("No alert is open.", "good")
