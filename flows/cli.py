@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import enum
 import logging
+import os
 import signal
 import sys
 import threading
@@ -36,6 +37,7 @@ app = typer.Typer(
 )
 
 EXIT_USAGE, EXIT_INTERRUPTED = 2, 130
+UNFOLDED_WIDTH = 400
 _options: dict[str, Any] = {}
 
 
@@ -348,11 +350,17 @@ def _print_table(rows: pa.Table, title: str) -> None:
     for row in rows.to_pylist():
         shown.add_row(
             *(
-                "-" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)
+                "-" if value is None else _number(value) if isinstance(value, float) else str(value)
                 for value in row.values()
             )
         )
-    console.Console(soft_wrap=False).print(shown)
+    # Only a terminal has an edge to fold at.
+    width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else UNFOLDED_WIDTH
+    console.Console(soft_wrap=False, width=width).print(shown)
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if 1e6 <= abs(value) < 1e15 else f"{value:.6g}"
 
 
 def main() -> None:

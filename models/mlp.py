@@ -15,6 +15,8 @@ import io
 import json
 import logging
 import os
+import sys
+import tempfile
 import warnings
 import zipfile
 from collections.abc import Iterator
@@ -41,6 +43,9 @@ SMALLEST_BATCH, LARGEST_BATCH = 64, 4096
 
 # Improvements of the validation loss below this share of the target's variance are noise.
 MIN_IMPROVEMENT = 1e-4
+
+STDERR = 2
+LOADER_NOISE = (b"before absl::InitializeLog() is called", b"cudart_stub.cc")
 
 SCALING = ("mean_", "scale_", "target_mean_", "target_scale_")
 ENDING = ("n_epochs_", "validation_loss_", "is_converged_")
@@ -289,14 +294,33 @@ def _keras_session(seed: int) -> Iterator[Any]:
             keras.utils.clear_session()
 
 
+@contextlib.contextmanager
+def _without_loader_noise() -> Iterator[None]:
+    """TensorFlow reports on graphics cards on descriptor 2 before any setting can stop it; the rest is passed on."""
+    sys.stderr.flush()
+    kept = os.dup(STDERR)
+    with tempfile.TemporaryFile() as spool:
+        os.dup2(spool.fileno(), STDERR)
+        try:
+            yield
+        finally:
+            sys.stderr.flush()
+            os.dup2(kept, STDERR)
+            os.close(kept)
+            spool.seek(0)
+            others = [line for line in spool if not any(words in line for words in LOADER_NOISE)]
+            os.write(STDERR, b"".join(others))
+
+
 @functools.cache
 def _import_keras() -> tuple[Any, Any]:
     # Read while the libraries load: quiet below errors; no kernels that round differently from machine to machine.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
     os.environ["KERAS_BACKEND"] = "tensorflow"
-    tensorflow, keras = importlib.import_module("tensorflow"), importlib.import_module("keras")
-    tensorflow.config.set_visible_devices([], "GPU")
+    with _without_loader_noise():
+        tensorflow, keras = importlib.import_module("tensorflow"), importlib.import_module("keras")
+        tensorflow.config.set_visible_devices([], "GPU")
     # One thread: sums split over cores round differently with each number of cores.
     tensorflow.config.threading.set_intra_op_parallelism_threads(1)
     tensorflow.config.experimental.enable_op_determinism()

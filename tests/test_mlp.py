@@ -206,3 +206,18 @@ def test_tensorflow_is_not_imported_until_a_network_is_fitted() -> None:
     answer = subprocess.run([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": str(root)}, check=False)
 
     assert answer.returncode == 0
+
+
+def test_fit_says_nothing_about_graphics_cards_and_passes_other_words_on() -> None:
+    code = (
+        "import numpy as np, os, sys, models, models.mlp;"
+        "rows = np.random.default_rng(0).normal(size=(200, 2));"
+        "dates = np.repeat(np.datetime64('2026-01-01') + np.arange(20), 10);"
+        "models.make('mlp', epochs=1).fit(rows, rows[:, 0], dates);"
+        "os.write(2, b'after')"
+    )
+
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
+
+    assert b"cudart" not in done.stderr and b"InitializeLog" not in done.stderr
+    assert b"did not converge" in done.stderr and done.stderr.endswith(b"after")
