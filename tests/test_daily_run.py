@@ -215,7 +215,7 @@ def test_run_over_a_market_fault_is_never_green_and_heals_when_it_is_lifted(
     assert files_with(desk.options.root, TOKEN) == []
 
 
-MACRO_FAULTS = ("HTTP 500", "HTTP 429", "cut body", "HTML with 200")
+MACRO_FAULTS = ("cut body", "HTML with 200")
 
 
 @pytest.mark.parametrize("fault", MACRO_FAULTS)
