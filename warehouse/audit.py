@@ -104,9 +104,9 @@ def _broken(one: Load, rules: Sequence[Rule]) -> Iterator[_Broken]:
             yield _Broken("not_null", "reject", f"{c.name} is missing", f'"{c.name}" is null')
         if c.type == "DOUBLE":
             yield _Broken("finite", "reject", f"{c.name} is not a finite number", f'not isfinite("{c.name}")')
-        if c.name == "trade_date" and latest:
-            reason = f"its day lies after {latest}, the newest that can be known"
-            yield _Broken("not_in_future", "reject", reason, f"trade_date > date '{latest}'")
+        if c.name in ("trade_date", "realtime_start") and latest:
+            reason = f"{c.name} lies after {latest}, the newest day that can be known"
+            yield _Broken("not_in_future", "reject", reason, f"{c.name} > date '{latest}'")
     for rule in rules:
         yield _Broken(rule.name, rule.severity, rule.reason, rule.is_broken_sql)
 

@@ -94,14 +94,14 @@ def load(lake: Lake, loads: Sequence[Load], stamp: Stamp) -> pa.Table:
         ContractViolation: rows whose columns do not fit their table.
         LakeError: the lake refused a statement; nothing was written.
     """
-    prepared = [(one, _with_provenance(one, stamp)) for one in loads]
+    prepared = [(one, with_provenance(one, stamp)) for one in loads]
     replies = [vendor.REPLY.conform(one.replies) for one in loads if one.replies is not None]
 
     def work(connection: duckdb.DuckDBPyConnection) -> pa.Table:
         enabled = rules.read_enabled(connection, [one.table for one in loads])
         entries = []
         for one, rows in prepared:
-            entries += _load_one(connection, one, rows, enabled[one.table.full_name], stamp)
+            entries += load_one(connection, one, rows, enabled[one.table.full_name], stamp)
         for of_one in replies:
             _enter_replies(connection, of_one)
         return enter_ledger(connection, entries, stamp)
@@ -111,7 +111,12 @@ def load(lake: Lake, loads: Sequence[Load], stamp: Stamp) -> pa.Table:
     return lake.commit(work, message=f"load {names} {keys[0]}..{keys[-1]}" if keys else f"load {names}")
 
 
-def _with_provenance(one: Load, stamp: Stamp) -> pa.Table:
+def with_provenance(one: Load, stamp: Stamp) -> pa.Table:
+    """The rows of a load as its table has them.
+
+    Raises:
+        ContractViolation: their columns do not fit.
+    """
     rows = one.rows
     for name, value in (("retrieved_at", stamp.loaded_at), ("load_id", stamp.load_id)):
         if name in one.table.column_names and name not in rows.column_names:
@@ -139,9 +144,18 @@ class Entry:
     content_hash: int
 
 
-def _load_one(
+def load_one(
     connection: duckdb.DuckDBPyConnection, one: Load, rows: pa.Table, enabled: Sequence[rules.Rule], stamp: Stamp
 ) -> list[Entry]:
+    """What the ledger is to say of a load's partitions, after its rows were judged and merged.
+
+    Args:
+        connection: inside a commit.
+        one: the load.
+        rows: its rows, as `with_provenance` gives them.
+        enabled: rules in force for its table.
+        stamp: provenance.
+    """
     asked = pa.table({"partition": pa.array([p.key for p in one.partitions], pa.string())})
     connection.register("rows_in", rows)
     connection.register("asked", asked)

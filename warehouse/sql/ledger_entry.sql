@@ -10,7 +10,7 @@ with judged as (
         a.dataset,
         a.partition,
         a.through_date,
-        a.n_expected,
+        coalesce(a.n_expected, held.n_expected) as n_expected,
         coalesce(a.n_received, 0) as n_received,
         a.n_quarantined,
         a.content_hash,
@@ -20,11 +20,11 @@ with judged as (
             when a.n_received is null and a.may_be_empty and a.n_stored = 0 then 'empty_confirmed'
             when a.n_received is null and a.may_be_empty then 'ok'
             when a.n_stored = 0 then 'failed'
-            when a.n_received is null or a.n_received < a.n_expected then 'partial'
+            when a.n_received is null or a.n_received < coalesce(a.n_expected, held.n_expected) then 'partial'
             else 'ok'
         end as state,
         a.failure
-    from asked_for as a
+    from asked_for as a left join held using (dataset, partition)
 ),
 explained as (
     select
@@ -58,7 +58,8 @@ said as (
         c.dataset,
         c.partition,
         case when c.is_worse then held.state else c.state end as state,
-        case when c.is_whole then c.through_date else coalesce(held.through_date, c.through_date) end as through_date,
+        case when c.is_whole then greatest(c.through_date, held.through_date)
+            else coalesce(held.through_date, c.through_date) end as through_date,
         case when c.is_worse then held.n_expected else c.n_expected end as n_expected,
         case when c.is_worse then held.n_received else c.n_received end as n_received,
         case when c.is_worse then held.n_quarantined else c.n_quarantined end as n_quarantined,
