@@ -109,6 +109,11 @@ def describe(staging: duckdb.DuckDBPyConnection, table: Table, path: Path) -> So
 
 def unreadable(path: Path, exc: duckdb.Error) -> errors.ConfigError:
     """The error for a file DuckDB cannot read."""
+    if isinstance(exc, duckdb.OutOfMemoryException):
+        return errors.ConfigError(
+            f"{path} needs more memory or more room to spill than there is: {str(exc).strip().splitlines()[0]} "
+            "Nothing was stored; raise the lake's memory limit, or split the file."
+        )
     return errors.ConfigError(
         f"{path} cannot be read: {str(exc).strip().splitlines()[0]} Nothing was stored; is it whole, and what its "
         "ending says?"
@@ -166,7 +171,7 @@ def _checks(column: Column, kind: str) -> list[str]:
     is_text = f'"{column.name}" is not null and trim("{column.name}") not in {MISSING_WORDS}'
     if column.name == "ts_code":
         return [
-            f"when not regexp_matches(\"{column.name}\", '^\\s*[0-9A-Z]+\\.[A-Z]{{2,3}}\\s*$')"
+            f"when trim(\"{column.name}\") not like '%_.__%'"
             f" then format('ts_code is {{}}: write it with its exchange, as 600000.SH', \"{column.name}\")"
         ]
     if column.type == "DOUBLE" and kind == "VARCHAR":

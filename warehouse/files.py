@@ -12,6 +12,7 @@ import contextlib
 import dataclasses
 import hashlib
 import json
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -28,6 +29,7 @@ from warehouse.tables import macro, market, ops, vendor
 
 # What a group of partitions holds at least before it is committed: larger ones take more memory and gain no speed.
 ROWS_PER_COMMIT = 500_000
+MEMORY_LIMIT = re.compile(r"\s*([0-9.]+)\s*([KMGT]i?B)\s*", re.IGNORECASE)
 TABLES = {
     "daily": market.DAILY,
     "adj_factor": market.ADJ_FACTOR,
@@ -141,8 +143,10 @@ def load_files(
 
 @contextlib.contextmanager
 def _staging(lake: Lake) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A database of its own that spills beside the lake: the lake's own memory is for the group being loaded."""
-    needs = instances.Needs((), lake.location.memory_limit, lake.location.path / "tmp")
+    """A database of its own that spills beside the lake, with half of the lake's memory."""
+    limit = MEMORY_LIMIT.fullmatch(lake.location.memory_limit)
+    half = f"{float(limit[1]) / 2:g}{limit[2]}" if limit else lake.location.memory_limit
+    needs = instances.Needs((), half, lake.location.path / "tmp-files")
     with instances.connection(needs) as staging:
         yield staging
 
