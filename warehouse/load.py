@@ -10,16 +10,20 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from zoneinfo import ZoneInfo
 
 import duckdb
 import pyarrow as pa
 
-from warehouse import audit, rules, sql
+from warehouse import audit, ledger_entry, rules
 from warehouse.contracts import Table
 from warehouse.lake import Lake
 from warehouse.tables import ops, vendor
 
 WHOLE_STATES = ("ok", "empty_confirmed")
+SHANGHAI = ZoneInfo("Asia/Shanghai")
+# A day first asked for within so many days was being watched when its rows were due.
+WATCHED_DAYS = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +36,8 @@ class Partition:
         n_expected: rows that must come; None when it cannot be known.
         may_be_empty: whether no row at all is a fact (no suspension that day) rather than a failure.
         failure: why nothing usable came, empty when something did.
+        cause: the sort of failure, one of `ops.CAUSES`, or what makes an empty answer a fact; see `ops.ledger`.
+        asked_date: vendor's local day of the question.
     """
 
     key: str
@@ -39,6 +45,8 @@ class Partition:
     n_expected: int | None = None
     may_be_empty: bool = False
     failure: str = ""
+    cause: str = ""
+    asked_date: date | None = None
 
 
 # Writes the temporary table `accepted` into the load's table.
@@ -78,6 +86,11 @@ class Stamp:
     load_id: str
     loaded_at: datetime
 
+    @property
+    def known_date(self) -> date:
+        """Shanghai's day of the load: from then on what it changed is known."""
+        return self.loaded_at.astimezone(SHANGHAI).date()
+
 
 def load(lake: Lake, loads: Sequence[Load], stamp: Stamp) -> pa.Table:
     """Everything in `loads`, committed as one snapshot or not at all.
@@ -104,7 +117,7 @@ def load(lake: Lake, loads: Sequence[Load], stamp: Stamp) -> pa.Table:
             entries += load_one(connection, one, rows, enabled[one.table.full_name], stamp)
         for of_one in replies:
             _enter_replies(connection, of_one)
-        return enter_ledger(connection, entries, stamp)
+        return ledger_entry.enter(connection, entries, stamp)
 
     names = ", ".join(sorted({one.table.name for one in loads}))
     keys = sorted({partition.key for one in loads for partition in one.partitions})
@@ -125,28 +138,9 @@ def with_provenance(one: Load, stamp: Stamp) -> pa.Table:
     return one.table.conform(rows)
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """What a ledger row is made from: what was asked for, what came, what stands.
-
-    Args:
-        table: contract of the rows.
-        partition: what was asked.
-        received: what came; None when nothing did.
-        n_stored: rows that stand now.
-        content_hash: their digest.
-    """
-
-    table: Table
-    partition: Partition
-    received: audit.Received | None
-    n_stored: int
-    content_hash: int
-
-
 def load_one(
     connection: duckdb.DuckDBPyConnection, one: Load, rows: pa.Table, enabled: Sequence[rules.Rule], stamp: Stamp
-) -> list[Entry]:
+) -> list[ledger_entry.Entry]:
     """What the ledger is to say of a load's partitions, after its rows were judged and merged.
 
     Args:
@@ -172,7 +166,7 @@ def load_one(
     audit.forget(connection)
     connection.unregister("rows_in")
     connection.unregister("asked")
-    return [Entry(one.table, p, received.get(p.key), *stands.get(p.key, (0, 0))) for p in one.partitions]
+    return [ledger_entry.Entry(one.table, p, received.get(p.key), *stands.get(p.key, (0, 0))) for p in one.partitions]
 
 
 def _enter_replies(connection: duckdb.DuckDBPyConnection, replies: pa.Table) -> None:
@@ -230,6 +224,7 @@ def _merge_what_differs(
         connection.execute(f"create or replace temp view accepted as from admitted where partition_key in ({kept})")
     if not before.keys() & set(differing) and one.partition_column in (None, *one.table.grain):
         # Nothing stands in these partitions: no key can be there already.
+        record_arrivals(connection, one, stamp)
         columns = audit.names(one.table.column_names)
         connection.execute(
             f"insert into {one.table.full_name} select {columns} from accepted order by {audit.names(one.table.grain)}"
@@ -257,6 +252,7 @@ def merge_by_key(connection: duckdb.DuckDBPyConnection, one: Load, stamp: Stamp)
             f"delete from {table.full_name} as t using changed as c where "
             + " and ".join(f't."{name}" = c."{name}"' for name in table.grain)
         )
+    record_arrivals(connection, one, stamp)
     connection.execute(
         f"insert into {table.full_name} select {audit.names(table.column_names)} from accepted"
         f" anti join {standing} using ({audit.names(table.grain)}) order by {audit.names(table.grain)}"
@@ -283,56 +279,55 @@ def record_revisions(connection: duckdb.DuckDBPyConnection, one: Load, values: S
         )
         select
             $dataset, fresh.partition_key, fresh.row_key, fresh.column_name,
-            coalesce(known.revision_no, 0) + 1, fresh.old_value, fresh.new_value, $load_id, $loaded_at
+            coalesce(known.revision_no, 0) + 1, fresh.old_value, fresh.new_value, $revised_date, $load_id, $loaded_at
         from fresh left join known using (row_key, column_name)
         """,
-        {"dataset": one.table.full_name, "load_id": stamp.load_id, "loaded_at": stamp.loaded_at},
+        {
+            "dataset": one.table.full_name,
+            "revised_date": stamp.known_date,
+            "load_id": stamp.load_id,
+            "loaded_at": stamp.loaded_at,
+        },
     )
 
 
-def enter_ledger(connection: duckdb.DuckDBPyConnection, entries: Sequence[Entry], stamp: Stamp) -> pa.Table:
-    """The ledger rows of some partitions, written where they say something new, and never for the worse.
+def record_arrivals(connection: duckdb.DuckDBPyConnection, one: Load, stamp: Stamp) -> None:
+    """A row that comes after its day was asked for in vain is known from today, and `ops.revision` says so.
 
-    Args:
-        connection: inside the commit that wrote the rows.
-        entries: one per partition; of several for the same one, the last counts.
-        stamp: provenance.
+    A day that was first asked for long after it had passed is history being filled in: nobody was watching, and the
+    day itself stands in for the day of publication.
     """
-    last = {(entry.table.full_name, entry.partition.key): entry for entry in entries}
-    received = [entry.received for entry in last.values()]
-    partitions = [entry.partition for entry in last.values()]
-    columns: dict[str, tuple[list[object], pa.DataType]] = {
-        "dataset": ([dataset for dataset, _ in last], pa.string()),
-        "partition": ([key for _, key in last], pa.string()),
-        "through_date": ([p.through_date for p in partitions], pa.date32()),
-        "n_expected": ([p.n_expected for p in partitions], pa.int64()),
-        "may_be_empty": ([p.may_be_empty for p in partitions], pa.bool_()),
-        "failure": ([p.failure for p in partitions], pa.string()),
-        "n_received": ([None if r is None else r.n_received for r in received], pa.int64()),
-        "n_quarantined": ([0 if r is None else r.n_quarantined for r in received], pa.int64()),
-        "n_stored": ([entry.n_stored for entry in last.values()], pa.int64()),
-        "content_hash": ([entry.content_hash for entry in last.values()], pa.uint64()),
-    }
-    connection.register("asked_for", pa.table({name: pa.array(*column) for name, column in columns.items()}))
+    late = [partition.key for partition in one.partitions if partition.key < stamp.known_date.isoformat()]
+    if one.partition_column != "trade_date" or not late:
+        return
+    dataset = one.table.full_name
+    watched = connection.execute(
+        f"select partition from {ops.LEDGER.full_name} where dataset = $dataset and asked_date is not null"
+        " and partition in (select unnest($late))",
+        {"dataset": dataset, "late": late},
+    ).fetchall()
+    if not watched:
+        return
+    key = "{" + ", ".join(f"'{name}': a.\"{name}\"" for name in one.table.grain) + "}"
     connection.execute(
-        f"create temp table held as from {ops.LEDGER.full_name} semi join asked_for using (dataset, partition)"
+        f"""
+        insert into {ops.REVISION.full_name}
+        select
+            $dataset, a.partition_key, cast(to_json({key}) as varchar), '*', 1, null, 'came late', $revised_date,
+            $load_id, $loaded_at
+        from accepted as a
+        join {ops.LEDGER.full_name} as held on held.dataset = $dataset and held.partition = a.partition_key
+        anti join {_of_partitions(one, [row[0] for row in watched])} as t using ({audit.names(one.table.grain)})
+        where held.asked_date <= a.trade_date + {WATCHED_DAYS} and $revised_date > a.trade_date
+        order by all
+        """,
+        {
+            "dataset": dataset,
+            "revised_date": stamp.known_date,
+            "load_id": stamp.load_id,
+            "loaded_at": stamp.loaded_at,
+        },
     )
-    connection.execute(sql.load("ledger_entry"), {"load_id": stamp.load_id, "loaded_at": stamp.loaded_at})
-    if _count(connection, "ledger_entry"):
-        if _count(connection, "held semi join ledger_entry using (dataset, partition)"):
-            connection.execute(
-                f"delete from {ops.LEDGER.full_name} as o using ledger_entry as n"
-                " where o.dataset = n.dataset and o.partition = n.partition"
-            )
-        connection.execute(f"insert into {ops.LEDGER.full_name} from ledger_entry order by dataset, partition")
-    stands = connection.execute(
-        "from (from held anti join ledger_entry using (dataset, partition)) union all from ledger_entry"
-        " order by dataset, partition"
-    ).to_arrow_table()
-    connection.unregister("asked_for")
-    for name in ("held", "ledger_entry"):
-        connection.execute(f"drop table temp.{name}")
-    return stands
 
 
 def _count(connection: duckdb.DuckDBPyConnection, name: str) -> int:

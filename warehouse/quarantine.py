@@ -19,7 +19,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from warehouse import audit, errors, load, rules, tables, vintages
+from warehouse import audit, errors, ledger_entry, load, rules, tables, vintages
 from warehouse.contracts import Table
 from warehouse.lake import Lake
 from warehouse.tables import macro, ops
@@ -239,13 +239,14 @@ def _load_released(
     row = rows.to_pylist()[0]
     column = next((name for name in PARTITION_COLUMNS if name in row and str(row[name]) == partition), None)
     held = connection.execute(
-        "select through_date, n_expected, n_received, n_quarantined, state, reason from ops.ledger"
+        "select through_date, n_expected, n_received, n_quarantined, state, reason, cause from ops.ledger"
         " where dataset = $dataset and partition = $partition",
         {"dataset": table.full_name, "partition": partition},
     ).fetchone()
-    through, n_expected, n_received, n_quarantined, state, reason = held or (_day_of(row, stamp), None, 1, 1, "", "")
+    unknown = (_day_of(row, stamp), None, 1, 1, "", "", "")
+    through, n_expected, n_received, n_quarantined, state, reason, cause = held or unknown
     failure = reason if state in ("failed", "partial") and not n_received else ""
-    asked = load.Partition(partition, through, n_expected, failure=failure)
+    asked = load.Partition(partition, through, n_expected, failure=failure, cause=cause)
     is_pull = table is macro.OBSERVATION and row["realtime_end"] == vintages.STANDING
     one = load.Load(
         table,
@@ -263,7 +264,7 @@ def _load_released(
             "Nothing was changed; `daybook rule list` shows the rules, `daybook rule disable` switches one off."
         )
     received = audit.Received(n_received, max(n_quarantined - 1, 0))
-    load.enter_ledger(connection, [dataclasses.replace(entry, received=received) for entry in entries], stamp)
+    ledger_entry.enter(connection, [dataclasses.replace(entry, received=received) for entry in entries], stamp)
 
 
 def _day_of(row: Mapping[str, Any], stamp: load.Stamp) -> date:

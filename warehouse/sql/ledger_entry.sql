@@ -23,7 +23,9 @@ with judged as (
             when a.n_received is null or a.n_received < coalesce(a.n_expected, held.n_expected) then 'partial'
             else 'ok'
         end as state,
-        a.failure
+        a.failure,
+        a.cause,
+        a.asked_date
     from asked_for as a left join held using (dataset, partition)
 ),
 explained as (
@@ -44,7 +46,13 @@ explained as (
             when state = 'partial' and n_received = 0 then 'the vendor no longer sends the rows it sent before'
             when state = 'partial' then format('{} of {} expected rows came', n_received, n_expected)
             else ''
-        end as reason
+        end as reason,
+        case
+            when state = 'empty_confirmed' then coalesce(nullif(cause, ''), 'genuine')
+            when n_received > 0 or state = 'ok' then ''
+            else coalesce(nullif(cause, ''), 'vendor_error')
+        end as cause,
+        asked_date
     from judged
 ),
 compared as (
@@ -65,6 +73,8 @@ said as (
         case when c.is_worse then held.n_quarantined else c.n_quarantined end as n_quarantined,
         c.content_hash,
         case when c.is_worse then held.reason else c.reason end as reason,
+        case when c.is_worse then held.cause else c.cause end as cause,
+        case when c.is_worse then held.asked_date else coalesce(c.asked_date, held.asked_date) end as asked_date,
         coalesce(held.n_attempts, 0) + 1 as n_attempts
     from compared as c left join held using (dataset, partition)
 )
@@ -74,7 +84,8 @@ select
     $loaded_at::timestamptz as loaded_at
 from said as s left join held using (dataset, partition)
 where held.partition is null
-    or (s.state, s.through_date, s.n_expected, s.n_received, s.n_quarantined, s.content_hash, s.reason)
+    or s.asked_date > coalesce(held.asked_date, date '0001-01-01')
+    or (s.state, s.through_date, s.n_expected, s.n_received, s.n_quarantined, s.content_hash, s.reason, s.cause)
         is distinct from
         (held.state, held.through_date, held.n_expected, held.n_received, held.n_quarantined, held.content_hash,
-        held.reason)
+        held.reason, held.cause)
