@@ -149,6 +149,12 @@ def _fits(column: Column, kind: str) -> bool:
 
 
 def _read(column: Column, kind: str | None) -> str:
+    """The column as it is stored: an interval without an end is that of the value that stands."""
+    parsed = _parsed(column, kind)
+    return f"coalesce({parsed}, date '9999-12-31')" if column.name == "realtime_end" else parsed
+
+
+def _parsed(column: Column, kind: str | None) -> str:
     """The column in its type, NULL where it cannot be read."""
     text = f'trim("{column.name}")'
     if kind is None:
@@ -175,11 +181,11 @@ def _checks(column: Column, kind: str) -> list[str]:
             f" then format('ts_code is {{}}: write it with its exchange, as 600000.SH', \"{column.name}\")"
         ]
     if column.type == "DOUBLE" and kind == "VARCHAR":
-        return [f"when {is_text} and ({_read(column, kind)}) is null then {said}"]
+        return [f"when {is_text} and ({_parsed(column, kind)}) is null then {said}"]
     if column.type == "DATE" and kind == "VARCHAR":
-        return [f"when {is_text} and ({_read(column, kind)}) is null then {said}"]
+        return [f"when {is_text} and ({_parsed(column, kind)}) is null then {said}"]
     if column.type == "DATE" and kind in NUMBERS:
-        return [f'when "{column.name}" is not null and ({_read(column, kind)}) is null then {said}']
+        return [f'when "{column.name}" is not null and ({_parsed(column, kind)}) is null then {said}']
     return []
 
 
@@ -216,9 +222,9 @@ def _keep_rejected_lines(staging: duckdb.DuckDBPyConnection, number: int) -> Non
     held = staging.execute("select count(*) from duckdb_tables() where table_name = 'reject_errors'").fetchall()[0][0]
     if held:
         staging.execute(
-            "insert into staged by name select distinct"
-            " format('line {} of the file: {}', line, error_message) as problem,"
-            " cast(to_json({'line': csv_line}) as varchar) as raw, $number as file_no from reject_errors",
+            "insert into staged by name select format('line {} of the file: {}', line, min(error_message)) as problem,"
+            " cast(to_json({'line': csv_line}) as varchar) as raw, $number as file_no from reject_errors"
+            " group by line, csv_line",
             {"number": number},
         )
         staging.execute("drop table reject_errors")

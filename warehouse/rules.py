@@ -247,8 +247,10 @@ def problem_of(table: Table, predicate: str) -> str:
 
 
 def _names(node: Any) -> Iterator[tuple[str, str]]:
-    """Every column and function in a parsed statement, as (kind, name)."""
+    """Every column, function and subquery in a parsed statement, as (kind, name)."""
     if isinstance(node, dict):
+        if node.get("class") == "SUBQUERY":
+            yield "subquery", "a subquery"
         if node.get("class") == "COLUMN_REF":
             yield "column", ".".join(node["column_names"])
         if node.get("class") == "FUNCTION":
@@ -262,4 +264,6 @@ def _names(node: Any) -> Iterator[tuple[str, str]]:
 
 def _is_stable(name: tuple[str, str], columns: dict[str, str]) -> bool:
     kind, text = name
-    return text.lower() in columns if kind == "column" else not UNSTABLE.fullmatch(text.lower())
+    if kind == "column":
+        return text.lower() in columns
+    return kind == "function" and not UNSTABLE.fullmatch(text.lower())

@@ -11,7 +11,8 @@ with judged as (
         reason,
         row_hash,
         row_json,
-        least(coalesce(try_cast(partition as date), rejected_at::date), rejected_at::date) as judged_date
+        case when try_cast(partition as date) <= $as_of then try_cast(partition as date) else rejected_at::date end
+            as judged_date
     from ops.quarantine
     where state = 'pending' and (severity = 'warn' or dataset <> 'market.daily')
 )
