@@ -14,7 +14,7 @@ from typing import Annotated
 
 import typer
 
-from flows.commands import analysing, reading, running, serving, terminal
+from flows.commands import analysing, loading, reading, running, serving, terminal
 
 app = typer.Typer(
     name="daybook",
@@ -33,6 +33,9 @@ COMMANDS = (
     running.run,
     running.backfill,
     running.refit,
+    loading.load,
+    loading.quarantine,
+    loading.rule,
     reading.report,
     reading.status,
     analysing.sql,

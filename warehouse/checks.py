@@ -79,6 +79,17 @@ CHECKS: tuple[Check, ...] = (
     Check("index_gap", "medium", "Do not use the index over the gap; ask the vendor for the missing sessions."),
     Check("stale_series", "medium", "Look whether the release was late; otherwise run `daybook run` again."),
     Check("bar_order", "medium", "The row was set aside, see analyst.quarantine; it is asked for again next run."),
+    Check(
+        "row_set_aside",
+        "medium",
+        "Look at it with `daybook quarantine show`, then release it if it is right, or discard it.",
+    ),
+    Check(
+        "column_all_null",
+        "medium",
+        "Use nothing computed from that column over that day; ask the vendor, and load the day again when it is back.",
+    ),
+    Check("rule_broken", "medium", "Disable the rule with `daybook rule disable`, and add it again as it should be."),
     Check("pct_chg_disagrees", "medium", "Do not use that bar before the vendor has corrected it."),
     Check("price_limit_broken", "medium", "Check the bar against the exchange; a relisting day has no limit."),
     Check(

@@ -54,11 +54,15 @@ class RowRule:
         name: short name, stored with the quarantined row.
         predicate: SQL over the table's columns, true for a good row. NULL counts as good.
         reason: what is wrong with a row that fails, for the person who looks at it.
+        severity: `reject` sets the row aside, `warn` lets it in and is a finding.
+        action: what a person does about it.
     """
 
     name: str
     predicate: str
     reason: str
+    severity: str = "reject"
+    action: str = "Compare the row with another source; release it if it is right, else wait for the correction."
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +110,15 @@ class Table:
         return pa.schema(
             [pa.field(column.name, ARROW_TYPES[column.type], nullable=column.nullable) for column in self.columns]
         )
+
+    @property
+    def digest_sql(self) -> str:
+        """SQL for the digest of one row's facts; the exclusive or over rows is the content hash of the ledger.
+
+        Hashed twice: DuckDB only xors the last column's hash into a row's, so that over rows that xor the same change
+        of the last column in two rows would cancel out and go unnoticed.
+        """
+        return "hash(hash(" + ", ".join(f'"{name}"' for name in self.fact_names) + "))"
 
     def column(self, name: str) -> Column:
         """The column of that name.

@@ -24,7 +24,7 @@ import filelock
 import pyarrow as pa
 import tenacity
 
-from warehouse import errors, instances, macros, sql, tables
+from warehouse import errors, instances, macros, rules, sql, tables
 
 log = logging.getLogger(__name__)
 
@@ -296,6 +296,7 @@ def _furnish(lake: Lake) -> None:
     connection = lake._connection
     _refuse_newer(connection, lake.location)
     wanted = {"schema_version": str(tables.SCHEMA_VERSION), "views_digest": _views_digest()}
+    wanted["rules_digest"] = rules.digest()
     found: dict[str, str] = {}
     with contextlib.suppress(duckdb.CatalogException):
         found = dict(connection.execute("select name, value from ops.property").fetchall())
@@ -321,6 +322,7 @@ def _furnish(lake: Lake) -> None:
             transaction.execute(text)
             transaction.execute(f"comment on view {VIEW_SCHEMA}.{name} is '{_header(text)}'")
         macros.install(transaction)
+        rules.enter_contract_rules(transaction)
         transaction.execute("delete from ops.property")
         transaction.executemany("insert into ops.property values (?, ?)", list(wanted.items()))
 

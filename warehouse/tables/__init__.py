@@ -42,6 +42,7 @@ TABLES: tuple[Table, ...] = (
     ops.RUN,
     ops.LEDGER,
     ops.QUARANTINE,
+    ops.RULE,
     ops.REVISION,
     ops.ALERT,
 )
