@@ -161,6 +161,10 @@ def _set_aside(
         " anti join (from rejected where severity = 'reject') using (fact_hash)"
     )
     connection.execute("create temp view admitted as from sound")
+    return _count_outcome(connection, table)
+
+
+def _count_outcome(connection: duckdb.DuckDBPyConnection, table: Table) -> dict[str, Received]:
     found = connection.execute(
         f"""
         with outcome as (

@@ -127,17 +127,20 @@ def load_files(
             states |= dict(zip(entries["partition"].to_pylist(), entries["state"].to_pylist(), strict=True))
             done += rows.num_rows + unreadable.num_rows
             progress(f"rows of {table.name}", done, n_rows)
-    n_not_whole = sum(state not in load.WHOLE_STATES for state in states.values())
-    by_this = f"where dataset = '{table.full_name}' and load_id = $load_id"
+    return _summary(lake, table, stamp, n_rows, states)
+
+
+def _summary(lake: Lake, table: Table, stamp: load.Stamp, n_rows: int, states: dict[str, str]) -> Loaded:
+    by_this = "where dataset = $dataset and load_id = $load_id"
+    params = {"dataset": table.full_name, "load_id": stamp.load_id}
     return Loaded(
         n_rows,
         lake.read_value(
-            f"select count(distinct (partition, row_hash)) from {ops.QUARANTINE.full_name} {by_this}",
-            load_id=stamp.load_id,
+            f"select count(distinct (partition, row_hash)) from {ops.QUARANTINE.full_name} {by_this}", **params
         ),
-        lake.read_value(f"select count(*) from {ops.REVISION.full_name} {by_this}", load_id=stamp.load_id),
+        lake.read_value(f"select count(*) from {ops.REVISION.full_name} {by_this} and column_name <> '*'", **params),
         len(states),
-        n_not_whole,
+        sum(state not in load.WHOLE_STATES for state in states.values()),
     )
 
 

@@ -83,6 +83,7 @@ def load(
 def quarantine(
     action: Annotated[RowAction, typer.Argument(help="What to do.")],
     rows: Annotated[list[str] | None, typer.Argument(help="Row ids, as `list` shows them.")] = None,
+    *,
     reason: Annotated[str, typer.Option(help="Why, for whoever asks later; needed to release or discard.")] = "",
     by: Annotated[str, typer.Option(help="Who decides; default the user.")] = "",
     state: Annotated[RowState, typer.Option(help="Which rows to list.")] = RowState.pending,
@@ -117,6 +118,7 @@ def rule(
     dataset: Annotated[str, typer.Argument(help="Table whose rows are judged, such as market.daily.")] = "",
     name: Annotated[str, typer.Argument(help="Name of the rule.")] = "",
     predicate: Annotated[str, typer.Argument(help="SQL over one row, true for a good one.")] = "",
+    *,
     severity: Annotated[str, typer.Option(help="`reject` sets the row aside, `warn` lets it in.")] = "warn",
     reason: Annotated[str, typer.Option(help="What is wrong with a row that fails.")] = "",
     what_to_do: Annotated[str, typer.Option("--action", help="What a person does about it.")] = "",
