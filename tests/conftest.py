@@ -6,9 +6,18 @@ package of that name.
 
 from __future__ import annotations
 
+import contextlib
+import glob
 import http.server
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import tempfile
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -18,6 +27,7 @@ from typing import Any
 import hypothesis
 import numpy as np
 import pandas as pd
+import psycopg
 import pyarrow as pa
 import pytest
 
@@ -122,6 +132,82 @@ def new_lake(tmp_path: Path) -> Callable[[], lake.LakeLocation]:
     """A function that names another place for a lake, for tests that compare two or replay many."""
     count = iter(range(10_000))
     return lambda: lake.LakeLocation(tmp_path / f"lake-{next(count)}", memory_limit="1GB")
+
+
+@dataclass(frozen=True)
+class PostgresServer:
+    """A PostgreSQL of the tests' own: reached through a socket, its owner has a password."""
+
+    folder: str
+    password: str = "planted-postgres-4711"
+
+    def conninfo(self, database: str) -> str:
+        """Everything but the password."""
+        return f"host={self.folder} user=daybook dbname={database}"
+
+    def connected(self, database: str = "postgres") -> psycopg.Connection[Any]:
+        """A session of its own, every statement its own transaction."""
+        return psycopg.connect(self.conninfo(database), password=self.password, autocommit=True)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """A PostgreSQL server with its own cluster, run by an ordinary user because it refuses root."""
+    programs = [shutil.which("initdb"), *sorted(glob.glob("/usr/lib/postgresql/*/bin/initdb"), reverse=True)]
+    initdb = next((program for program in programs if program), None)
+    if initdb is None:
+        pytest.skip("PostgreSQL is not installed: initdb is missing")
+    binaries = os.path.dirname(os.path.realpath(initdb))
+    # A socket's path may have 107 characters, and pytest's folders are closed to other users.
+    folder = tempfile.mkdtemp(prefix="daybook-postgres-")
+    server = PostgresServer(folder)
+    user: dict[str, Any] = {}
+    if os.geteuid() == 0:
+        owner = next(entry for entry in pwd.getpwall() if entry.pw_name in ("postgres", "nobody"))
+        os.chown(folder, owner.pw_uid, owner.pw_gid)
+        user = {"user": owner.pw_uid, "group": owner.pw_gid, "extra_groups": []}
+    (Path(folder) / "password").write_text(server.password)
+    with contextlib.ExitStack() as stack:
+        stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        subprocess.run(
+            [f"{binaries}/initdb", "-D", f"{folder}/data", "-U", "daybook", "-A", "scram-sha-256", "--no-sync"]
+            + ["--pwfile", f"{folder}/password", "-E", "UTF8", "--locale=C"],
+            check=True,
+            capture_output=True,
+            **user,
+        )
+        options = ["-c", "listen_addresses=", "-c", f"unix_socket_directories={folder}", "-c", "fsync=off"]
+        process = subprocess.Popen(
+            [f"{binaries}/postgres", "-D", f"{folder}/data", *options], stderr=subprocess.DEVNULL, **user
+        )
+        stack.callback(process.wait, 30)
+        stack.callback(process.send_signal, signal.SIGINT)
+        _wait_for(server)
+        yield server
+
+
+def _wait_for(server: PostgresServer, attempts: int = 300) -> None:
+    for _ in range(attempts):
+        with contextlib.suppress(psycopg.OperationalError), server.connected():
+            return
+        time.sleep(0.1)
+    raise TimeoutError("PostgreSQL did not start")
+
+
+@pytest.fixture
+def postgres_location(postgres: PostgresServer, tmp_path: Path) -> Iterator[lake.LakeLocation]:
+    """Where a lake may be made whose catalog is a database of its own on PostgreSQL."""
+    database = f"lake_{uuid.uuid4().hex[:12]}"
+    with postgres.connected() as session:
+        session.execute(f"create database {database}")
+    yield lake.LakeLocation(
+        tmp_path / "lake",
+        catalog=f"postgres:{postgres.conninfo(database)}",
+        memory_limit="1GB",
+        catalog_password=postgres.password,
+    )
+    with postgres.connected() as session:
+        session.execute(f"drop database {database} with (force)")
 
 
 @pytest.fixture

@@ -34,6 +34,7 @@ HOMES = {
     "pydantic_settings": ("flows",),
     "duckdb": ("warehouse",),
     "filelock": ("warehouse",),
+    "psycopg": ("warehouse",),
     "requests": (SOURCES,),
     "urllib3": (SOURCES,),
     "pandas_datareader": (SOURCES,),
