@@ -169,9 +169,9 @@ def postgres() -> Iterator[PostgresServer]:
     (Path(folder) / "password").write_text(server.password)
     with contextlib.ExitStack() as stack:
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        access = ["-U", "daybook", "-A", "scram-sha-256", "--pwfile", f"{folder}/password"]
         subprocess.run(
-            [f"{binaries}/initdb", "-D", f"{folder}/data", "-U", "daybook", "-A", "scram-sha-256", "--no-sync"]
-            + ["--pwfile", f"{folder}/password", "-E", "UTF8", "--locale=C"],
+            [f"{binaries}/initdb", "-D", f"{folder}/data", *access, "--no-sync", "-E", "UTF8", "--locale=C"],
             check=True,
             capture_output=True,
             **user,
