@@ -9,12 +9,15 @@ from __future__ import annotations
 import contextlib
 import glob
 import http.server
+import json
 import os
 import pwd
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
+import textwrap
 import threading
 import time
 import uuid
@@ -208,6 +211,51 @@ def postgres_location(postgres: PostgresServer, tmp_path: Path) -> Iterator[lake
     )
     with postgres.connected() as session:
         session.execute(f"drop database {database} with (force)")
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def either_location(request: pytest.FixtureRequest) -> lake.LakeLocation:
+    """Where a lake may be made, once with its catalog in a file and once on a server."""
+    return request.getfixturevalue("location" if request.param == "sqlite" else "postgres_location")
+
+
+CHILD = """
+import json, os, signal, sys
+from pathlib import Path
+from warehouse import errors, lake
+facts = json.loads(os.environ["DAYBOOK_TEST_LOCATION"])
+location = lake.LakeLocation(Path(facts.pop("path")), **facts)
+"""
+
+
+@pytest.fixture
+def start_child() -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """A function that runs a script in a process of its own; the script finds `location`, `lake` and `errors`."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start(location: lake.LakeLocation, script: str) -> subprocess.Popen[str]:
+        facts = {
+            "path": str(location.path),
+            "catalog": location.catalog,
+            "memory_limit": location.memory_limit,
+            "catalog_password": location.catalog_password,
+        }
+        environment = {**os.environ, "DAYBOOK_TEST_LOCATION": json.dumps(facts)}
+        process = subprocess.Popen(
+            [sys.executable, "-c", CHILD + textwrap.dedent(script)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=Path(__file__).resolve().parents[1],
+            env=environment,
+        )
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        with process:
+            process.kill()
 
 
 @pytest.fixture

@@ -40,6 +40,7 @@ def take_over(
         session: PostgreSQL's session that holds the lock, None for SQLite.
 
     Raises:
+        LakeBusy: another writer is in the middle of a commit, and stays there.
         LakeError: the catalog cannot be written.
     """
     try:
@@ -47,6 +48,11 @@ def take_over(
             _raise_in_sqlite(location, connection, holder) if session is None else _raise_in_postgres(session, holder)
         )
     except (duckdb.Error, psycopg.Error) as exc:
+        if isinstance(exc, psycopg.errors.LockNotAvailable) or "locked" in str(exc):
+            raise errors.LakeBusy(
+                f"the catalog of {location.name} is locked by a writer that lost its lease in the middle of a commit. "
+                "End that process, then run again."
+            ) from exc
         raise errors.LakeError(
             f"the lake at {location.name} cannot be taken for writing: {location.told(exc)} Nothing was written. "
             "Mend what is named, then run again."
