@@ -134,8 +134,7 @@ class Lake:
                 f"the catalog of {name} stayed locked over {COMMIT_ATTEMPTS} tries. Nothing was written. Look for "
                 "another program that writes to it, then run again."
             )
-        told = self.location.told(exc)
-        return errors.LakeError(f"commit {message!r} failed, nothing was written: {told}{_advice(self.location, exc)}")
+        return errors.LakeError(f"commit {message!r} failed, nothing was written: {self.location.told(exc)}")
 
     def _commit_once(self, work: Callable[[duckdb.DuckDBPyConnection], T], message: str) -> T:
         connection = self._connection
@@ -334,17 +333,6 @@ def _header(statement: str) -> str:
 
 def _is_locked(exc: BaseException) -> bool:
     return isinstance(exc, duckdb.Error) and "locked" in str(exc).lower()
-
-
-def _advice(location: LakeLocation, exc: duckdb.Error) -> str:
-    """What to do, where the cause is outside."""
-    told = str(exc)
-    # DuckDB's words, then SQLite's.
-    if "No space left on device" in told or "disk is full" in told:
-        return " Free some space, then run again."
-    if location.is_on_s3 and isinstance(exc, (duckdb.HTTPException, duckdb.IOException)):
-        return " Check DAYBOOK__LAKE_S3_* and DAYBOOK__LAKE_DATA_PATH, then run again."
-    return ""
 
 
 def _patiently(ask: Callable[..., T], *arguments: object) -> T:

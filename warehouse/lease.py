@@ -96,20 +96,22 @@ def _file_lock(location: LakeLocation, holder: Holder, wait_s: float) -> Iterato
     lock_path, note = _lock_files(location)
     _make_folder(lock_path.parent)
     lock = filelock.FileLock(lock_path)
+    own = json.dumps(asdict(holder))
     try:
         lock.acquire(timeout=wait_s)
+        note.write_text(own)
     except filelock.Timeout as exc:
         raise _busy(location, _read_note(note), wait_s) from exc
     except OSError as exc:
-        raise errors.LakeError(f"the lock {lock_path} cannot be taken: {exc.strerror}.") from exc
-    own = json.dumps(asdict(holder))
+        lock.release()
+        raise errors.LakeError(f"the lock {lock_path} cannot be taken: {location.told(exc)}") from exc
     try:
-        note.write_text(own)
         yield
     finally:
         # Whoever took the lake over while this process slept has left a note of its own.
-        if note.exists() and note.read_text() == own:
-            note.unlink(missing_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            if note.read_text() == own:
+                note.unlink()
         lock.release()
 
 

@@ -19,6 +19,7 @@ SQLITE, POSTGRES = "sqlite", "postgres"
 CATALOG_SECRET, DATA_SECRET = "daybook_catalog", "daybook_data"
 STARS = "********"
 CONNECT_TIMEOUT_S = 10
+MOST_TOLD = 500
 
 # `password=` of a connection string, or the part between colon and @ of a PostgreSQL URI.
 _PASSWORD = re.compile(r"\bpassword\s*=|://[^/@\s]*:[^/@\s]*@", re.IGNORECASE)
@@ -169,8 +170,20 @@ class LakeLocation:
         return text
 
     def told(self, exc: BaseException) -> str:
-        """An error's first line, without secrets."""
-        return self.scrubbed((str(exc).strip() or type(exc).__name__).splitlines()[0])
+        """An error's first paragraph, without secrets, and what to do where its cause is outside."""
+        # The statement follows after an empty line; DuckLake gives the cause of a failed commit before it.
+        first = " ".join((str(exc).strip() or type(exc).__name__).split("\n\n")[0].split())
+        first = first if len(first) <= MOST_TOLD else first[:MOST_TOLD] + " ..."
+        stop = "" if first.endswith((".", "!", "?")) else "."
+        return self.scrubbed(first) + stop + self._advice(first)
+
+    def _advice(self, words: str) -> str:
+        # The system's, SQLite's own, and what SQLite says when its shared memory finds no room.
+        if any(full in words for full in ("No space left on device", "disk is full", "disk I/O error")):
+            return " Look whether the disk is full; free some space, then run again."
+        if self.is_on_s3 and ("HTTP" in words or "s3://" in words):
+            return " Check DAYBOOK__LAKE_S3_* and DAYBOOK__LAKE_DATA_PATH, then run again."
+        return ""
 
 
 def connected(location: LakeLocation, **options: str) -> psycopg.Connection[tuple[object, ...]]:
