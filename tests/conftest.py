@@ -258,6 +258,55 @@ def start_child() -> Iterator[Callable[..., subprocess.Popen[str]]]:
             process.kill()
 
 
+READER = """
+import time
+with lake.open_reader(location) as reader:
+    print("ready", flush=True)
+    for line in sys.stdin:
+        seconds, counts, failures = [], [], []
+        stop = Path(line.strip())
+        while not stop.exists():
+            started = time.perf_counter()
+            try:
+                counts.append(reader.read_value("select count(*) from macro.release"))
+            except errors.DaybookError as exc:
+                failures.append(str(exc))
+            seconds.append(time.perf_counter() - started)
+            time.sleep(0.05)
+        print(json.dumps({"seconds": seconds, "counts": counts, "failures": failures}), flush=True)
+"""
+
+
+@pytest.fixture
+def read_beside(
+    start_child: Callable[..., subprocess.Popen[str]], tmp_path: Path
+) -> Callable[..., Callable[[Callable[[], object]], list[dict[str, Any]]]]:
+    """A function that starts processes which have a lake open; what it returns has them query while something runs.
+
+    Each process answers with the seconds its queries took, the counts it saw and the errors it met.
+    """
+    numbers = iter(range(10_000))
+
+    def start(location: lake.LakeLocation, n_readers: int) -> Callable[[Callable[[], object]], list[dict[str, Any]]]:
+        children = [start_child(location, READER) for _ in range(n_readers)]
+        assert [child.stdout.readline() for child in children] == ["ready\n"] * n_readers
+
+        def run(work: Callable[[], object]) -> list[dict[str, Any]]:
+            stop = tmp_path / f"stop-{next(numbers)}"
+            for child in children:
+                child.stdin.write(f"{stop}\n")
+                child.stdin.flush()
+            try:
+                work()
+            finally:
+                stop.touch()
+            return [json.loads(child.stdout.readline()) for child in children]
+
+        return run
+
+    return start
+
+
 @pytest.fixture
 def stamp() -> Callable[[int], load.Stamp]:
     """Provenance of the n-th load: load ids and instants that rise with n."""
