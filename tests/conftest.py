@@ -229,8 +229,9 @@ location = lake.LakeLocation(Path(facts.pop("path")), **facts)
 
 
 @pytest.fixture
-def start_child() -> Iterator[Callable[..., subprocess.Popen[str]]]:
+def start_child(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
     """A function that runs a script in a process of its own; the script finds `location`, `lake` and `errors`."""
+    root = str(Path(__file__).resolve().parents[1])
     started: list[subprocess.Popen[str]] = []
 
     def start(location: lake.LakeLocation, script: str) -> subprocess.Popen[str]:
@@ -240,13 +241,16 @@ def start_child() -> Iterator[Callable[..., subprocess.Popen[str]]]:
             "memory_limit": location.memory_limit,
             "catalog_password": location.catalog_password,
         }
-        environment = {**os.environ, "DAYBOOK_TEST_LOCATION": json.dumps(facts)}
+        environment = {**os.environ, "DAYBOOK_TEST_LOCATION": json.dumps(facts), "PYTHONPATH": root}
+        # Without a file DuckDB takes it for a prompt, and draws a progress bar into what is read here.
+        file = tmp_path / f"child-{len(started)}.py"
+        file.write_text(CHILD + textwrap.dedent(script))
         process = subprocess.Popen(
-            [sys.executable, "-c", CHILD + textwrap.dedent(script)],
+            [sys.executable, str(file)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            cwd=Path(__file__).resolve().parents[1],
+            cwd=root,
             env=environment,
         )
         started.append(process)

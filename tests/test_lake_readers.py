@@ -9,19 +9,22 @@ import pytest
 
 from warehouse import lake
 
-N_READERS, N_COMMITS, ROWS_PER_COMMIT = 8, 500, 2
+N_READERS, ROWS_PER_COMMIT = 8, 2
+# A server serves readers and writers by design, so fewer commits show it.
+N_COMMITS = {"sqlite": 500, "postgres": 100}
 PAIR = "insert into macro.release select $name || i, '2024-01-01', '2024-02-01', '2024-02-01' from range(2) as t(i)"
 
 
 @pytest.mark.slow
-def test_eight_readers_meet_no_error_while_five_hundred_commits_land(
+def test_eight_readers_meet_no_error_while_hundreds_of_commits_land(
     either_location: lake.LakeLocation, read_beside: Callable[..., Callable[..., list[dict[str, Any]]]]
 ) -> None:
+    n_commits = N_COMMITS[either_location.catalog_kind]
     with lake.open_writer(either_location, holder="test") as opened:
         run = read_beside(either_location, N_READERS)
 
         def commit_all() -> None:
-            for number in range(N_COMMITS):
+            for number in range(n_commits):
                 opened.commit(lambda c, n=number: c.execute(PAIR, {"name": f"{n}-"}), message=f"commit {number}")
 
         told = run(commit_all)
@@ -31,9 +34,9 @@ def test_eight_readers_meet_no_error_while_five_hundred_commits_land(
         counts = reader["counts"]
         assert len(counts) > 1
         assert counts == sorted(counts)
-        assert all(0 <= seen <= N_COMMITS * ROWS_PER_COMMIT and seen % ROWS_PER_COMMIT == 0 for seen in counts)
+        assert all(0 <= seen <= n_commits * ROWS_PER_COMMIT and seen % ROWS_PER_COMMIT == 0 for seen in counts)
     with lake.open_reader(either_location) as after:
-        assert after.read_value("select count(*) from macro.release") == N_COMMITS * ROWS_PER_COMMIT
+        assert after.read_value("select count(*) from macro.release") == n_commits * ROWS_PER_COMMIT
 
 
 @pytest.mark.slow

@@ -21,6 +21,10 @@ from warehouse import errors, extensions
 ATTACHED = "lake"
 ANCHOR = "anchor"
 
+# In a Python without a script DuckDB takes the user to be at a prompt, and draws on standard output; every connection
+# has to be told.
+NO_PROGRESS_BAR = "set enable_progress_bar = false"
+
 
 @dataclass(frozen=True)
 class Needs:
@@ -57,7 +61,7 @@ def connection(needs: Needs) -> Iterator[duckdb.DuckDBPyConnection]:
     try:
         with instance.cursor() as lent:
             lent.execute("set TimeZone = 'UTC'")
-            lent.execute("set enable_progress_bar = false")
+            lent.execute(NO_PROGRESS_BAR)
             yield lent
     except BaseException:
         instance.close()
@@ -91,6 +95,7 @@ def _start(needs: Needs) -> duckdb.DuckDBPyConnection:
             "temp_directory": str(needs.temp_directory),
         }
     )
+    instance.execute(NO_PROGRESS_BAR)
     for name in needs.extensions:
         extensions.load_extension(instance, name)
     for statement in needs.secrets:

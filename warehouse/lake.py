@@ -244,6 +244,7 @@ def _anchored(connection: duckdb.DuckDBPyConnection, catalog: Path) -> Iterator[
     DuckDB's SQLite was built without `usleep`. A handle that stays open makes nobody the first or the last.
     """
     with connection.cursor() as anchor:
+        anchor.execute(instances.NO_PROGRESS_BAR)
         _patiently(
             anchor.execute,
             f"attach {_quoted(str(catalog))} as {instances.ANCHOR}"
