@@ -19,7 +19,7 @@ import duckdb
 import pyarrow as pa
 import tenacity
 
-from warehouse import errors, fence, instances, lease, sql, storage, tables
+from warehouse import errors, fence, instances, lease, macros, sql, storage, tables
 from warehouse.storage import LakeLocation as LakeLocation
 
 log = logging.getLogger(__name__)
@@ -313,6 +313,7 @@ def _furnish(lake: Lake) -> None:
             text = sql.load(f"views/{name}")
             transaction.execute(text)
             transaction.execute(f"comment on view {VIEW_SCHEMA}.{name} is '{_header(text)}'")
+        macros.install(transaction)
         transaction.execute("delete from ops.property")
         transaction.executemany("insert into ops.property values (?, ?)", list(wanted.items()))
 
@@ -321,7 +322,7 @@ def _furnish(lake: Lake) -> None:
 
 
 def _views_digest() -> str:
-    text = "\n".join(sql.load(f"views/{name}") for name in sql.names("views"))
+    text = "\n".join([*(sql.load(f"views/{name}") for name in sql.names("views")), *macros.texts()])
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
