@@ -121,7 +121,22 @@ def test_every_writer_gets_a_token_of_its_own(either_location: lake.LakeLocation
             "select commit_extra_info as token from ducklake_snapshots('lake')"
             " where commit_message = 'put' order by snapshot_id"
         )
-    assert [json.loads(row["token"]) for row in rows.to_pylist()] == [{"writer_epoch": n} for n in (1, 2, 3)]
+    tokens = [json.loads(row["token"]) for row in rows.to_pylist()]
+    assert [token["writer_epoch"] for token in tokens] == [1, 2, 3]
+    assert len({token["lease"] for token in tokens}) == 3
+
+
+def test_token_stays_void_when_a_backup_brought_its_epoch_back(postgres_location: lake.LakeLocation) -> None:
+    with lake.open_writer(postgres_location, holder="before") as opened:
+        old = opened._token
+    with storage.connected(postgres_location) as session:
+        session.execute("update daybook_writer set epoch = 0, token = ''")
+
+    with lake.open_writer(postgres_location, holder="after") as opened:
+        assert json.loads(opened._token)["writer_epoch"] == json.loads(old)["writer_epoch"]
+        opened._token = old
+        with pytest.raises(errors.LakeBusy, match="was refused"):
+            put(opened, "void")
 
 
 def test_program_without_a_lease_cannot_commit(either_location: lake.LakeLocation) -> None:
@@ -246,7 +261,7 @@ def test_taking_over_waits_for_a_commit_and_defeats_one_that_began_before_on_pos
         pass
     commit = (
         "insert into ducklake_snapshot_changes (snapshot_id, changes_made, commit_extra_info)"
-        " values (%s, '', (select '{\"writer_epoch\": ' || epoch || '}' from daybook_writer))"
+        " values (%s, '', (select token from daybook_writer))"
     )
     rising = "update daybook_writer set epoch = epoch + 1"
     with storage.connected(postgres_location) as writer, storage.connected(postgres_location) as heir:

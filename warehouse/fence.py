@@ -1,15 +1,16 @@
 """Whether a commit comes from the newest writer: the lock may be lost while its holder sleeps, the fence may not.
 
-Every writer raises the epoch in the catalog's table `daybook_writer` when it takes the lake, and every commit carries
-the epoch of its writer as its extra info. A trigger in the catalog compares the two inside the transaction in which
-DuckLake commits, so an overtaken writer is refused by the catalog itself, whenever it wakes up. Invariant: an epoch is
-given out once. Partner: `warehouse/lease.py`.
+Every writer that takes the lake raises the epoch in the catalog's table `daybook_writer` and leaves its token there;
+every commit carries its writer's token as extra info. A trigger in the catalog compares the two inside the transaction
+in which DuckLake commits, so an overtaken writer is refused by the catalog itself, whenever it wakes up. Invariant: a
+token is given out once, also after a backup brought an older epoch back. Partner: `warehouse/lease.py`.
 """
 
 from __future__ import annotations
 
 import subprocess
 import sys
+import uuid
 from pathlib import Path
 
 import duckdb
@@ -21,6 +22,7 @@ from warehouse.storage import LakeLocation
 
 CATALOG = f"__ducklake_metadata_{instances.ATTACHED}"
 REFUSAL = "daybook fence"
+_TOKEN = """'{{"writer_epoch": ' || (epoch + 1) || ', "lease": "' || {} || '"}}'"""
 # SQLite locks its files by process, and DuckDB carries a SQLite of its own: Python's, in this process, would free
 # DuckDB's locks when it closes the file. The trigger, which DuckDB cannot make, is therefore made by another process.
 SCRIPT = (
@@ -44,9 +46,9 @@ def take_over(
         LakeError: the catalog cannot be written.
     """
     try:
-        epoch = (
-            _raise_in_sqlite(location, connection, holder) if session is None else _raise_in_postgres(session, holder)
-        )
+        if session is None:
+            return _raise_in_sqlite(location, connection, holder)
+        return _raise_in_postgres(session, holder)
     except (duckdb.Error, psycopg.Error) as exc:
         if isinstance(exc, psycopg.errors.LockNotAvailable) or "locked" in str(exc):
             raise errors.LakeBusy(
@@ -57,7 +59,6 @@ def take_over(
             f"the lake at {location.name} cannot be taken for writing: {location.told(exc)} Nothing was written. "
             "Mend what is named, then run again."
         ) from exc
-    return f'{{"writer_epoch": {epoch}}}'
 
 
 def is_refusal(exc: BaseException) -> bool:
@@ -65,7 +66,7 @@ def is_refusal(exc: BaseException) -> bool:
     return REFUSAL in str(exc)
 
 
-def _raise_in_sqlite(location: LakeLocation, connection: duckdb.DuckDBPyConnection, holder: Holder) -> int:
+def _raise_in_sqlite(location: LakeLocation, connection: duckdb.DuckDBPyConnection, holder: Holder) -> str:
     # A table without its trigger would fence nothing: both are looked for, and one query costs less than a millisecond.
     n_parts = _scalar(
         connection,
@@ -77,15 +78,16 @@ def _raise_in_sqlite(location: LakeLocation, connection: duckdb.DuckDBPyConnecti
     connection.begin()
     try:
         connection.execute(
-            f"update {CATALOG}.daybook_writer set epoch = epoch + 1, holder = $holder, pid = $pid, host = $host",
-            {"holder": holder.holder, "pid": holder.pid, "host": holder.host},
+            f"update {CATALOG}.daybook_writer set epoch = epoch + 1, token = {_TOKEN.format('$lease')},"
+            " holder = $holder, pid = $pid, host = $host",
+            {"lease": uuid.uuid4().hex, "holder": holder.holder, "pid": holder.pid, "host": holder.host},
         )
-        epoch = _scalar(connection, f"select epoch from {CATALOG}.daybook_writer")
+        token = str(_scalar(connection, f"select token from {CATALOG}.daybook_writer"))
         connection.commit()
     except BaseException:
         connection.rollback()
         raise
-    return epoch
+    return token
 
 
 def _build_in_sqlite(catalog: Path) -> None:
@@ -101,13 +103,14 @@ def _build_in_sqlite(catalog: Path) -> None:
         raise errors.LakeError(f"the catalog {catalog} cannot be prepared for writing: {last}. Check disk and rights.")
 
 
-def _raise_in_postgres(session: Session, holder: Holder) -> int:
+def _raise_in_postgres(session: Session, holder: Holder) -> str:
     raise_epoch = (
-        "update daybook_writer set epoch = epoch + 1, holder = %s, pid = %s, host = %s, session_pid = pg_backend_pid()"
-        " returning epoch, (select count(*) from pg_trigger where tgname = 'daybook_fence'"
+        f"update daybook_writer set epoch = epoch + 1, token = {_TOKEN.format('%s::text')},"
+        " holder = %s, pid = %s, host = %s, session_pid = pg_backend_pid()"
+        " returning token, (select count(*) from pg_trigger where tgname = 'daybook_fence'"
         " and tgrelid = to_regclass('ducklake_snapshot_changes'))"
     )
-    facts = [holder.holder, holder.pid, holder.host]
+    facts = [uuid.uuid4().hex, holder.holder, holder.pid, holder.host]
     try:
         row = session.execute(raise_epoch, facts).fetchone()
     except psycopg.errors.UndefinedTable:
@@ -117,9 +120,9 @@ def _raise_in_postgres(session: Session, holder: Holder) -> int:
         raise errors.LakeError("the catalog's table daybook_writer is empty. Drop it; the next writer makes it again.")
     if not row[1]:
         session.execute(sql.load("fence/postgres_trigger"))
-    return int(row[0])
+    return str(row[0])
 
 
-def _scalar(connection: duckdb.DuckDBPyConnection, statement: str) -> int:
+def _scalar(connection: duckdb.DuckDBPyConnection, statement: str) -> object:
     row = connection.execute(statement).fetchone()
-    return int(row[0]) if row else 0
+    return row[0] if row else None

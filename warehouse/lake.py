@@ -201,6 +201,15 @@ def open_writer(location: LakeLocation, *, holder: str, wait_s: float = 60.0) ->
         yield lake
 
 
+def writer_lock(location: LakeLocation, holder: str, wait_s: float) -> contextlib.AbstractContextManager[object]:
+    """The lock that a writer holds, for work on the lake's files themselves, such as a backup.
+
+    Raises:
+        LakeBusy: another writer kept the lake for longer than `wait_s`.
+    """
+    return lease.locked(location, lease.Holder.here(holder), wait_s)
+
+
 @contextlib.contextmanager
 def _attached(location: LakeLocation, options: list[str]) -> Iterator[duckdb.DuckDBPyConnection]:
     """A connection that has the lake attached and in use."""

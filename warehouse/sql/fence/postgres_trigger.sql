@@ -4,7 +4,7 @@
 -- Easy to get wrong: a commit without a token, by a program that holds no lease, must be refused too.
 create or replace function daybook_fence() returns trigger language plpgsql as $body$
 begin
-    perform 1 from daybook_writer where '{"writer_epoch": ' || epoch || '}' = new.commit_extra_info for share;
+    perform 1 from daybook_writer where token = new.commit_extra_info for share;
     if not found then
         raise exception 'daybook fence: the commit does not carry the newest writer''s token';
     end if;
