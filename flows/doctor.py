@@ -119,9 +119,9 @@ def _home(options: settings.Settings) -> Fact:
 
 
 def _lake(options: settings.Settings) -> Fact:
-    if not options.lake.exists:
-        return Fact("lake", "none yet", None)
     try:
+        if not options.lake.exists:
+            return Fact("lake", "none yet", None)
         with lake.open_reader(options.lake) as opened:
             n_rows = opened.read_value("select count(*) from market.daily")
             return Fact("lake", f"snapshot {opened.snapshot}, {n_rows:,} bars", True)
