@@ -74,6 +74,8 @@ class Table:
         source: where the rows come from.
         rules: row rules.
         is_provenance: True when the whole table only tells how things came about (requests made, runs).
+        partition_by: expression by whose value rows go to files of their own; empty for none.
+        sort_by: columns by which the rows of a file are sorted; empty for the order they were written in.
     """
 
     schema: str
@@ -84,6 +86,8 @@ class Table:
     source: str
     rules: tuple[RowRule, ...] = field(default=())
     is_provenance: bool = False
+    partition_by: str = ""
+    sort_by: tuple[str, ...] = ()
 
     @property
     def full_name(self) -> str:
@@ -124,6 +128,16 @@ class Table:
         """The CREATE TABLE statement, idempotent."""
         lines = [f'    "{c.name}" {c.type}{"" if c.nullable else " NOT NULL"}' for c in self.columns]
         return f"create table if not exists {self.full_name} (\n" + ",\n".join(lines) + "\n)"
+
+    def layout(self) -> list[str]:
+        """The ALTER statements that say how the rows lie in files; for a table just made."""
+        statements = []
+        if self.partition_by:
+            statements.append(f"alter table {self.full_name} set partitioned by ({self.partition_by})")
+        if self.sort_by:
+            columns = ", ".join(f'"{name}"' for name in self.sort_by)
+            statements.append(f"alter table {self.full_name} set sorted by ({columns})")
+        return statements
 
     def comments(self) -> list[str]:
         """The COMMENT statements that carry meaning and unit into the catalog."""

@@ -1,0 +1,111 @@
+"""Which files the lake is made of: those its catalog names, those that lie there, and what each table says.
+
+Invariant: a Parquet file never changes once its commit is made, and its name holds a UUID, so that a name alone says
+which file is meant, however an address is spelt (ducklake#1105 lost live files over two spellings). Partners:
+`warehouse/maintenance.py`, `warehouse/verify.py` and `warehouse/backup.py`, which trust nobody else about files.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from warehouse import sql, tables
+from warehouse.contracts import Table
+from warehouse.lake import Lake
+
+CATALOG = "__ducklake_metadata_lake"
+
+
+@dataclass(frozen=True, slots=True)
+class Fingerprint:
+    """What a table says: its number of rows, and a digest of all of them that knows no order."""
+
+    n_rows: int
+    digest: int
+
+
+def read_named(lake: Lake) -> pa.Table:
+    """The files the catalog names for any snapshot it keeps.
+
+    Returns:
+        Rows (table_name, kind `data` or `delete`, data_file_id, path, partition_value, n_rows, n_bytes,
+        begin_snapshot, end_snapshot); end_snapshot is NULL while the file is part of the newest snapshot.
+
+    Raises:
+        LakeError: the lake cannot be read.
+    """
+    return lake.read(sql.load("catalog_file"))
+
+
+def read_stored(lake: Lake) -> pa.Table:
+    """The files that lie under the data path.
+
+    Returns:
+        Rows (path, n_bytes, modified_at).
+
+    Raises:
+        LakeError: the data path cannot be listed.
+    """
+    root = lake.read_value(f"select value from {CATALOG}.ducklake_metadata where key = 'data_path'")
+    pattern = f"{root}**"
+    # read_blob refuses a pattern that meets nothing; it opens no file whose content is not asked for.
+    if not lake.read_value("select count(*) from glob($pattern)", pattern=pattern):
+        return pa.table({"path": pa.array([], pa.string()), "n_bytes": pa.array([], pa.int64())})
+    return lake.read(
+        "select filename as path, size as n_bytes, last_modified as modified_at from read_blob($pattern) order by path",
+        pattern=pattern,
+    )
+
+
+def names_of(rows: pa.Table) -> set[str]:
+    """The names, without folders, of a table of files."""
+    return {name_of(path) for path in rows["path"].to_pylist()}
+
+
+def name_of(path: str) -> str:
+    """The name of one file, without its folders."""
+    return path.rsplit("/", 1)[-1]
+
+
+def fingerprint(lake: Lake, table: Table, snapshot: int | None = None) -> Fingerprint:
+    """What a table says, now or at a snapshot; every value of every row is read.
+
+    Raises:
+        LakeError: the table cannot be read.
+    """
+    columns = ", ".join(f'"{name}"' for name in table.column_names)
+    at = f" at (version => {int(snapshot)})" if snapshot is not None else ""
+    row = lake.read(
+        f"select count(*) as n_rows, coalesce(bit_xor(hash({columns})), 0) as digest from {table.full_name}{at}"
+    ).to_pylist()[0]
+    return Fingerprint(row["n_rows"], row["digest"])
+
+
+def read_tables(lake: Lake) -> list[Table]:
+    """Those of the declared tables that the lake has.
+
+    Raises:
+        LakeError: the lake cannot be read.
+    """
+    return [table for table in tables.TABLES if has_table(lake, table)]
+
+
+def has_table(lake: Lake, table: Table, snapshot: int | None = None) -> bool:
+    """Whether the lake has a table, now or at a snapshot.
+
+    Raises:
+        LakeError: the lake cannot be read.
+    """
+    standing = "t.end_snapshot is null"
+    if snapshot is not None:
+        standing = f"t.begin_snapshot <= {int(snapshot)} and coalesce(t.end_snapshot > {int(snapshot)}, true)"
+    return bool(
+        lake.read_value(
+            f"select count(*) > 0 from {CATALOG}.ducklake_table as t join {CATALOG}.ducklake_schema as s"
+            f" using (schema_id) where s.schema_name = $schema and t.table_name = $name and {standing}",
+            schema=table.schema,
+            name=table.name,
+        )
+    )
