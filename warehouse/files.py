@@ -7,6 +7,7 @@ which file is meant, however an address is spelt (ducklake#1105 lost live files 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -69,31 +70,27 @@ def name_of(path: str) -> str:
     return path.rsplit("/", 1)[-1]
 
 
-def fingerprint(lake: Lake, table: Table, snapshot: int | None = None) -> Fingerprint:
-    """What a table says, now or at a snapshot; every value of every row is read.
+def fingerprints(lake: Lake, of_tables: Sequence[Table], snapshot: int | None = None) -> dict[str, Fingerprint]:
+    """What some tables say, now or at a snapshot, by name; every value of every row is read.
 
     Raises:
-        LakeError: the table cannot be read.
+        LakeError: a table cannot be read.
     """
-    columns = ", ".join(f'"{name}"' for name in table.column_names)
     at = f" at (version => {int(snapshot)})" if snapshot is not None else ""
-    row = lake.read(
-        f"select count(*) as n_rows, coalesce(bit_xor(hash({columns})), 0) as digest from {table.full_name}{at}"
-    ).to_pylist()[0]
-    return Fingerprint(row["n_rows"], row["digest"])
+    selects = []
+    for table in of_tables:
+        columns = ", ".join(f'"{name}"' for name in table.column_names)
+        selects.append(
+            f"select '{table.full_name}' as name, count(*) as n_rows, coalesce(bit_xor(hash({columns})), 0) as digest"
+            f" from {table.full_name}{at}"
+        )
+    # One statement asks the catalog once; one a table takes ten times as long over small tables.
+    rows = lake.read(" union all ".join(selects)).to_pylist() if selects else []
+    return {row["name"]: Fingerprint(row["n_rows"], row["digest"]) for row in rows}
 
 
-def read_tables(lake: Lake) -> list[Table]:
-    """Those of the declared tables that the lake has.
-
-    Raises:
-        LakeError: the lake cannot be read.
-    """
-    return [table for table in tables.TABLES if has_table(lake, table)]
-
-
-def has_table(lake: Lake, table: Table, snapshot: int | None = None) -> bool:
-    """Whether the lake has a table, now or at a snapshot.
+def read_tables(lake: Lake, snapshot: int | None = None) -> list[Table]:
+    """Those of the declared tables that the lake has, now or at a snapshot.
 
     Raises:
         LakeError: the lake cannot be read.
@@ -101,11 +98,9 @@ def has_table(lake: Lake, table: Table, snapshot: int | None = None) -> bool:
     standing = "t.end_snapshot is null"
     if snapshot is not None:
         standing = f"t.begin_snapshot <= {int(snapshot)} and coalesce(t.end_snapshot > {int(snapshot)}, true)"
-    return bool(
-        lake.read_value(
-            f"select count(*) > 0 from {CATALOG}.ducklake_table as t join {CATALOG}.ducklake_schema as s"
-            f" using (schema_id) where s.schema_name = $schema and t.table_name = $name and {standing}",
-            schema=table.schema,
-            name=table.name,
-        )
+    rows = lake.read(
+        f"select s.schema_name || '.' || t.table_name as name from {CATALOG}.ducklake_table as t"
+        f" join {CATALOG}.ducklake_schema as s using (schema_id) where {standing}"
     )
+    held = set(rows["name"].to_pylist())
+    return [table for table in tables.TABLES if table.full_name in held]

@@ -34,8 +34,8 @@ SMALL_FILE_BYTES = 256 * 1024 * 1024
 INLINED_ROWS_WORTH_FLUSHING = 500
 DELETED_SHARE_WORTH_REWRITING = 0.1
 
-# What a table says at the newest snapshot (None) and at some older ones.
-Said = dict[int | None, Fingerprint]
+# What the tables say at the newest snapshot (None) and at some older ones.
+Said = dict[int | None, dict[str, Fingerprint]]
 NEWEST = None
 
 
@@ -145,28 +145,11 @@ def sort_snapshots(lake: Lake, now: datetime, policy: Policy) -> tuple[list[int]
 
 def _rewrite(lake: Lake, due: Sequence[Table], kept: Sequence[int], doomed: Sequence[int]) -> None:
     """Compact and expire, comparing what every table says, now and at some kept snapshots, before and after."""
-    standing = {table.full_name: _read_said(lake, table, kept) for table in files.read_tables(lake)}
+    said = _read_said(lake, kept)
     for table in due:
-        _compact(lake, table, standing[table.full_name])
-    if not doomed:
-        return
-    wanted = _names_seen_by(files.read_named(lake), kept)
-
-    def expire(connection: duckdb.DuckDBPyConnection) -> None:
-        connection.execute("call ducklake_expire_snapshots('lake', versions => $doomed)", {"doomed": doomed})
-        for table in files.read_tables(lake):
-            _refuse_change(lake, table, standing[table.full_name], "expiring snapshots", [NEWEST])
-
-    lake.commit(expire, message=f"expire {len(doomed)} snapshots")
-    lost = wanted - files.names_of(files.read_named(lake))
-    if lost:
-        raise errors.LakeError(
-            f"after expiring snapshots the catalog no longer names {len(lost)} files that kept snapshots need, such as "
-            f"{min(lost)}. No file was deleted; restore the catalog with `daybook restore` and keep away from "
-            "`daybook maintain` until the cause is known."
-        )
-    for name, said in standing.items():
-        _refuse_change(lake, _table(name), said, "expiring snapshots", [at for at in said if at is not NEWEST])
+        _compact(lake, table, said)
+    if doomed:
+        _expire(lake, kept, doomed, said)
 
 
 def _compact(lake: Lake, table: Table, said: Said) -> None:
@@ -182,7 +165,7 @@ def _compact(lake: Lake, table: Table, said: Said) -> None:
             "call ducklake_flush_inlined_data('lake', schema_name => $schema, table_name => $table)", place
         )
         # Inside the transaction older snapshots read as the newest does, so they are compared after it.
-        _refuse_change(lake, table, said, "flushing rows of the catalog into", [NEWEST])
+        _refuse_change(lake, [table], said, "flushing rows of the catalog", [NEWEST])
 
     def merge(connection: duckdb.DuckDBPyConnection) -> None:
         connection.execute(
@@ -190,38 +173,59 @@ def _compact(lake: Lake, table: Table, said: Said) -> None:
             place | {"share": DELETED_SHARE_WORTH_REWRITING},
         )
         connection.execute("call ducklake_merge_adjacent_files('lake', $table, schema => $schema)", place)
-        _refuse_change(lake, table, said, "merging files of", list(said))
+        _refuse_change(lake, [table], said, "merging files", list(said))
 
     lake.commit(flush, message=f"flush {table.full_name}")
-    _refuse_change(lake, table, said, "flushing rows of the catalog into", list(said))
+    _refuse_change(lake, [table], said, "flushing rows of the catalog", [at for at in said if at is not NEWEST])
     lake.commit(merge, message=f"merge {table.full_name}")
-    log.info("compacted table=%s rows=%s", table.full_name, said[NEWEST].n_rows)
+    log.info("compacted table=%s rows=%s", table.full_name, said[NEWEST][table.full_name].n_rows)
 
 
-def _read_said(lake: Lake, table: Table, kept: Sequence[int]) -> Said:
-    """What a table says now, and at the oldest and the newest kept snapshot that a report reads."""
+def _expire(lake: Lake, kept: Sequence[int], doomed: Sequence[int], said: Said) -> None:
+    wanted = _names_seen_by(files.read_named(lake), kept)
+
+    def expire(connection: duckdb.DuckDBPyConnection) -> None:
+        connection.execute("call ducklake_expire_snapshots('lake', versions => $doomed)", {"doomed": doomed})
+        _refuse_change(lake, files.read_tables(lake), said, "expiring snapshots", [NEWEST])
+
+    lake.commit(expire, message=f"expire {len(doomed)} snapshots")
+    lost = wanted - files.names_of(files.read_named(lake))
+    if lost:
+        raise errors.LakeError(
+            f"after expiring snapshots the catalog no longer names {len(lost)} files that kept snapshots need, such as "
+            f"{min(lost)}. No file was deleted; restore the catalog with `daybook restore --force` and leave "
+            "maintenance off until the cause is known."
+        )
+    _refuse_change(lake, tables.TABLES, said, "expiring snapshots", [at for at in said if at is not NEWEST])
+
+
+def _read_said(lake: Lake, kept: Sequence[int]) -> Said:
+    """What every table says now, and at the oldest and the newest kept snapshot that a report reads."""
     rows = lake.read(
         "select snapshot from ops.run where snapshot in (select unnest($kept::bigint[])) order by snapshot",
         kept=list(kept),
     )
     pinned = rows["snapshot"].to_pylist()
-    said: Said = {NEWEST: files.fingerprint(lake, table)}
-    for snapshot in {pinned[0], pinned[-1]} if pinned else ():
-        if files.has_table(lake, table, snapshot):
-            said[snapshot] = files.fingerprint(lake, table, snapshot)
-    return said
+    wanted = [NEWEST, *sorted({pinned[0], pinned[-1]})] if pinned else [NEWEST]
+    return {at: files.fingerprints(lake, files.read_tables(lake, at), at) for at in wanted}
 
 
-def _refuse_change(lake: Lake, table: Table, said: Said, doing: str, snapshots: Sequence[int | None]) -> None:
+def _refuse_change(
+    lake: Lake, of_tables: Sequence[Table], said: Said, doing: str, snapshots: Sequence[int | None]
+) -> None:
     for snapshot in snapshots:
-        found = files.fingerprint(lake, table, snapshot)
-        if found != said[snapshot]:
+        before = said[snapshot]
+        found = files.fingerprints(lake, [table for table in of_tables if table.full_name in before], snapshot)
+        changed = [name for name in found if found[name] != before[name]]
+        # A step concerns one table or all of them; of all, none may be gone.
+        gone = sorted(set(before) - set(found)) if len(of_tables) > 1 else []
+        if changed or gone:
+            name = (changed + gone)[0]
             when = "" if snapshot is NEWEST else f" at snapshot {snapshot}"
+            after = f"{found[name].n_rows} after" if name in found else "gone after"
             raise errors.LakeError(
-                f"{doing} {table.full_name} would change it{when}: {said[snapshot].n_rows} rows before, "
-                f"{found.n_rows} after, digest {said[snapshot].digest:x} before, {found.digest:x} after. The step was "
-                "not carried out and no file was deleted. Run `daybook verify`, and leave maintenance off until the "
-                "cause is known."
+                f"{doing} would change {name}{when}: {before[name].n_rows} rows before, {after}, or other values. "
+                "No file was deleted. Run `daybook verify`, and leave maintenance off until the cause is known."
             )
 
 
@@ -332,7 +336,3 @@ def _read_inlined(lake: Lake) -> dict[str, int]:
 def _count_live_files(lake: Lake) -> int:
     named = files.read_named(lake)
     return int(pc.sum(pc.and_(pc.equal(named["kind"], "data"), pc.is_null(named["end_snapshot"]))).as_py() or 0)
-
-
-def _table(name: str) -> Table:
-    return next(table for table in tables.TABLES if table.full_name == name)
