@@ -14,7 +14,7 @@ from typing import Annotated
 
 import typer
 
-from flows.commands import analysing, reading, running, serving, terminal
+from flows.commands import analysing, keeping, reading, running, serving, terminal
 
 app = typer.Typer(
     name="daybook",
@@ -36,6 +36,10 @@ COMMANDS = (
     reading.report,
     reading.status,
     analysing.sql,
+    keeping.maintain,
+    keeping.verify,
+    keeping.backup,
+    keeping.restore,
     serving.simulate,
     serving.serve,
     serving.doctor,

@@ -213,7 +213,7 @@ def open_writer(location: LakeLocation, *, holder: str, wait_s: float = 60.0) ->
     """
     options = [f"DATA_PATH '{location.data_address}'", f"DATA_INLINING_ROW_LIMIT {INLINING_ROW_LIMIT}"]
     with (
-        _writer_lock(location, holder, wait_s),
+        writer_lock(location, holder, wait_s),
         _attached(location, options) as connection,
         Lake(connection, location, None) as lake,
     ):
@@ -222,8 +222,15 @@ def open_writer(location: LakeLocation, *, holder: str, wait_s: float = 60.0) ->
 
 
 @contextlib.contextmanager
-def _writer_lock(location: LakeLocation, holder: str, wait_s: float) -> Iterator[None]:
-    """Two processes writing one SQLite catalog can corrupt it. The kernel frees the lock when its process dies."""
+def writer_lock(location: LakeLocation, holder: str, wait_s: float) -> Iterator[None]:
+    """The right to write, without opening the lake.
+
+    Two processes writing one SQLite catalog can corrupt it. The kernel frees the lock when its process dies.
+
+    Raises:
+        ConfigError: the lake's folder cannot be made.
+        LakeBusy: another writer kept it for longer than `wait_s`.
+    """
     try:
         location.path.mkdir(parents=True, exist_ok=True)
     except OSError as exc:
