@@ -6,6 +6,7 @@ the catalog, the audit of its key, and the data dictionary. Declarations live in
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import pyarrow as pa
@@ -105,6 +106,11 @@ class Table:
         return tuple(column.name for column in self.columns if not column.provenance)
 
     @property
+    def facts_digest(self) -> str:
+        """The SQL of an order-free digest of the facts of some rows; see `digest_of`."""
+        return digest_of(self.fact_names)
+
+    @property
     def arrow_schema(self) -> pa.Schema:
         """The Arrow schema rows must have before they are written."""
         return pa.schema(
@@ -187,6 +193,19 @@ class Table:
     def empty(self) -> pa.Table:
         """No rows, in the contract's types."""
         return self.conform(self.arrow_schema.empty_table())
+
+
+def digest_of(columns: Sequence[str]) -> str:
+    """The SQL of a digest of some rows that knows no order.
+
+    The outer hash is what makes it one: DuckDB joins the hashes of columns by exclusive or, so that without it a value
+    of the last column that an even number of rows share cancels out, and a change of it is not seen
+    (`test_digest_changes_when_rows_that_share_a_value_change_alike`).
+
+    Args:
+        columns: whose values the digest is of.
+    """
+    return "bit_xor(hash(hash(" + ", ".join(f'"{name}"' for name in columns) + ")))"
 
 
 def _quoted(text: str) -> str:

@@ -330,7 +330,7 @@ def _count_received_and_stored(connection: duckdb.DuckDBPyConnection, one: Load)
         f"""
         create temp table stored as
         select {stored_key} as partition, count(*) as n_stored,
-            bit_xor(hash({_names(table.fact_names)})) as content_hash
+            {table.facts_digest} as content_hash
         from {table.full_name} where {of_asked} group by all
         """
     )

@@ -248,7 +248,6 @@ def check_ledger(lake: Lake) -> Check:
 def _read_broken_promises(lake: Lake, table: Table, column: str | None) -> list[dict[str, Any]]:
     """The whole partitions whose rows do not have the load's digest, and rows of no partition at all."""
     partition = f'cast("{column}" as varchar)' if column else "(select any_value(partition) from promise)"
-    facts = ", ".join(f'"{name}"' for name in table.fact_names)
     return lake.read(
         f"""
         with promise as (
@@ -256,7 +255,7 @@ def _read_broken_promises(lake: Lake, table: Table, column: str | None) -> list[
             from {ops.LEDGER.full_name} where dataset = $dataset
         ),
         stored as (
-            select {partition} as partition, count(*) as n_rows, bit_xor(hash({facts})) as content_hash
+            select {partition} as partition, count(*) as n_rows, {table.facts_digest} as content_hash
             from {table.full_name} group by all
         )
         select
