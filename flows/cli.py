@@ -14,7 +14,7 @@ from typing import Annotated
 
 import typer
 
-from flows.commands import analysing, loading, reading, running, serving, terminal
+from flows.commands import analysing, keeping, loading, reading, running, serving, terminal
 
 app = typer.Typer(
     name="daybook",
@@ -39,6 +39,10 @@ COMMANDS = (
     reading.report,
     reading.status,
     analysing.sql,
+    keeping.maintain,
+    keeping.verify,
+    keeping.backup,
+    keeping.restore,
     serving.simulate,
     serving.serve,
     serving.doctor,

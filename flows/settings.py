@@ -74,6 +74,9 @@ class Settings(pydantic_settings.BaseSettings):
     lake_memory_limit: str = Field("4GB", description="DuckDB's memory limit.")
     lake_wait_s: float = Field(120.0, ge=0, description="Seconds to wait for another writer.")
 
+    snapshot_retention_days: int = Field(30, ge=0, description="Days the lake can be read as of every commit.")
+    report_retention_days: int = Field(3650, ge=0, description="Days the snapshots of published reports are kept.")
+
     macro_factors: int = Field(3, ge=1, le=8, description="Factors of the macro panel.")
     equity_sessions: int = Field(504, ge=60, description="Sessions in the equity factor panel.")
     equity_factors: int | None = Field(None, ge=1, le=20, description="Equity factors; default by Bai-Ng PCp2.")

@@ -437,7 +437,7 @@ def facts_of() -> Callable[..., dict[str, list[dict[str, Any]]]]:
                 names = ", ".join(f'"{name}"' for name in table.fact_names)
                 # A long table as Python objects takes seconds; its digest says as surely whether two are the same.
                 summary = of.read(
-                    f"select count(*) as n_rows, bit_xor(hash({names})) as digest from {table.full_name}"
+                    f"select count(*) as n_rows, bit_xor(hash(hash({names}))) as digest from {table.full_name}"
                 ).to_pylist()
                 is_long = summary[0]["n_rows"] > MOST_ROWS_SPELT_OUT
                 facts[table.full_name] = (

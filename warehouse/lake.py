@@ -317,8 +317,8 @@ def _furnish(lake: Lake) -> None:
         for table in tables.TABLES:
             if table.full_name not in existing:
                 transaction.execute(table.ddl())
-                for comment in table.comments():
-                    transaction.execute(comment)
+                for statement in (*table.layout(), *table.comments()):
+                    transaction.execute(statement)
         for name in sql.names("views"):
             text = sql.load(f"views/{name}")
             transaction.execute(text)
