@@ -24,6 +24,8 @@ TABLES: tuple[Table, ...] = (
     macro.SERIES,
     macro.OBSERVATION,
     macro.RELEASE,
+    macro.ARCHIVED_OBSERVATION,
+    macro.VINTAGE,
     feature.LOG_RETURN,
     feature.FEATURE,
     feature.MACRO_PANEL,

@@ -1,6 +1,8 @@
 """FRED's macro series, with the interval during which each value was the published one.
 
 Intervals are closed, as in ALFRED; an open one ends 9999-12-31. Dates of knowledge are US Central's, FRED's own.
+`observation` is what Daybook follows day by day; `archived_observation` is what files of whole vintages say, and has
+series ids of its own, because FRED-MD's INDPRO is FRED's on one day a month, spliced and cleaned, and not FRED's.
 """
 
 from __future__ import annotations
@@ -69,5 +71,41 @@ RELEASE = Table(
         Column("observation_date", "DATE", "First day of the period described."),
         Column("expected_date", "DATE", "Period end plus the usual publication lag."),
         Column("first_seen_date", "DATE", "US Central day of the pull that first had it."),
+    ),
+)
+
+ARCHIVED_OBSERVATION = Table(
+    schema="macro",
+    name="archived_observation",
+    grain=("series_id", "observation_date", "realtime_start"),
+    meaning="One row per series, period and value of the vintages that files hold; a cell that a vintage lacks is closed.",
+    source="Files of whole vintages, such as FRED-MD's (McCracken and Ng 2016).",
+    columns=(
+        Column("series_id", "VARCHAR", "Name of the archive and of the column in its files, such as FREDMD:INDPRO."),
+        Column("observation_date", "DATE", "First day of the period described."),
+        Column("value", "DOUBLE", "Value; NULL where the vintage has a blank.", unit="see the archive", nullable=True),
+        Column("realtime_start", "DATE", "Day of the first vintage in a row that has this value."),
+        Column("realtime_end", "DATE", "Day before the first vintage that no longer has it; 9999-12-31 if none."),
+        *LOADED,
+    ),
+)
+
+VINTAGE = Table(
+    schema="macro",
+    name="vintage",
+    grain=("series_id", "vintage_date"),
+    meaning="One row per series and day whose vintage is known for certain, from FRED's own list or from a file.",
+    source="FRED series/vintagedates, and files of whole vintages.",
+    columns=(
+        Column("series_id", "VARCHAR", "FRED's identifier, or an archive's such as FREDMD:INDPRO."),
+        Column(
+            "vintage_date", "DATE", "Day on which the vintage was published; of a monthly file, its month's last day."
+        ),
+        Column(
+            "transform_code",
+            "INTEGER",
+            "FRED-MD transform code of the series in that vintage, 1 to 7; NULL where the vintage names none.",
+            nullable=True,
+        ),
     ),
 )
