@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from warehouse import errors, load, sql
+from warehouse import errors, load, rebases, sql
 from warehouse.lake import Lake
 from warehouse.tables import macro, ops
 
@@ -90,6 +90,7 @@ def load_vintages(lake: Lake, vintages: Iterable[Vintage], stamp: load.Stamp) ->
     def work(connection: duckdb.DuckDBPyConnection) -> None:
         for group in _between_known(fresh, known):
             _merge_group(connection, group, prefix, known, stamp)
+        rebases.update(connection, sorted({name for one in fresh for name in one.series}), fresh[0].vintage_date)
         _enter_vintages(connection, fresh)
         _enter_ledger(connection, fresh, prefix, stamp)
 

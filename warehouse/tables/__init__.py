@@ -26,6 +26,8 @@ TABLES: tuple[Table, ...] = (
     macro.RELEASE,
     macro.ARCHIVED_OBSERVATION,
     macro.VINTAGE,
+    macro.REBASE,
+    macro.SERIES_FACT,
     feature.LOG_RETURN,
     feature.FEATURE,
     feature.MACRO_PANEL,

@@ -109,3 +109,50 @@ VINTAGE = Table(
         ),
     ),
 )
+
+REBASE = Table(
+    schema="macro",
+    name="rebase",
+    grain=("series_id", "vintage_date", "kind"),
+    meaning="One row per vintage in which a whole series moved to another base or unit, apart from ordinary revisions.",
+    source="warehouse/rebases.py over the values, warehouse/series_facts.py over FRED's own words.",
+    columns=(
+        Column("series_id", "VARCHAR", "FRED's identifier, or an archive's such as FREDMD:INDPRO."),
+        Column("vintage_date", "DATE", "Day from which the new base or unit stands."),
+        Column("kind", "VARCHAR", "`level` when the values say so, else the fact that changed, such as `units`."),
+        Column("ratio", "DOUBLE", "Median new over old value; NULL when only words changed.", unit="1", nullable=True),
+        Column(
+            "spread",
+            "DOUBLE",
+            "Log ratio's 90th less its 10th percentile: what was revised besides; NULL when only words changed.",
+            unit="1",
+            nullable=True,
+        ),
+        Column("n_common", "BIGINT", "Values that moved; NULL when only words changed.", nullable=True),
+        Column(
+            "first_observation_date",
+            "DATE",
+            "Oldest period that moved: values of older ones stayed at the old base. NULL when only words changed.",
+            nullable=True,
+        ),
+        Column("old_text", "VARCHAR", "Fact before; NULL for kind `level`.", nullable=True),
+        Column("new_text", "VARCHAR", "Fact since; NULL for kind `level`.", nullable=True),
+    ),
+)
+
+SERIES_FACT = Table(
+    schema="macro",
+    name="series_fact",
+    grain=("series_id", "fact_name", "realtime_start"),
+    meaning="One row per series, fact and wording: what FRED says of the series, and since when.",
+    source="FRED's API, /fred/series; none without a key.",
+    rules=(RowRule("interval_order", "realtime_start <= realtime_end", "the interval ends before it starts"),),
+    columns=(
+        Column("series_id", "VARCHAR", "FRED's identifier."),
+        Column("fact_name", "VARCHAR", "`title`, `units`, `frequency`, `seasonal_adjustment` or `last_updated`."),
+        Column("value", "VARCHAR", "FRED's words."),
+        Column("realtime_start", "DATE", "US Central day on which Daybook first saw this wording."),
+        Column("realtime_end", "DATE", "Last day on which it stood; 9999-12-31 while it does."),
+        *LOADED,
+    ),
+)
