@@ -34,6 +34,9 @@ HOMES = {
     "pydantic_settings": ("flows",),
     "duckdb": ("warehouse",),
     "filelock": ("warehouse",),
+    "exchange_calendars": ("warehouse",),
+    "numba": ("warehouse",),
+    "psycopg": ("warehouse",),
     "requests": (SOURCES,),
     "urllib3": (SOURCES,),
     "pandas_datareader": (SOURCES,),
@@ -51,7 +54,7 @@ HOMES = {
 # Where a library with a home may also be, and why.
 NOT_AT_HOME: dict[tuple[str, str], str] = {}
 
-CLIENTS = ("fred", "tushare", "http", "archive")
+CLIENTS = ("fred", "tushare", "http", "limits", "archive")
 
 FORBIDDEN_NAMES = {"utils", "helpers", "common", "misc", "core", "manager"}
 MAX_MODULE_LINES = 400
@@ -250,7 +253,7 @@ def test_no_clock_is_read_below_flows(path: Path) -> None:
 def test_no_print_and_no_blind_except(path: Path) -> None:
     for node in ast.walk(tree_of(path)):
         if isinstance(node, ast.Call) and dotted(node.func) == "print":
-            assert module_name(path) == "flows.cli", f"print on line {node.lineno}"
+            assert module_name(path).startswith(("flows.cli", "flows.commands.")), f"print on line {node.lineno}"
         if isinstance(node, ast.ExceptHandler):
             caught = dotted(node.type) if node.type else "everything"
             reraises = any(isinstance(inner, ast.Raise) for inner in ast.walk(node))

@@ -1,0 +1,44 @@
+"""The commands that look back: status and report. Partners: `flows/overview.py`, `flows/publishing.py`."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated
+
+import typer
+
+from flows.commands import terminal
+
+
+def report(
+    as_of: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Day; default the last one run.")] = None,
+) -> None:
+    """Build a day's report again, from the snapshot its run published."""
+    from flows import publishing, steps
+
+    options = terminal.read_settings()
+    context = steps.open_context(options, "daily", as_of.date() if as_of else None)
+    day = as_of.date() if as_of else None
+    if day is None:
+        with context.reader() as lake:
+            day = lake.read_value("select max(as_of_date) from ops.run where flow = 'daily' and snapshot is not null")
+    if day is None:
+        raise terminal.config_error("no run has published a report yet. Run `daybook run` first.")
+    print(publishing.rebuild(context, day))
+
+
+def status(
+    code: Annotated[str | None, typer.Argument(help="A ts_code or series_id, for what is known about it.")] = None,
+) -> None:
+    """What is known to what date, gaps, last runs, open alerts."""
+    from flows import overview
+    from warehouse import lake
+
+    options = terminal.read_settings()
+    with lake.open_reader(options.lake) as opened:
+        tables = overview.read_code(opened, code) if code else overview.read_overview(opened)
+    for title, rows in tables.items():
+        if rows.num_rows:
+            terminal.print_table(rows, title)
+        else:
+            print(f"{title}: none")

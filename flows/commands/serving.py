@@ -1,0 +1,77 @@
+"""The commands that stay up, and the one that looks whether they can: simulate, serve, doctor."""
+
+from __future__ import annotations
+
+import contextlib
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from flows.commands import terminal
+
+
+def simulate(
+    data: Annotated[Path | None, typer.Option(help="Folder of real vendor data; default a synthetic market.")] = None,
+    symbols: Annotated[int | None, typer.Option(min=20, help="Securities to serve.")] = None,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 for any free one.")] = 0,
+    at: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Evening the clock stands at.")] = None,
+) -> None:
+    """Run the simulated vendors until interrupted, and print the variables that point Daybook at them."""
+    from flows import vendors
+
+    if data is not None and not data.is_dir():
+        raise terminal.config_error(f"there is no folder {data}. Give --data a folder of vendor data, or leave it out.")
+    truth = vendors.SimulatedVendors(data.resolve() if data else None, symbols).truth()
+    day = at.date() if at else truth.session_dates[-1]
+    with vendors.running(truth, vendors.evening_of(day), port=port) as running:
+        for name, value in vendors.environment(running, terminal.read_settings().root).items():
+            print(f"export {name}={value}", flush=True)
+        terminal.wait_for_interrupt()
+
+
+def serve(
+    demo: Annotated[bool, typer.Option("--demo", help="Serve the demo's home, its vendors simulated.")] = False,
+) -> None:
+    """Start Prefect's server, its schedules and the reports on loopback, until interrupted."""
+    from flows import demo as demo_flow
+    from flows import serving
+    from flows import settings as environment
+
+    options = terminal.read_settings()
+    with contextlib.ExitStack() as stack:
+        extra = {"DAYBOOK__HOME": str(options.root)}
+        if demo:
+            extra = stack.enter_context(demo_flow.simulated_home(options))
+            stack.enter_context(environment.variables_set(extra))
+            terminal.OPTIONS.clear()
+            options = terminal.read_settings()
+        ui = stack.enter_context(serving.prefect_server(options))
+        reports = stack.enter_context(serving.report_server(options))
+        print(f"Prefect UI  {ui}\nreports     {reports}\nStop with Ctrl-C.", flush=True)
+        serving.serve_deployments(options, extra)
+
+
+def doctor(
+    env_template: Annotated[bool, typer.Option("--env-template", help="Print every variable for a .env file.")] = False,
+) -> None:
+    """Look whether this installation can do its work: versions, extensions, paths, keys, vendors."""
+    from flows import doctor as examination
+
+    if env_template:
+        print(examination.environment_template())
+        return
+    options = terminal.read_settings()
+    facts = examination.examine(options)
+    for fact in facts:
+        mark = {True: "ok ", False: "BAD", None: "   "}[fact.is_good]
+        print(f"{mark} {fact.topic:26} {fact.found}" + (f"\n    -> {fact.advice}" if fact.is_good is False else ""))
+    print("\nsettings")
+    for variable, value, origin in examination.effective_settings(options):
+        print(f"    {variable:36} {value}  ({origin})")
+    n_bad = sum(fact.is_good is False for fact in facts)
+    if n_bad:
+        raise terminal.config_error(
+            f"{n_bad} of {len(facts)} things need attention; each line marked BAD says what to do."
+        )
