@@ -312,7 +312,8 @@ def _enter_ledger(
         f"""
         create temp table vintage_entry as
         select $dataset as dataset, e.partition, 'ok' as state, e.through_date, null::bigint as n_expected, e.n_cells,
-            0 as n_quarantined, e.content_hash, '' as reason, coalesce(held.n_attempts, 0) + 1 as n_attempts
+            0 as n_quarantined, e.content_hash, '' as reason, '' as cause, null::date as asked_date,
+            coalesce(held.n_attempts, 0) + 1 as n_attempts
         from entry as e left join {ops.LEDGER.full_name} as held
             on held.dataset = $dataset and held.partition = e.partition
         """,
