@@ -163,8 +163,6 @@ def running(
         ws="none",
         lifespan="off",
         log_config=None,
-        # FRED takes its key in the address.
-        access_log=False,
     )
     # A broken connection that was planned is no news: uvicorn would log a traceback for each.
     config.log_level = "critical"
@@ -195,6 +193,8 @@ class _OpenProtocol(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Keep the connection where the application finds it."""
         self.app_state = {**self.app_state, "transport": transport}
+        # FRED takes its key in the address, and a log of addresses would keep it.
+        self.access_log = False
         super().connection_made(transport)
 
 
