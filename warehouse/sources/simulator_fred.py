@@ -8,6 +8,7 @@ which routes here, and `truth.py`.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
@@ -207,7 +208,7 @@ def _spells(series: MacroSeries, newest: date) -> Iterator[_Spell]:
             shown = [entry for entry in shown if entry[0] < day]
             if not shown or shown[-1][1] != each.texts[at]:
                 shown.append((day, each.texts[at]))
-        for (day, text), after in zip(shown, [*shown[1:], None], strict=True):
+        for (day, text), after in itertools.zip_longest(shown, shown[1:]):
             end = LATEST if after is None else date.fromordinal(after[0] - 1)
             yield _Spell(period, text, date.fromordinal(day), end)
 
