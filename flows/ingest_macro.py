@@ -71,8 +71,9 @@ def ingest_macro(context: Context, progress: Progress) -> pa.Table:
         due = ledger.due_partitions(lake, macro.OBSERVATION, names, today)
         through = true_vintages.read_known_through(lake)
         if context.fred_api is not None:
-            # A key that came after the day's pull finds no vintages yet.
-            due = [name for name in names if name in due or name not in through]
+            # A key that came after the day's pull has not been used yet.
+            unasked = ledger.due_partitions(lake, macro.SERIES_FACT, names, today)
+            due = [name for name in names if name in due or name in unasked]
         rows = lake.read(
             "select partition, n_received from ops.ledger where dataset = 'macro.observation' and partition not in"
             " (select series_id from macro.vintage)"
