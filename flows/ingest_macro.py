@@ -17,7 +17,7 @@ from datetime import date
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from flows import clock
+from flows import asking, clock
 from flows.context import Context
 from warehouse import derive, errors, ledger, load, seeds, series_facts, true_vintages, vintages
 from warehouse.tables import macro
@@ -25,8 +25,6 @@ from warehouse.tables import macro
 log = logging.getLogger(__name__)
 
 SERIES_PER_COMMIT = 16
-# Requests in flight; the limiter, not this, sets the pace.
-WORKERS = 4
 
 Progress = Callable[[str, int, int], None]
 
@@ -45,6 +43,7 @@ class Answer:
     window: true_vintages.Window | None = None
     facts: pa.Table = field(default_factory=FACTS.empty_table)
     failure: str = ""
+    cause: str = ""
     fact_failure: str = ""
 
 
@@ -95,7 +94,7 @@ def ingest_macro(context: Context, progress: Progress) -> pa.Table:
 
 def _load_group(context: Context, group: Sequence[str], known: _Known, today: date) -> pa.Table:
     """The ledger rows of some series, asked for together and committed as one."""
-    with concurrent.futures.ThreadPoolExecutor(WORKERS) as pool:
+    with concurrent.futures.ThreadPoolExecutor(asking.WORKERS) as pool:
         answers = list(pool.map(lambda name: _ask(context, name, known), group))
     stamp = context.stamp()
     replies = context.archive.drain(stamp.load_id)
@@ -103,7 +102,9 @@ def _load_group(context: Context, group: Sequence[str], known: _Known, today: da
     of_api = [answer for answer in answers if answer.window is not None]
     loads = []
     if of_pull:
-        partitions = [load.Partition(a.series_id, today, failure=a.failure, asked_date=today) for a in of_pull]
+        partitions = [
+            load.Partition(a.series_id, today, failure=a.failure, cause=a.cause, asked_date=today) for a in of_pull
+        ]
         rows = pa.concat_tables([answer.pulled for answer in of_pull])
         loads.append(vintages.observation_load(rows, partitions, pull_date=today, replies=replies))
     if of_api:
@@ -135,7 +136,7 @@ def _ask(context: Context, series_id: str, known: _Known) -> Answer:
     except errors.NotArchived:
         return _ask_for_today(context, series_id, known, facts, fact_failure)
     except errors.VendorError as exc:
-        return Answer(series_id, facts=facts, failure=_words(series_id, exc), fact_failure=fact_failure)
+        return _refused(series_id, exc, facts, fact_failure)
     window = true_vintages.Window(since or found.dates[0], since is None, found.dates)
     return Answer(series_id, true=found.rows.cast(TRUE), window=window, facts=facts, fact_failure=fact_failure)
 
@@ -145,8 +146,13 @@ def _ask_for_today(context: Context, series_id: str, known: _Known, facts: pa.Ta
     try:
         rows = context.fred.fetch_observations(series_id, n_rows_known=n_rows_known)
     except errors.VendorError as exc:
-        return Answer(series_id, facts=facts, failure=_words(series_id, exc), fact_failure=fact_failure)
+        return _refused(series_id, exc, facts, fact_failure)
     return Answer(series_id, pulled=rows.cast(PULLED), facts=facts, fact_failure=fact_failure)
+
+
+def _refused(series_id: str, exc: errors.VendorError, facts: pa.Table, fact_failure: str) -> Answer:
+    words, cause = _words(series_id, exc), asking.cause_of(exc)
+    return Answer(series_id, facts=facts, failure=words, cause=cause, fact_failure=fact_failure)
 
 
 def _words(series_id: str, exc: errors.VendorError) -> str:

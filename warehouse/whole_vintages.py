@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from warehouse import errors, load, rebases, sql
+from warehouse import errors, load, rebases, revisions, sql
 from warehouse.lake import Lake
 from warehouse.tables import macro, ops
 
@@ -278,7 +278,7 @@ def _keep_what_stood(connection: duckdb.DuckDBPyConnection, one: Vintage, prefix
         """,
         {"prefix": prefix, "name": one.name, "day": one.vintage_date},
     )
-    load.record_revisions(connection, load.Load(TABLE, rows, (), None), ["value"], stamp)
+    revisions.record_revisions(connection, load.Load(TABLE, rows, (), None), ["value"], stamp)
     connection.execute("drop table temp.changed")
     connection.unregister("restated")
 
