@@ -14,7 +14,7 @@ from typing import Annotated
 
 import typer
 
-from flows.commands import analysing, reading, running, serving, terminal
+from flows.commands import analysing, reading, running, serving, terminal, vintages
 
 app = typer.Typer(
     name="daybook",
@@ -36,6 +36,7 @@ COMMANDS = (
     reading.report,
     reading.status,
     analysing.sql,
+    vintages.load_vintages,
     serving.simulate,
     serving.serve,
     serving.doctor,
