@@ -96,7 +96,7 @@ def _of_csv(path: Path) -> Vintage:
             rows.append([np.nan if word.strip() in BLANKS else float(word) for word in row[1:]])
         except ValueError as exc:
             raise _unreadable(path, number, str(exc)) from exc
-    return _vintage(path, path.stem, names, np.array(dates, "datetime64[D]"), np.array(rows, np.float64), codes)
+    return _vintage(path, path.stem, names, np.array(dates, "datetime64[D]"), np.array(rows, np.float64), codes=codes)
 
 
 def _of_parquet(path: Path) -> Iterator[Vintage]:
@@ -115,11 +115,11 @@ def _of_parquet(path: Path) -> Iterator[Vintage]:
     values = np.column_stack([table[name].to_numpy().astype(np.float64) for name in names])
     for name in np.unique(vintages).tolist():
         rows = vintages == name
-        yield _vintage(path, name, names, dates[rows], values[rows], codes.get(name, {}))
+        yield _vintage(path, name, names, dates[rows], values[rows], codes=codes.get(name, {}))
 
 
 def _vintage(
-    path: Path, name: str, names: list[str], dates: np.ndarray, values: np.ndarray, codes: Mapping[str, int]
+    path: Path, name: str, names: list[str], dates: np.ndarray, values: np.ndarray, *, codes: Mapping[str, int]
 ) -> Vintage:
     if np.isinf(values).any():
         raise errors.ContractViolation(

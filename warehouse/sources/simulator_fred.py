@@ -101,7 +101,9 @@ class FredApiWire:
         dates = sorted({spell.start for spell in spells if first <= spell.start <= last})
         if endpoint == "series/vintagedates":
             of_list = {"realtime_start": str(first), "realtime_end": str(last), "order_by": "vintage_date"}
-            return self._page(endpoint, params, of_list, "vintage_dates", [day.isoformat() for day in dates], hits)
+            return self._page(
+                endpoint, params, of_list, name="vintage_dates", rows=[str(day) for day in dates], hits=hits
+            )
         if len(dates) > VINTAGE_CAP:
             raise Refused(
                 400,
@@ -123,7 +125,7 @@ class FredApiWire:
             **{"observation_start": str(EARLIEST), "observation_end": str(LATEST)},
             **{"units": "lin", "output_type": 1, "file_type": "json", "order_by": "observation_date"},
         }
-        return self._page(endpoint, params, head, "observations", rows, hits)
+        return self._page(endpoint, params, head, name="observations", rows=rows, hits=hits)
 
     def _check_key(self, params: Mapping[str, str]) -> None:
         key = params.get("api_key", "")
@@ -137,6 +139,7 @@ class FredApiWire:
         endpoint: str,
         params: Mapping[str, str],
         head: Mapping[str, Any],
+        *,
         name: str,
         rows: list[Any],
         hits: tuple[Fault, ...],
