@@ -14,7 +14,7 @@ from typing import Annotated
 
 import typer
 
-from flows.commands import analysing, keeping, loading, reading, running, serving, terminal
+from flows.commands import analysing, keeping, loading, reading, running, serving, terminal, vintages
 
 app = typer.Typer(
     name="daybook",
@@ -34,6 +34,7 @@ COMMANDS = (
     running.backfill,
     running.refit,
     loading.load,
+    vintages.load_vintages,
     loading.quarantine,
     loading.rule,
     reading.report,

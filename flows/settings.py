@@ -1,7 +1,7 @@
 """What can be set, by whom, and where a value came from.
 
 One frozen object, built once per command or flow run and never passed below `flows/`; rooms below get plain values.
-Every variable is `DAYBOOK__` and the field's name; the two secrets also answer to the vendors' customary names.
+Every variable is `DAYBOOK__` and the field's name; token and key also answer to the vendors' customary names.
 """
 
 from __future__ import annotations
@@ -57,6 +57,12 @@ class Settings(pydantic_settings.BaseSettings):
     )
     index_codes: tuple[str, ...] = Field(("000300.SH", "000001.SH"), description="Indices to follow.")
     fred_url: str = Field("https://fred.stlouisfed.org", description="Base address of FRED.")
+    fred_api_key: SecretStr | None = Field(
+        None,
+        validation_alias=AliasChoices("FRED_API_KEY", PREFIX + "FRED_API_KEY"),
+        description="Key of FRED's API; without it vintages are those Daybook saw itself.",
+    )
+    fred_api_url: str = Field("https://api.stlouisfed.org/fred", description="Base address of FRED's API.")
     fred_calls_per_second: float = Field(2.0, gt=0, description="FRED refuses more than 2 a second.")
     vendor_deadline_s: float = Field(900.0, gt=0, description="Seconds after which a vendor is given up for this run.")
     vendor_attempts: int = Field(4, ge=1, description="Tries per request before a partition counts as failed.")

@@ -171,17 +171,17 @@ def test_compaction_is_undone_when_it_would_change_a_table(
     """A row lost in the merge, as a faulty DuckLake would lose it."""
     add_days(empty_lake, 10)
     before = empty_lake.read("select * from market.adj_factor order by all")
-    honest = files.fingerprints
+    honest = data_files.fingerprints
     calls = []
 
-    def fingerprints(of: lake.Lake, of_tables: Any, snapshot: int | None = None) -> dict[str, files.Fingerprint]:
+    def fingerprints(of: lake.Lake, of_tables: Any, snapshot: int | None = None) -> dict[str, data_files.Fingerprint]:
         calls.append(of_tables)
         # First what everything says, then what the table says after the flush, then after the merge.
         if len(calls) == 3:
             of._connection.execute("delete from market.adj_factor where ts_code = '000007.SH'")
         return honest(of, of_tables, snapshot)
 
-    monkeypatch.setattr(files, "fingerprints", fingerprints)
+    monkeypatch.setattr(data_files, "fingerprints", fingerprints)
 
     with pytest.raises(errors.LakeError, match=r"merging files would change market.adj_factor: 500 rows before, 490 a"):
         maintenance.maintain(empty_lake, now(), maintenance.Policy())
@@ -199,7 +199,7 @@ def test_nothing_is_deleted_when_a_file_in_use_is_among_the_doomed(
     live = next(row for row in data_files.read_named(empty_lake).to_pylist())
     relative = live["path"].removeprefix(str(location.path / "data") + "/")
     empty_lake._connection.execute(
-        f"insert into {files.CATALOG}.ducklake_files_scheduled_for_deletion values (1, '{relative}', 1,"
+        f"insert into {data_files.CATALOG}.ducklake_files_scheduled_for_deletion values (1, '{relative}', 1,"
         " '2020-01-01 00:00:00+00')"
     )
     before = names_on_disk(location)

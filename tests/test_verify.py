@@ -159,7 +159,7 @@ def test_value_changed_inside_a_file_breaks_the_promise_of_its_partition(sound: 
     size, footer_size = other.stat().st_size, int.from_bytes(other.read_bytes()[-8:-4], "little")
     other.replace(path)
     sound._connection.execute(
-        f"update {files.CATALOG}.ducklake_data_file set file_size_bytes = {size}, footer_size = {footer_size}"
+        f"update {data_files.CATALOG}.ducklake_data_file set file_size_bytes = {size}, footer_size = {footer_size}"
         f" where path like '%{path.name}'"
     )
 
@@ -245,7 +245,7 @@ def test_derived_day_whose_inputs_changed_is_due_and_is_no_damage(
 
 def test_every_dataset_that_is_loaded_has_its_partition_known() -> None:
     """A table that is loaded and not named here would be passed over with a note."""
-    loaded = {table.full_name for table in files.tables.TABLES if table.schema in ("market", "macro")}
+    loaded = {table.full_name for table in data_files.tables.TABLES if table.schema in ("market", "macro")}
     without_ledger = {
         one.full_name for one in (macro.SERIES, macro.RELEASE, market.EXCHANGE_SESSION, market.CODE_CHANGE)
     }

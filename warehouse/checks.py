@@ -78,6 +78,17 @@ CHECKS: tuple[Check, ...] = (
     ),
     Check("index_gap", "medium", "Do not use the index over the gap; ask the vendor for the missing sessions."),
     Check("stale_series", "medium", "Look whether the release was late; otherwise run `daybook run` again."),
+    Check(
+        "series_rebased",
+        "low",
+        "Do not compare levels of the series across that day; changes within a vintage are sound.",
+    ),
+    Check(
+        "series_revised_beyond_history",
+        "low",
+        "Read what the source revised; forecasts made before were made on the older figures.",
+    ),
+    Check("series_fact_changed", "medium", "Compare with warehouse/seeds/fred_series.csv, and mend the line there."),
     Check("bar_order", "medium", "The row was set aside, see analyst.quarantine; it is asked for again next run."),
     Check(
         "row_set_aside",

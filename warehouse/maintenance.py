@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 
 from warehouse import data_files, errors, sql, tables
 from warehouse.contracts import Table
-from warehouse.files import CATALOG, Fingerprint
+from warehouse.data_files import CATALOG, Fingerprint
 from warehouse.lake import Lake
 
 log = logging.getLogger(__name__)

@@ -147,7 +147,7 @@ def check_files(lake: Lake) -> Check:
         if is_short:
             what = "has no readable footer" if count is None else f"counts {count} rows, not {row['n_rows']}"
             faults.append(f"{row['path']} of {row['table_name']} {what}")
-    scheduled = lake.read(f"select path from {files.CATALOG}.ducklake_files_scheduled_for_deletion")
+    scheduled = lake.read(f"select path from {data_files.CATALOG}.ducklake_files_scheduled_for_deletion")
     known = {data_files.name_of(row["path"]) for row in named} | data_files.names_of(scheduled)
     n_unknown = sum(name.endswith(".parquet") and name not in known for name in sizes)
     note = f"{n_unknown} files that the catalog does not know; `daybook maintain` removes old ones" if n_unknown else ""

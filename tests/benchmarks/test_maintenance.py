@@ -69,7 +69,7 @@ def test_reading_after_a_thousand_daily_commits_and_compaction(new_lake):
     )
 
 
-TABLES = [table for table in files.tables.TABLES if table.full_name == "market.daily"]
+TABLES = [table for table in data_files.tables.TABLES if table.full_name == "market.daily"]
 
 
 def timed_in_turn(lakes):
