@@ -23,8 +23,9 @@ def sql(
     form: Annotated[Form, typer.Option("--format", help="How the rows are shown.")] = Form.table,
 ) -> None:
     """Ask the lake, read-only, while flows write."""
-    from warehouse import lake
+    from warehouse import lake, statements
 
+    statements.refuse_unless_one_select(query)
     with lake.open_reader(terminal.read_settings().lake) as opened:
         rows = opened.read(query)
     if form is Form.csv:
