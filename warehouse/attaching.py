@@ -1,7 +1,7 @@
 """What must another program say to DuckDB to read this lake?
 
 The statements are DuckDB's own, so they are the same for its command line, its Python library and any other client of
-the same version. Invariant: the lake is attached READ_ONLY, and no statement carries a password. Partner:
+the same version. Invariant: the lake is attached READ_ONLY, behind the shield of `warehouse/statements.py`. Partner:
 `warehouse/lake.py`, which attaches it for us.
 """
 
@@ -10,11 +10,11 @@ from __future__ import annotations
 import duckdb
 
 from warehouse import extensions, instances, statements
-from warehouse.lake import LakeLocation, attach_statement, extension_names
+from warehouse.lake import CATALOG_BUSY_TIMEOUT_MS, LakeLocation
 
 
-def attach_statements(location: LakeLocation) -> list[str]:
-    """Statements that load what the lake needs, attach it for reading and make it the default database.
+def script(location: LakeLocation) -> str:
+    """Statements that load what a lake needs, attach it for reading and make it the default database.
 
     The extensions come from the wheels beside this Daybook, so nothing is downloaded; they fit one version of DuckDB.
 
@@ -22,26 +22,24 @@ def attach_statements(location: LakeLocation) -> list[str]:
         location: where the lake lies.
 
     Returns:
-        Statements without their `;`, in order.
+        The text of a file that DuckDB reads, one statement a line.
     """
-    return [
-        *(extensions.load_statement(name) for name in extension_names(location)),
+    is_sqlite = location.catalog_address.startswith("sqlite:")
+    needed = ["ducklake", "sqlite_scanner" if is_sqlite else "postgres_scanner"]
+    if location.data_address.startswith("s3:"):
+        needed.append("httpfs")
+    options = ["READ_ONLY", *([f"META_BUSY_TIMEOUT {CATALOG_BUSY_TIMEOUT_MS}"] if is_sqlite else [])]
+    address = f"ducklake:{location.catalog_address}".replace("'", "''")
+    lines = [
+        *(extensions.load_statement(name) for name in needed),
         "set TimeZone = 'UTC'",
         f"set memory_limit = '{location.memory_limit}'",
         *statements.shield(),
-        attach_statement(location, ["READ_ONLY"]),
+        f"attach '{address}' as {instances.ATTACHED} ({', '.join(options)})",
         f"use {instances.ATTACHED}",
     ]
-
-
-def script(location: LakeLocation) -> str:
-    """`attach_statements` as a file that DuckDB reads, with a word on what it is.
-
-    Returns:
-        The text, one statement a line.
-    """
     head = (
         f"-- Attaches the lake at {location.path} for reading, in DuckDB {duckdb.__version__}.\n"
-        "-- Another version of DuckDB: replace each LOAD by INSTALL and LOAD of the extension's name.\n"
+        "-- Another version of DuckDB needs its own extensions: INSTALL ducklake, INSTALL sqlite, and LOAD them.\n"
     )
-    return head + "".join(f"{statement};\n" for statement in attach_statements(location))
+    return head + "".join(f"{line};\n" for line in lines)

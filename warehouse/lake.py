@@ -14,7 +14,7 @@ import json
 import logging
 import os
 import socket
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -261,37 +261,26 @@ def _read_holder(note: Path) -> str:
     return f"{facts['holder']} (process {facts['pid']} on {facts['host']})"
 
 
-def extension_names(location: LakeLocation) -> tuple[str, ...]:
-    """The DuckDB extensions a lake needs."""
-    scanner = "sqlite_scanner" if location.catalog_address.startswith("sqlite:") else "postgres_scanner"
-    return ("ducklake", scanner, *(["httpfs"] if location.data_address.startswith("s3:") else []))
-
-
-def attach_statement(location: LakeLocation, options: Sequence[str]) -> str:
-    """The statement that attaches a lake as `lake`.
-
-    Args:
-        location: where it lies.
-        options: DuckLake's options, such as `READ_ONLY`.
-    """
-    if location.catalog_address.startswith("sqlite:"):
+@contextlib.contextmanager
+def _attached(location: LakeLocation, options: list[str]) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A connection that has the lake attached and in use."""
+    address = location.catalog_address
+    kind = address.split(":", 1)[0]
+    names = ["ducklake", "sqlite_scanner" if kind == "sqlite" else "postgres_scanner"]
+    if location.data_address.startswith("s3:"):
+        names.append("httpfs")
+    if kind == "sqlite":
         options = [*options, f"META_BUSY_TIMEOUT {CATALOG_BUSY_TIMEOUT_MS}"]
         if "READ_ONLY" not in options:
             # The file remembers its mode. A reader that asked for it too would ask at every query and meet the
             # writer's lock: half as many reads beside a writer committing in a loop (measured 2026-11-21).
             options.append("META_JOURNAL_MODE 'WAL'")
-    return f"attach 'ducklake:{location.catalog_address}' as {instances.ATTACHED} ({', '.join(options)})"
-
-
-@contextlib.contextmanager
-def _attached(location: LakeLocation, options: list[str]) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A connection that has the lake attached and in use."""
-    needs = instances.Needs(extension_names(location), location.memory_limit, location.path / "tmp")
+    needs = instances.Needs(tuple(names), location.memory_limit, location.path / "tmp")
     with instances.connection(needs) as connection:
         for statement in statements.shield() if "READ_ONLY" in options else ():
             connection.execute(statement)
         try:
-            connection.execute(attach_statement(location, options))
+            connection.execute(f"attach 'ducklake:{address}' as {instances.ATTACHED} ({', '.join(options)})")
         except duckdb.Error as exc:
             raise errors.ConfigError(
                 f"the lake at {location.path} cannot be opened: {_first_line(exc)} "
