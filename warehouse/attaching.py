@@ -12,6 +12,9 @@ import duckdb
 from warehouse import extensions, instances, statements
 from warehouse.lake import CATALOG_BUSY_TIMEOUT_MS, LakeLocation
 
+# The version our extensions fit.
+DUCKDB_VERSION = duckdb.__version__
+
 
 def script(location: LakeLocation) -> str:
     """Statements that load what a lake needs, attach it for reading and make it the default database.
@@ -39,7 +42,7 @@ def script(location: LakeLocation) -> str:
         f"use {instances.ATTACHED}",
     ]
     head = (
-        f"-- Attaches the lake at {location.path} for reading, in DuckDB {duckdb.__version__}.\n"
+        f"-- Attaches the lake at {location.path} for reading, in DuckDB {DUCKDB_VERSION}.\n"
         "-- Another version of DuckDB needs its own extensions: INSTALL ducklake, INSTALL sqlite, and LOAD them.\n"
     )
     return head + "".join(f"{line};\n" for line in lines)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from warehouse import tables
+from warehouse import errors, tables
 from warehouse.contracts import Column, Table
 from warehouse.lake import VIEW_SCHEMA, Lake
 from warehouse.tables import analyst
@@ -125,6 +125,18 @@ def read_extents(lake: Lake, entries: Sequence[Entry]) -> dict[str, Extent]:
         row = lake.read(f"select count(*) as n_rows, {newest} as newest from {quoted(entry)}").to_pylist()[0]
         extents[entry.full_name] = Extent(row["n_rows"], known.get(entry.full_name, row["newest"]))
     return extents
+
+
+def find(entries: Sequence[Entry], name: str) -> Entry:
+    """The table or view of a full name, or of a name that only one has; a view wins over the table it is named after.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    found = [e for e in entries if name in (e.full_name, e.name)]
+    if not found:
+        raise errors.ConfigError(f"the lake has no {name}. It has: {', '.join(e.full_name for e in entries)}.")
+    return max(found, key=lambda e: (e.full_name == name, e.is_view))
 
 
 def quoted(entry: Entry) -> str:

@@ -63,7 +63,7 @@ def staged(target: Target, location: LakeLocation) -> Iterator[Path]:
             fresh = beside / "new" / path.name
         except OSError as exc:
             raise errors.ConfigError(
-                f"nothing can be written beside {target.path}: {exc.strerror}. Make its folder, or choose another place."
+                f"nothing can be written beside {target.path}: {exc.strerror}. Make its folder, or choose another."
             ) from exc
         yield fresh
         try:

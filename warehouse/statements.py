@@ -9,8 +9,10 @@ Partners: `warehouse/lake.py`, which shields every reader, and `warehouse/attach
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 
 import duckdb
+import pyarrow as pa
 
 from warehouse import errors
 
@@ -45,6 +47,14 @@ _PIECE = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 _EXPLAIN = re.compile(r"\s*explain\s+(?:analyze\s+)?(?:\([^)]*\)\s*)?", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The first rows of an answer, and whether there are more."""
+
+    rows: pa.Table
+    has_more: bool
 
 
 def split(text: str) -> tuple[list[str], str]:
@@ -108,6 +118,42 @@ def refuse_changes(statement: str) -> None:
                 f"{_in_words(kind)} is not for this prompt, which only reads the lake. Nothing was run. "
                 "Files are written by `daybook export`, or `daybook sql --format csv`."
             )
+
+
+def ask(connection: duckdb.DuckDBPyConnection, statement: str, most_rows: int) -> Answer | None:
+    """The first rows that a statement returns, None when it is of a kind that returns none.
+
+    Args:
+        connection: a lake's, open for reading.
+        statement: one statement.
+        most_rows: rows to show; the rest is not computed where that can be helped.
+
+    Raises:
+        ConfigError: as `refuse_changes`.
+        LakeError: DuckDB cannot run it.
+        KeyboardInterrupt: Ctrl-C; the statement was cancelled, the connection is good for the next.
+    """
+    refuse_changes(statement)
+    try:
+        result = connection.execute(statement)
+        if not result.description or result.description[0][0] == "Success":
+            return None
+        reader, batches, n_rows = result.to_arrow_reader(most_rows + 1), [], 0
+        for batch in reader:
+            batches.append(batch)
+            n_rows += batch.num_rows
+            if n_rows > most_rows:
+                break
+        return Answer(pa.Table.from_batches(batches, reader.schema).slice(0, most_rows), n_rows > most_rows)
+    except (duckdb.Error, OSError) as exc:
+        # What fails while rows are handed over comes as Arrow's OSError.
+        raise errors.LakeError(str(exc).strip().splitlines()[0]) from exc
+    except RuntimeError as exc:
+        if not isinstance(exc.__cause__, KeyboardInterrupt):
+            raise
+        # DuckDB tells of a Ctrl-C, but goes on with the statement until it is told itself (1.5.5).
+        connection.interrupt()
+        raise KeyboardInterrupt from exc
 
 
 def shield() -> list[str]:
