@@ -146,17 +146,22 @@ def test_views_carry_their_header_and_the_units_of_their_columns(database):
     assert columns["ts_code"] == "Tushare security code, such as 600000.SH."
 
 
-def test_view_that_reads_a_later_view_is_made_after_it(tmp_path):
+def test_view_that_reads_a_later_view_and_a_macro_work_without_the_lake(tmp_path):
     location = make_lake(tmp_path)
     with lake.open_writer(location, holder="test") as opened:
         opened.commit(
             lambda c: c.execute("create view analyst.a as select n_bars from analyst.market_day"), message="a"
+        )
+        opened.commit(
+            lambda c: c.execute("create macro bars_until(day) as table from market.daily where trade_date <= day"),
+            message="a macro",
         )
 
     done = export.export_database(location, tmp_path / "out.duckdb")
 
     with duckdb.connect(str(done.path), read_only=True) as opened:
         assert opened.execute("select count(*) from analyst.a").fetchone() == (8,)
+        assert opened.execute("select count(*) from bars_until(date '2023-01-03')").fetchone() == (6,)
 
 
 def test_export_reads_one_snapshot_when_the_lake_moves_on(tmp_path):

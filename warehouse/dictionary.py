@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from warehouse import errors, tables
+from warehouse import errors, sql, tables
 from warehouse.contracts import Column, Table
 from warehouse.lake import VIEW_SCHEMA, Lake
 from warehouse.tables import analyst
@@ -75,6 +75,33 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
+class Function:
+    """A macro: a question with arguments.
+
+    Args:
+        schema: its schema.
+        name: its name.
+        parameters: names of its arguments.
+        is_table: whether it stands where a table stands, and not in an expression.
+        meaning: what a row of the answer is; empty when nobody wrote it.
+        definition: what it stands for.
+    """
+
+    schema: str
+    name: str
+    parameters: tuple[str, ...]
+    is_table: bool
+    meaning: str
+    definition: str
+
+    @property
+    def call(self) -> str:
+        """How it is written; `main` needs no mention."""
+        prefix = "" if self.schema == "main" else f"{self.schema}."
+        return f"{prefix}{self.name}({', '.join(self.parameters)})"
+
+
+@dataclass(frozen=True, slots=True)
 class Extent:
     """How much there is of a table: its rows, and the newest day they reach, None when it is not dated."""
 
@@ -102,6 +129,37 @@ def read_entries(lake: Lake) -> tuple[Entry, ...]:
     place = {name: at for at, name in enumerate(_DECLARED)}
     entries = [_entry(row, columns.get(f"{row['schema_name']}.{row['name']}", [])) for row in found]
     return tuple(sorted(entries, key=lambda e: (e.is_view, place.get(e.full_name, len(place)), e.full_name)))
+
+
+def read_functions(lake: Lake) -> tuple[Function, ...]:
+    """Every macro of the lake, by name; its words are the header of its statement in `warehouse/sql/macros/`.
+
+    Raises:
+        LakeError: the lake cannot be read.
+    """
+    rows = lake.read(
+        "select schema_name, function_name, parameters, function_type, macro_definition from duckdb_functions()"
+        " where database_name = 'lake' order by schema_name, function_name"
+    ).to_pylist()
+    return tuple(
+        Function(
+            schema=row["schema_name"],
+            name=row["function_name"],
+            parameters=tuple(row["parameters"]),
+            is_table=row["function_type"] == "table_macro",
+            meaning=_header_of(row["function_name"]),
+            definition=row["macro_definition"],
+        )
+        for row in rows
+    )
+
+
+def _header_of(macro: str) -> str:
+    # DuckLake keeps no comment on a macro.
+    try:
+        return sql.header(sql.load(f"macros/{macro}"))
+    except FileNotFoundError:
+        return ""
 
 
 def read_extents(lake: Lake, entries: Sequence[Entry]) -> dict[str, Extent]:

@@ -17,7 +17,7 @@ from typing import Any
 import duckdb
 
 from warehouse import dictionary, errors, lake, staging
-from warehouse.dictionary import Entry, quoted
+from warehouse.dictionary import Entry, Function, quoted
 from warehouse.lake import Lake, LakeLocation
 
 log = logging.getLogger(__name__)
@@ -48,7 +48,7 @@ class Exported:
 def export_database(
     location: LakeLocation, to: Path, *, names: Sequence[str] = (), snapshot: int | None = None, force: bool = False
 ) -> Exported:
-    """The lake as one plain DuckDB file: each table with its comments, each view as a view over them.
+    """The lake as one plain DuckDB file: each table with its comments, each view and macro over them.
 
     Args:
         location: where the lake lies.
@@ -130,7 +130,7 @@ def _write_database(pinned: Lake, path: Path, tables: Sequence[Entry], views: Se
     connection.begin()
     n_rows = {}
     for schema in dict.fromkeys(entry.schema for entry in (*tables, *views)):
-        connection.execute(f'create schema {_TARGET}."{schema}"')
+        connection.execute(f'create schema if not exists {_TARGET}."{schema}"')
     for entry in tables:
         there = f"{_TARGET}.{quoted(entry)}"
         columns = ", ".join(
@@ -141,6 +141,8 @@ def _write_database(pinned: Lake, path: Path, tables: Sequence[Entry], views: Se
         n_rows[entry.full_name] = _checked(pinned, entry, written)
         _comment(connection, "table", there, entry)
     _create_views(connection, views)
+    if views:
+        _create_macros(connection, dictionary.read_functions(pinned))
     _write_manifest_table(pinned, [*tables, *views], n_rows)
     connection.commit()
     connection.execute("use lake")
@@ -164,6 +166,16 @@ def _create_views(connection: duckdb.DuckDBPyConnection, views: Sequence[Entry])
         if len(failed) == len(waiting):
             raise failed[0][1]
         waiting = [entry for entry, _ in failed]
+
+
+def _create_macros(connection: duckdb.DuckDBPyConnection, functions: Sequence[Function]) -> None:
+    for function in functions:
+        connection.execute(f'create schema if not exists {_TARGET}."{function.schema}"')
+        arguments = ", ".join(f'"{name}"' for name in function.parameters)
+        kind = "table" if function.is_table else ""
+        connection.execute(
+            f'create macro {_TARGET}."{function.schema}"."{function.name}"({arguments}) as {kind} {function.definition}'
+        )
 
 
 def _comment(connection: duckdb.DuckDBPyConnection, kind: str, there: str, entry: Entry) -> None:

@@ -66,7 +66,9 @@ def run_duckdb(program: str, script: str) -> int:
         # Ctrl-C is the prompt's; a handler, unlike ignoring it, is not handed on to the program.
         before = signal.signal(signal.SIGINT, lambda *_: None)
         try:
-            return subprocess.run([program, "-cmd", f".read '{path}'"], check=False).returncode
+            # A script ends with its first error, as in our own prompt.
+            bail = [] if sys.stdin.isatty() else ["-bail"]
+            return subprocess.run([program, *bail, "-cmd", f".read '{path}'"], check=False).returncode
         finally:
             signal.signal(signal.SIGINT, before)
 
@@ -131,8 +133,9 @@ def _show(opened: Lake, statement: str) -> None:
     answer = statements.ask(opened.connection, statement, MOST_ROWS)
     if answer is not None:
         n = answer.rows.num_rows
-        title = f"the first {n} rows of more" if answer.has_more else f"{n} row{'' if n == 1 else 's'}"
-        terminal.print_table(answer.rows, title)
+        terminal.print_table(answer.rows, "")
+        # Below: a title would be folded to the width of a narrow table.
+        print(f"the first {n} rows of more" if answer.has_more else f"{n} row{'' if n == 1 else 's'}")
 
 
 def _is_farewell(line: str) -> bool:
@@ -147,12 +150,12 @@ def _answer_command(opened: Lake, words: list[str]) -> None:
     if words[0] == ".tables":
         entries = dictionary.read_entries(opened)
         rows = [{"name": e.full_name, "kind": "view" if e.is_view else "table", "a row": e.meaning} for e in entries]
-        terminal.print_table(pa.Table.from_pylist(rows), f"{len(rows)} tables and views")
+        terminal.print_table(pa.Table.from_pylist(rows), "")
     elif words[0] == ".schema" and len(words) == 2:
         entry = dictionary.find(dictionary.read_entries(opened), words[1])
         rows = [{"column": c.name, "type": c.type, "unit": c.unit, "meaning": c.meaning} for c in entry.columns]
         print(f"{entry.full_name}: {entry.comment}")
-        terminal.print_table(pa.Table.from_pylist(rows), f"{len(rows)} columns")
+        terminal.print_table(pa.Table.from_pylist(rows), "")
     else:
         print(HELP)
 
