@@ -115,7 +115,8 @@ def test_extents_count_rows_and_know_the_newest_day(empty_lake, bars, load_days)
     daily = next(table for table in TABLES if table.name == "daily")
     load_days(empty_lake, daily, bars("600000.SH 2024-05-06 10\n600000.SH 2024-05-07 11\n600001.SH 2024-05-07 9"))
     empty_lake.connection.execute(
-        "insert into feature.log_return by name select ts_code, trade_date from market.daily where trade_date < '2024-05-07'"
+        "insert into feature.log_return by name select ts_code, trade_date from market.daily"
+        " where trade_date < '2024-05-07'"
     )
 
     found = dictionary.read_extents(empty_lake, dictionary.read_entries(empty_lake))

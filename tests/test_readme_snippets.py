@@ -34,7 +34,8 @@ def folder(tmp_path_factory):
     home = tmp_path_factory.mktemp("home")
     with lake.open_writer(lake.LakeLocation(home / "lake"), holder="test") as opened:
         for statement in (
-            "insert into market.daily by name select '600000.SH' as ts_code, date '2026-11-19' + day::int as trade_date,"
+            "insert into market.daily by name"
+            " select '600000.SH' as ts_code, date '2026-11-19' + day::int as trade_date,"
             " 10.0 as open, 10.0 as high, 10.0 as low, 10.0 as close, 10.0 as pre_close, 1.0 as vol, 1.0 as amount,"
             " timestamptz '2026-11-20 10:00:00+00' as retrieved_at, 'load-1' as load_id from range(2) as days (day)",
             "insert into market.adj_factor by name select ts_code, trade_date, 3.0 as adj_factor, retrieved_at, load_id"
