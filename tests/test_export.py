@@ -16,7 +16,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from warehouse import errors, export, lake, sql
+from warehouse import dictionary, errors, export, lake, sql
 from warehouse.tables import TABLES, macro
 
 FILLING = (
@@ -131,6 +131,18 @@ def test_every_view_answers_as_in_the_lake_when_the_file_has_another_name(filled
         assert opened.execute("select count(*) from analyst.market_day").fetchone() == (8,)
 
     assert set(exported.views) == {f"analyst.{name}" for name in sql.names("views")}
+
+
+def test_every_table_macro_answers_as_in_the_lake(filled, database):
+    asked = 0
+    for function in dictionary.read_functions(filled):
+        if function.is_table and function.parameters == ("as_of",):
+            question = f"from {function.name}(date '2023-01-05') order by all"
+            found = database.execute(question).to_arrow_table().to_pylist()
+            assert found == filled.read(question).to_pylist(), function.name
+            asked += len(found)
+
+    assert asked > 0
 
 
 def test_views_carry_their_header_and_the_units_of_their_columns(database):
