@@ -218,7 +218,7 @@ def test_search_hides_what_is_not_found_and_no_page_is_wider_than_its_screen(wri
         is_search_shown = silent.locator("#search").is_visible()
         browser.close()
 
-    assert n_all == n_again == n_silent == len(TABLES) + len(sql.names("views"))
+    assert n_all == n_again == n_silent == sum(len(of) for of in (TABLES, sql.names("views"), sql.names("macros")))
     assert found == ["analyst.price_adjusted", "market.daily_basic"]
     assert "turnover_rate" in rows and "pb" not in rows
     assert widths == [390, 1400] and told == [] and not is_search_shown
