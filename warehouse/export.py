@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +84,9 @@ def export_parquet(
     """
     if to.exists() and not to.is_dir():
         raise errors.ConfigError(f"{to} is a file. Nothing was written; name a folder.")
-    return _export(location, staging.Target(to, _is_our_folder, force), names, snapshot, _write_parquet)
+    done = _export(location, staging.Target(to, _is_our_folder, force), names, snapshot, _write_parquet)
+    # Parquet knows no views.
+    return replace(done, views=())
 
 
 def _export(
