@@ -40,6 +40,8 @@ COMMANDS = (
     reading.report,
     reading.status,
     analysing.sql,
+    analysing.shell,
+    analysing.export,
     keeping.maintain,
     keeping.verify,
     keeping.backup,
@@ -80,6 +82,12 @@ def main() -> None:
     except typer.TyperException as exc:
         _exit_usage(exc)
     except KeyboardInterrupt:
+        print("daybook: interrupted.", file=sys.stderr)
+        sys.exit(EXIT_INTERRUPTED)
+    except RuntimeError as exc:
+        # How DuckDB hands on a Ctrl-C.
+        if not isinstance(exc.__cause__, KeyboardInterrupt):
+            raise
         print("daybook: interrupted.", file=sys.stderr)
         sys.exit(EXIT_INTERRUPTED)
     except errors.DaybookError as exc:

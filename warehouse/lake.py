@@ -19,7 +19,7 @@ import duckdb
 import pyarrow as pa
 import tenacity
 
-from warehouse import errors, fence, instances, lease, macros, rules, sql, storage, tables
+from warehouse import errors, fence, instances, lease, macros, rules, sql, statements, storage, tables
 from warehouse.storage import LakeLocation as LakeLocation
 
 log = logging.getLogger(__name__)
@@ -60,6 +60,14 @@ class Lake:
 
     def __exit__(self, *exc_info: object) -> None:
         self._connection.close()
+
+    @property
+    def connection(self) -> duckdb.DuckDBPyConnection:
+        """The connection below, for what hands rows to another database or follows a running statement.
+
+        Where rows are wanted, use `read`; where the lake changes, `commit`.
+        """
+        return self._connection
 
     @property
     def snapshot(self) -> int:
@@ -155,7 +163,7 @@ class Lake:
 
 @contextlib.contextmanager
 def open_reader(location: LakeLocation, *, snapshot: int | None = None) -> Iterator[Lake]:
-    """A lake open for reading; it never waits for the writer and cannot write.
+    """A lake open for reading; it never waits for the writer and cannot write, nor touch the lake's files.
 
     Args:
         location: where the lake lies.
@@ -230,6 +238,8 @@ def _attached(location: LakeLocation, options: list[str]) -> Iterator[duckdb.Duc
     )
     with contextlib.ExitStack() as stack:
         connection = stack.enter_context(instances.connection(needs))
+        for statement in statements.shield() if is_reader else ():
+            connection.execute(statement)
         try:
             if file is not None and file.exists():
                 stack.enter_context(_anchored(connection, file))
