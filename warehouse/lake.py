@@ -37,6 +37,7 @@ VIEW_SCHEMA = "analyst"
 INLINING_ROW_LIMIT = 20
 CATALOG_BUSY_TIMEOUT_MS = 10_000
 COMMIT_ATTEMPTS = 6
+STREAM_BATCH_ROWS = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +118,23 @@ class Lake:
         """
         try:
             return self._connection.execute(statement, params or None).to_arrow_table()
+        except duckdb.Error as exc:
+            raise errors.LakeError(f"query failed: {_first_line(exc)} Query: {_shortened(statement)}") from exc
+
+    def stream(self, statement: str, **params: Any) -> Iterator[pa.RecordBatch]:
+        """The rows a query returns, a batch at a time, so that a result larger than memory can be read.
+
+        The lake can do nothing else until the last batch is read.
+
+        Args:
+            statement: as for `read`.
+            params: as for `read`.
+
+        Raises:
+            LakeError: as `read`.
+        """
+        try:
+            yield from self._connection.execute(statement, params or None).to_arrow_reader(STREAM_BATCH_ROWS)
         except duckdb.Error as exc:
             raise errors.LakeError(f"query failed: {_first_line(exc)} Query: {_shortened(statement)}") from exc
 
