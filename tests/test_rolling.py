@@ -20,6 +20,7 @@ VALUES = st.lists(
 # By name: a statistic of values, starts, window and a second series, with at least three values present.
 STATISTICS: dict[str, Callable[..., np.ndarray]] = {
     "lag": lambda v, s, w, _: rolling.lag(v, s, w),
+    "change": lambda v, s, w, _: rolling.change(v, s, w),
     "mean": lambda v, s, w, _: rolling.mean(v, s, w, min_count=3),
     "std": lambda v, s, w, _: rolling.std(v, s, w, min_count=3),
     "highest": lambda v, s, w, _: rolling.highest(v, s, w),
@@ -168,7 +169,7 @@ def test_a_series_is_the_same_to_the_bit_alone_and_among_others(
 def test_a_number_knows_its_window_alone(name: str, values: list[float], window: int) -> None:
     """The last number is the same to the bit when everything before its window is cut off."""
     whole, other = np.array(values, float), np.sin(np.arange(len(values)))
-    cut = slice(-(window + 1) if name == "lag" else -window, None)
+    cut = slice(-(window + 1) if name in ("lag", "change") else -window, None)
 
     full = STATISTICS[name](whole, of_one(len(whole)), window, other)
 

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from warehouse import rolling
 from warehouse.contracts import Table
 from warehouse.lake import Lake
 
@@ -114,6 +115,30 @@ def read(
     )
     for batch in batches:
         column = column_of_day[batch["trade_date"].cast(pa.int32()).to_numpy() - days[0]]
+        rows = batch["row_number"].to_numpy()
+        _mark(has_row, rows, column)
+        for name, matrix in matrices.items():
+            _place(matrix, rows, column, batch[name].to_numpy(zero_copy_only=False))
+    return matrices, has_row
+    days = axes.sessions.astype(np.int64)
+    column_of_day = np.full(int(days[-1] - days[0]) + 1, -1)
+    column_of_day[days - days[0]] = np.arange(len(days))
+    names = "".join(f', source."{name}"' for name in columns)
+    batches = lake.stream(
+        f"""
+        with wanted as (
+            select unnest($codes) as ts_code, generate_subscripts($codes, 1) - 1 as row_number
+        )
+        select wanted.row_number, source.trade_date{names}
+        from {table.full_name} as source join wanted using (ts_code)
+        where source.trade_date between $first and $last
+        """,
+        codes=list(axes.codes),
+        first=axes.sessions[0].item(),
+        last=axes.sessions[-1].item(),
+    )
+    for batch in batches:
+        column = column_of_day[batch["trade_date"].cast(pa.int32()).to_numpy() - days[0]]
         cell = batch["row_number"].to_numpy() * len(days) + column
         known = column >= 0
         is_known = bool(known.all())
@@ -146,3 +171,17 @@ def nullable(values: Floats) -> pa.Array:
     is_present = np.isfinite(values)
     bits = None if is_present.all() else pa.py_buffer(np.packbits(is_present, bitorder="little"))
     return pa.Array.from_buffers(pa.float64(), len(values), [bits, pa.py_buffer(np.ascontiguousarray(values))])
+
+
+@rolling.compiled
+def _mark(matrix: npt.NDArray[np.bool_], rows: npt.NDArray[np.int64], columns: npt.NDArray[np.int64]) -> None:
+    for i in range(len(rows)):
+        if columns[i] >= 0:
+            matrix[rows[i], columns[i]] = True
+
+
+@rolling.compiled
+def _place(matrix: Floats, rows: npt.NDArray[np.int64], columns: npt.NDArray[np.int64], values: Floats) -> None:
+    for i in range(len(rows)):
+        if columns[i] >= 0:
+            matrix[rows[i], columns[i]] = values[i]

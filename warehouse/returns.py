@@ -33,8 +33,8 @@ HISTORY_ROWS = max(max(feature.LOG_RETURN_WINDOWS), DRAWDOWN_WINDOW) + 1
 # Market sessions read before the oldest due day. A security suspended for no more than the difference finds its
 # history among them; what the others lack is read in a second pass.
 HISTORY_SESSIONS = HISTORY_ROWS + 20
-# Prices computed on at a time: a few megabytes a column, so that a column stays in the processor's cache.
-BLOCK_ROWS = 500_000
+# Prices computed on at a time, so that a column stays in the processor's cache.
+BLOCK_ROWS = 100_000
 
 
 def update_returns(lake: Lake, stamp: Stamp) -> int:
@@ -89,8 +89,7 @@ def _columns(price: Floats, starts: rolling.Offsets) -> dict[str, Floats]:
     """Every column by name, for prices of one security after the other."""
     log_price = np.log(price)
     columns: dict[str, Floats] = {
-        f"log_return_{window}d": log_price - rolling.lag(log_price, starts, window)
-        for window in feature.LOG_RETURN_WINDOWS
+        f"log_return_{window}d": rolling.change(log_price, starts, window) for window in feature.LOG_RETURN_WINDOWS
     }
     columns["volatility_20d"] = rolling.std(
         columns["log_return_1d"], starts, VOLATILITY_WINDOW, min_count=VOLATILITY_WINDOW

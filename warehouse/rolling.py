@@ -23,7 +23,7 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float64]
 Offsets = npt.NDArray[np.int64]
 
-compiled = numba.njit(nogil=True, cache=True)
+compiled = numba.njit(nogil=True, cache=True, error_model="numpy")
 
 
 def starts_of_rows(shape: tuple[int, int]) -> Offsets:
@@ -35,6 +35,11 @@ def starts_of_rows(shape: tuple[int, int]) -> Offsets:
 def lag(values: Floats, starts: Offsets, steps: int) -> Floats:
     """The value `steps` before in the same series, x[t - steps]; NaN where there is none."""
     return _lag(_flat(values), starts, steps).reshape(values.shape)
+
+
+def change(values: Floats, starts: Offsets, steps: int) -> Floats:
+    """The value less that of `steps` before in the same series, x[t] - x[t - steps]; NaN where there is none."""
+    return _change(_flat(values), starts, steps).reshape(values.shape)
 
 
 def mean(values: Floats, starts: Offsets, window: int, *, min_count: int) -> Floats:
@@ -100,107 +105,132 @@ def _ratio(over: Floats, under: Floats) -> Floats:
         return np.where(under > 0, over / under, np.nan)
 
 
-# The kernels run lag by lag and, within a lag, step by step: that inner loop has no dependency from one step to the
-# next, so it becomes vector instructions, while each step's own sum still runs from its newest value to its oldest.
+# The kernels run lag by lag and, within a lag, step by step over slices of equal length: that inner loop has no
+# dependency from one step to the next and no index that could be negative, so it becomes vector instructions, while
+# each step's own sum still runs from its newest value to its oldest. A missing value stands as 0 with weight 0.
 
 
 @compiled
 def _lag(values: Floats, starts: Offsets, steps: int) -> Floats:
     out = np.full(len(values), np.nan)
     for k in range(len(starts) - 1):
-        for i in range(starts[k] + steps, starts[k + 1]):
-            out[i] = values[i - steps]
+        to, of = out[starts[k] + steps : starts[k + 1]], values[starts[k] : starts[k + 1]]
+        for i in range(len(to)):
+            to[i] = of[i]
+    return out
+
+
+@compiled
+def _change(values: Floats, starts: Offsets, steps: int) -> Floats:
+    out = np.full(len(values), np.nan)
+    for k in range(len(starts) - 1):
+        first, end = starts[k] + steps, starts[k + 1]
+        if first < end:
+            to, now, before = out[first:end], values[first:end], values[starts[k] : end - steps]
+            for i in range(len(to)):
+                to[i] = now[i] - before[i]
+    return out
+
+
+@compiled
+def _counts(weight: Floats, window: int) -> Floats:
+    """How many values of each window of one series are present; whole numbers, so a running sum is exact."""
+    out, total = np.empty(len(weight)), 0.0
+    for i in range(len(weight)):
+        total += weight[i]
+        if i >= window:
+            total -= weight[i - window]
+        out[i] = total
+    return out
+
+
+@compiled
+def _means(values: Floats, count: Floats, window: int, min_count: int) -> Floats:
+    """Of one series whose missing values are 0."""
+    n = len(values)
+    out = np.zeros(n)
+    for back in range(min(window, n)):
+        to, of = out[back:], values[: n - back]
+        for i in range(len(to)):
+            to[i] += of[i]
+    for i in range(n):
+        out[i] = out[i] / count[i] if count[i] >= max(min_count, 1) else np.nan
+    return out
+
+
+@compiled
+def _products(x: Floats, y: Floats, weight: Floats, centres: tuple[Floats, Floats], window: int) -> Floats:
+    """Sums of (x - mean x)(y - mean y) over the values present in each window of one series."""
+    n = len(x)
+    out = np.zeros(n)
+    for back in range(min(window, n)):
+        to, mean_x, mean_y = out[back:], centres[0][back:], centres[1][back:]
+        of_x, of_y, present = x[: n - back], y[: n - back], weight[: n - back]
+        for i in range(len(to)):
+            to[i] += (of_x[i] - mean_x[i]) * (of_y[i] - mean_y[i]) * present[i]
     return out
 
 
 @compiled
 def _mean(values: Floats, starts: Offsets, window: int, min_count: int) -> Floats:
-    total, count = np.zeros(len(values)), np.zeros(len(values))
+    out = np.empty(len(values))
     for k in range(len(starts) - 1):
-        first, end = starts[k], starts[k + 1]
-        for back in range(min(window, end - first)):
-            for i in range(first + back, end):
-                present = np.isfinite(values[i - back])
-                total[i] += values[i - back] if present else 0.0
-                count[i] += 1.0 if present else 0.0
-        for i in range(first, end):
-            total[i] = total[i] / count[i] if count[i] >= max(min_count, 1) else np.nan
-    return total
+        of = values[starts[k] : starts[k + 1]]
+        weight = np.where(np.isfinite(of), 1.0, 0.0)
+        clean = np.where(np.isfinite(of), of, 0.0)
+        out[starts[k] : starts[k + 1]] = _means(clean, _counts(weight, window), window, min_count)
+    return out
 
 
 @compiled
 def _std(values: Floats, starts: Offsets, window: int, min_count: int) -> Floats:
-    centre = _mean(values, starts, window, min_count)
-    total, count = np.zeros(len(values)), np.zeros(len(values))
+    out = np.empty(len(values))
     for k in range(len(starts) - 1):
-        first, end = starts[k], starts[k + 1]
-        for back in range(min(window, end - first)):
-            for i in range(first + back, end):
-                present = np.isfinite(values[i - back])
-                off = values[i - back] - centre[i] if present else 0.0
-                total[i] += off * off
-                count[i] += 1.0 if present else 0.0
-        for i in range(first, end):
-            total[i] = np.sqrt(total[i] / (count[i] - 1.0)) if count[i] >= min_count else np.nan
-    return total
+        of = values[starts[k] : starts[k + 1]]
+        weight = np.where(np.isfinite(of), 1.0, 0.0)
+        clean = np.where(np.isfinite(of), of, 0.0)
+        count = _counts(weight, window)
+        centre = _means(clean, count, window, min_count)
+        squares = _products(clean, clean, weight, (centre, centre), window)
+        # Where too few are present the centre is NaN, and so is all that follows.
+        out[starts[k] : starts[k + 1]] = np.sqrt(squares / (count - 1.0))
+    return out
 
 
 @compiled
 def _extreme(values: Floats, starts: Offsets, window: int, is_highest: bool) -> Floats:
     """By doubling the span: the extreme of 2 s values is that of two spans of s. No rounding, so any order will do."""
     sign = 1.0 if is_highest else -1.0
-    best = np.empty(len(values))
-    for i in range(len(values)):
-        best[i] = sign * values[i] if np.isfinite(values[i]) else -np.inf
-    longest = 0
+    out = np.empty(len(values))
     for k in range(len(starts) - 1):
-        longest = max(longest, starts[k + 1] - starts[k])
-    before = np.empty(longest)
-    for k in range(len(starts) - 1):
-        first, length = starts[k], starts[k + 1] - starts[k]
-        span = 1
-        while span < min(window, length):
+        of = values[starts[k] : starts[k + 1]]
+        best, span = np.where(np.isfinite(of), sign * of, -np.inf), 1
+        while span < min(window, len(of)):
             step = min(span, window - span)
-            for i in range(length):
-                before[i] = best[first + i]
-            for i in range(step, length):
-                other = before[i - step]
-                best[first + i] = other if other > before[i] else before[i]
+            before = best.copy()
+            to, of_older = best[step:], before[: len(of) - step]
+            for i in range(len(to)):
+                to[i] = of_older[i] if of_older[i] > to[i] else to[i]
             span += step
-    for i in range(len(values)):
-        best[i] = sign * best[i] if best[i] > -np.inf else np.nan
-    return best
+        out[starts[k] : starts[k + 1]] = np.where(best > -np.inf, sign * best, np.nan)
+    return out
 
 
 @compiled
 def _comoments(x: Floats, y: Floats, starts: Offsets, window: int, min_count: int) -> tuple[Floats, Floats, Floats]:
     """Sums of products about the means of the pairs present: xy, xx and yy."""
-    n = len(x)
-    count, mean_x, mean_y = np.zeros(n), np.zeros(n), np.zeros(n)
-    xy, xx, yy = np.zeros(n), np.zeros(n), np.zeros(n)
+    xy, xx, yy = np.empty(len(x)), np.empty(len(x)), np.empty(len(x))
     for k in range(len(starts) - 1):
-        first, end = starts[k], starts[k + 1]
-        for back in range(min(window, end - first)):
-            for i in range(first + back, end):
-                present = np.isfinite(x[i - back]) & np.isfinite(y[i - back])
-                mean_x[i] += x[i - back] if present else 0.0
-                mean_y[i] += y[i - back] if present else 0.0
-                count[i] += 1.0 if present else 0.0
-        for i in range(first, end):
-            enough = count[i] >= max(min_count, 1)
-            mean_x[i] = mean_x[i] / count[i] if enough else np.nan
-            mean_y[i] = mean_y[i] / count[i] if enough else np.nan
-        for back in range(min(window, end - first)):
-            for i in range(first + back, end):
-                present = np.isfinite(x[i - back]) & np.isfinite(y[i - back])
-                off_x = x[i - back] - mean_x[i] if present else 0.0
-                off_y = y[i - back] - mean_y[i] if present else 0.0
-                xy[i] += off_x * off_y
-                xx[i] += off_x * off_x
-                yy[i] += off_y * off_y
-        for i in range(first, end):
-            if not count[i] >= max(min_count, 1):
-                xy[i] = xx[i] = yy[i] = np.nan
+        here = slice(starts[k], starts[k + 1])
+        present = np.isfinite(x[here]) & np.isfinite(y[here])
+        weight = np.where(present, 1.0, 0.0)
+        clean_x, clean_y = np.where(present, x[here], 0.0), np.where(present, y[here], 0.0)
+        count = _counts(weight, window)
+        mean_x = _means(clean_x, count, window, min_count)
+        mean_y = _means(clean_y, count, window, min_count)
+        xy[here] = _products(clean_x, clean_y, weight, (mean_x, mean_y), window)
+        xx[here] = _products(clean_x, clean_x, weight, (mean_x, mean_x), window)
+        yy[here] = _products(clean_y, clean_y, weight, (mean_y, mean_y), window)
     return xy, xx, yy
 
 
@@ -236,35 +266,43 @@ def _quantile(values: Floats, starts: Offsets, bounds: tuple[int, int], share: f
 
 @compiled
 def _trend(values: Floats, starts: Offsets, window: int, min_count: int) -> tuple[Floats, Floats, Floats]:
-    n = len(values)
-    count, mean_t, mean_y = np.zeros(n), np.zeros(n), np.zeros(n)
-    ty, tt, yy = np.zeros(n), np.zeros(n), np.zeros(n)
+    slopes, shares, rests = np.empty(len(values)), np.empty(len(values)), np.empty(len(values))
     for k in range(len(starts) - 1):
-        first, end = starts[k], starts[k + 1]
-        for back in range(min(window, end - first)):
-            for i in range(first + back, end):
-                present = np.isfinite(values[i - back])
-                mean_y[i] += values[i - back] if present else 0.0
-                mean_t[i] -= back if present else 0.0
-                count[i] += 1.0 if present else 0.0
-        for i in range(first, end):
-            mean_y[i] = mean_y[i] / count[i] if count[i] >= min_count else np.nan
-            mean_t[i] = mean_t[i] / count[i] if count[i] >= min_count else np.nan
-        for back in range(min(window, end - first)):
-            for i in range(first + back, end):
-                present = np.isfinite(values[i - back])
-                off_t = -back - mean_t[i] if present else 0.0
-                off_y = values[i - back] - mean_y[i] if present else 0.0
-                ty[i] += off_t * off_y
-                tt[i] += off_t * off_t
-                yy[i] += off_y * off_y
+        here = slice(starts[k], starts[k + 1])
+        of = values[here]
+        weight = np.where(np.isfinite(of), 1.0, 0.0)
+        clean = np.where(np.isfinite(of), of, 0.0)
+        count = _counts(weight, window)
+        centre = _means(clean, count, window, min_count)
+        mean_t, ty, tt, yy = _moments_in_time(clean, weight, count, centre, window)
+        slope = ty / tt
+        slopes[here] = slope
+        shares[here] = np.where(yy > 0, ty * ty / (tt * yy), np.nan)
+        # The line passes through the means; time is counted back from the last step, which stands at 0.
+        rests[here] = np.where(weight > 0, clean - centre + slope * mean_t, np.nan)
+    return slopes, shares, rests
+
+
+@compiled
+def _moments_in_time(
+    values: Floats, weight: Floats, count: Floats, centre: Floats, window: int
+) -> tuple[Floats, Floats, Floats, Floats]:
+    """Mean of time over the values present, and the sums of products about the means: ty, tt, yy; of one series."""
+    n = len(values)
+    mean_t, ty, tt, yy = np.zeros(n), np.zeros(n), np.zeros(n), np.zeros(n)
+    for back in range(min(window, n)):
+        to, present = mean_t[back:], weight[: n - back]
+        for i in range(len(to)):
+            to[i] -= back * present[i]
     for i in range(n):
-        if count[i] >= min_count:
-            gradient = ty[i] / tt[i]
-            # The line passes through the means; time is counted back from the last step, which stands at 0.
-            mean_y[i] = values[i] - mean_y[i] + gradient * mean_t[i] if np.isfinite(values[i]) else np.nan
-            yy[i] = ty[i] * ty[i] / (tt[i] * yy[i]) if yy[i] > 0 else np.nan
-            tt[i] = gradient
-        else:
-            tt[i] = yy[i] = mean_y[i] = np.nan
-    return tt, yy, mean_y
+        mean_t[i] = mean_t[i] / max(count[i], 1.0)
+    for back in range(min(window, n)):
+        to_ty, to_tt, to_yy, mean_of_t, mean_of_y = ty[back:], tt[back:], yy[back:], mean_t[back:], centre[back:]
+        of, present = values[: n - back], weight[: n - back]
+        for i in range(len(to_ty)):
+            off_t = (-back - mean_of_t[i]) * present[i]
+            off_y = (of[i] - mean_of_y[i]) * present[i]
+            to_ty[i] += off_t * off_y
+            to_tt[i] += off_t * off_t
+            to_yy[i] += off_y * off_y
+    return mean_t, ty, tt, yy
