@@ -21,8 +21,8 @@ from warehouse.lake import Lake
 
 Floats = npt.NDArray[np.float64]
 
-# 160 MB of doubles: a matrix for each of a few columns stays far below a gigabyte.
-MOST_CELLS = 20_000_000
+# 100 MB of doubles: a matrix for each of a few columns stays far below a gigabyte.
+MOST_CELLS = 13_500_000
 
 
 @dataclass(frozen=True, slots=True)

@@ -102,7 +102,7 @@ def _axes(lake: Lake, first: date) -> Iterator[matrices.Axes]:
     """The securities to compute for and the sessions their windows reach back to, as much at a time as memory allows.
 
     Most securities find their history in the last `HISTORY_SESSIONS`. Those that do not, because they were suspended
-    or listed since, come again with every session there is: only reading on tells whether there is more.
+    or listed since, have a start of their own: as far back as the one with the longest way needs.
     """
     codes = matrices.read_axes(lake, market.DAILY, first=first).codes
     start = derive.read_session_before(lake, market.DAILY, first, HISTORY_SESSIONS)
@@ -118,8 +118,26 @@ def _axes(lake: Lake, first: date) -> Iterator[matrices.Axes]:
         ready = [code for code in codes if code in has_history]
         yield from matrices.read_axes(lake, market.DAILY, first=start, codes=ready).split()
         codes = tuple(code for code in codes if code not in has_history)
+        start = _read_start(lake, codes, first)
     if codes:
-        yield from matrices.read_axes(lake, market.DAILY, codes=codes).split()
+        yield from matrices.read_axes(lake, market.DAILY, first=start, codes=codes).split()
+
+
+def _read_start(lake: Lake, codes: tuple[str, ...], first: date) -> date:
+    """The oldest of the last `HISTORY_ROWS` bars that each of some securities has before a day; the day if none."""
+    oldest = lake.read_value(
+        """
+        with before as (
+            select trade_date, row_number() over (partition by ts_code order by trade_date desc) as n_back
+            from market.daily where ts_code in (select unnest($codes)) and trade_date < $first
+        )
+        select min(trade_date) from before where n_back <= $history
+        """,
+        codes=list(codes),
+        first=first,
+        history=HISTORY_ROWS,
+    )
+    return oldest or first
 
 
 def _blocks(lake: Lake, axes: matrices.Axes, first: date) -> Iterator[pa.Table]:

@@ -133,6 +133,16 @@ def _change(values: Floats, starts: Offsets, steps: int) -> Floats:
 
 
 @compiled
+def _weighted(values: Floats) -> tuple[Floats, Floats]:
+    """One series with 0 for what is missing, and its weights: 1 where a value is present."""
+    clean, weight = np.zeros(len(values)), np.zeros(len(values))
+    for i in range(len(values)):
+        if np.isfinite(values[i]):
+            clean[i], weight[i] = values[i], 1.0
+    return clean, weight
+
+
+@compiled
 def _counts(weight: Floats, window: int) -> Floats:
     """How many values of each window of one series are present; whole numbers, so a running sum is exact."""
     out, total = np.empty(len(weight)), 0.0
@@ -175,9 +185,7 @@ def _products(x: Floats, y: Floats, weight: Floats, centres: tuple[Floats, Float
 def _mean(values: Floats, starts: Offsets, window: int, min_count: int) -> Floats:
     out = np.empty(len(values))
     for k in range(len(starts) - 1):
-        of = values[starts[k] : starts[k + 1]]
-        weight = np.where(np.isfinite(of), 1.0, 0.0)
-        clean = np.where(np.isfinite(of), of, 0.0)
+        clean, weight = _weighted(values[starts[k] : starts[k + 1]])
         out[starts[k] : starts[k + 1]] = _means(clean, _counts(weight, window), window, min_count)
     return out
 
@@ -186,14 +194,14 @@ def _mean(values: Floats, starts: Offsets, window: int, min_count: int) -> Float
 def _std(values: Floats, starts: Offsets, window: int, min_count: int) -> Floats:
     out = np.empty(len(values))
     for k in range(len(starts) - 1):
-        of = values[starts[k] : starts[k + 1]]
-        weight = np.where(np.isfinite(of), 1.0, 0.0)
-        clean = np.where(np.isfinite(of), of, 0.0)
+        clean, weight = _weighted(values[starts[k] : starts[k + 1]])
         count = _counts(weight, window)
         centre = _means(clean, count, window, min_count)
         squares = _products(clean, clean, weight, (centre, centre), window)
-        # Where too few are present the centre is NaN, and so is all that follows.
-        out[starts[k] : starts[k + 1]] = np.sqrt(squares / (count - 1.0))
+        to = out[starts[k] : starts[k + 1]]
+        for i in range(len(to)):
+            # Where too few are present the centre is NaN, and so is all that follows.
+            to[i] = np.sqrt(squares[i] / (count[i] - 1.0))
     return out
 
 
@@ -204,7 +212,9 @@ def _extreme(values: Floats, starts: Offsets, window: int, is_highest: bool) -> 
     out = np.empty(len(values))
     for k in range(len(starts) - 1):
         of = values[starts[k] : starts[k + 1]]
-        best, span = np.where(np.isfinite(of), sign * of, -np.inf), 1
+        best, span = np.empty(len(of)), 1
+        for i in range(len(of)):
+            best[i] = sign * of[i] if np.isfinite(of[i]) else -np.inf
         while span < min(window, len(of)):
             step = min(span, window - span)
             before = best.copy()
@@ -212,7 +222,9 @@ def _extreme(values: Floats, starts: Offsets, window: int, is_highest: bool) -> 
             for i in range(len(to)):
                 to[i] = of_older[i] if of_older[i] > to[i] else to[i]
             span += step
-        out[starts[k] : starts[k + 1]] = np.where(best > -np.inf, sign * best, np.nan)
+        result = out[starts[k] : starts[k + 1]]
+        for i in range(len(of)):
+            result[i] = sign * best[i] if best[i] > -np.inf else np.nan
     return out
 
 
@@ -222,9 +234,11 @@ def _comoments(x: Floats, y: Floats, starts: Offsets, window: int, min_count: in
     xy, xx, yy = np.empty(len(x)), np.empty(len(x)), np.empty(len(x))
     for k in range(len(starts) - 1):
         here = slice(starts[k], starts[k + 1])
-        present = np.isfinite(x[here]) & np.isfinite(y[here])
-        weight = np.where(present, 1.0, 0.0)
-        clean_x, clean_y = np.where(present, x[here], 0.0), np.where(present, y[here], 0.0)
+        (clean_x, weight), (clean_y, weight_y) = _weighted(x[here]), _weighted(y[here])
+        for i in range(len(weight)):
+            weight[i] *= weight_y[i]
+            clean_x[i] *= weight[i]
+            clean_y[i] *= weight[i]
         count = _counts(weight, window)
         mean_x = _means(clean_x, count, window, min_count)
         mean_y = _means(clean_y, count, window, min_count)
@@ -245,7 +259,9 @@ def _quantile(values: Floats, starts: Offsets, bounds: tuple[int, int], share: f
         for i in range(first, starts[k + 1]):
             leaving = values[i - window] if i - window >= first else np.nan
             if np.isfinite(leaving):
-                at = np.searchsorted(ordered[:n], leaving)
+                at = 0
+                while ordered[at] < leaving:
+                    at += 1
                 for j in range(at, n - 1):
                     ordered[j] = ordered[j + 1]
                 n -= 1
@@ -269,17 +285,16 @@ def _trend(values: Floats, starts: Offsets, window: int, min_count: int) -> tupl
     slopes, shares, rests = np.empty(len(values)), np.empty(len(values)), np.empty(len(values))
     for k in range(len(starts) - 1):
         here = slice(starts[k], starts[k + 1])
-        of = values[here]
-        weight = np.where(np.isfinite(of), 1.0, 0.0)
-        clean = np.where(np.isfinite(of), of, 0.0)
+        clean, weight = _weighted(values[here])
         count = _counts(weight, window)
         centre = _means(clean, count, window, min_count)
         mean_t, ty, tt, yy = _moments_in_time(clean, weight, count, centre, window)
-        slope = ty / tt
-        slopes[here] = slope
-        shares[here] = np.where(yy > 0, ty * ty / (tt * yy), np.nan)
-        # The line passes through the means; time is counted back from the last step, which stands at 0.
-        rests[here] = np.where(weight > 0, clean - centre + slope * mean_t, np.nan)
+        slope, share, rest = slopes[here], shares[here], rests[here]
+        for i in range(len(slope)):
+            slope[i] = ty[i] / tt[i]
+            share[i] = ty[i] * ty[i] / (tt[i] * yy[i]) if yy[i] > 0 else np.nan
+            # The line passes through the means; time is counted back from the last step, which stands at 0.
+            rest[i] = clean[i] - centre[i] + slope[i] * mean_t[i] if weight[i] > 0 else np.nan
     return slopes, shares, rests
 
 

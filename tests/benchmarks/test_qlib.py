@@ -11,6 +11,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -23,7 +24,8 @@ from warehouse import lake
 
 pytestmark = pytest.mark.benchmark
 
-PYQLIB = "pyqlib==0.9.7"
+# Its disk caches keep their locks in a Redis, here one inside the process, and their tables in HDF5.
+PACKAGES = ("pyqlib==0.9.7", "fakeredis[lua]", "tables")
 ENVIRONMENT = Path(os.environ.get("DAYBOOK_BENCH_CACHE", tempfile.gettempdir())) / "daybook-bench-qlib"
 INSTALL_LIMIT_S = 900
 
@@ -52,12 +54,12 @@ def qlib_python():
     python = ENVIRONMENT / "bin" / "python"
     if (ENVIRONMENT / ".ready").exists():
         return python
-    uv = shutil.which("uv") or shutil.which("uv", path=str(Path(os.sys.executable).parent))
+    uv = shutil.which("uv") or shutil.which("uv", path=str(Path(sys.executable).parent))
     if uv is None:
         pytest.skip("uv, which would make Qlib's environment, is not installed")
     steps = (
         [uv, "venv", "--quiet", "--clear", "--python", ">=3.11,<3.13", str(ENVIRONMENT)],
-        [uv, "pip", "install", "--quiet", "--python", str(python), PYQLIB, "fakeredis[lua]"],
+        [uv, "pip", "install", "--quiet", "--python", str(python), *PACKAGES],
     )
     for step in steps:
         done = subprocess.run(step, capture_output=True, text=True, timeout=INSTALL_LIMIT_S)

@@ -27,7 +27,7 @@ def test_rebuild_and_new_day(
     given.write_prices(tmp_path / "prices.parquet", n_sessions)
 
     peer = in_a_process("pandas_returns.py", tmp_path / "prices.parquet", tmp_path / "pandas.parquet")
-    ours = in_a_process("daybook_returns.py", location.path, "400MB")
+    ours = in_a_process("daybook_returns.py", location.path, "300MB")
 
     new_day_s = []
     with lake.open_writer(location, holder="benchmark") as opened:
@@ -45,8 +45,11 @@ def test_rebuild_and_new_day(
         pandas_s=round(peer["seconds"], 2),
         daybook_s=round(ours["seconds"], 2),
         daybook_over_pandas=round(ours["seconds"] / peer["seconds"], 3),
+        pandas_cpu_s=round(peer["cpu_s"], 2),
+        daybook_cpu_s=round(ours["cpu_s"], 2),
         pandas_peak_gb=round(peer["peak_gb"], 2),
         daybook_peak_gb=round(ours["peak_gb"], 2),
+        daybook_kernels_ready_s=round(ours["kernels_ready_s"], 2),
         new_day_median_s=round(float(np.median(new_day_s)), 3),
         new_day_first_s=round(new_day_s[0], 3),
     )

@@ -34,6 +34,7 @@ def serve_redis():
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     server = TcpFakeServer(("127.0.0.1", port))
+    server.daemon_threads = True  # or its open connections keep the process from ending
     threading.Thread(target=server.serve_forever, daemon=True).start()
     return port
 
@@ -58,7 +59,7 @@ def main():
         seconds.append(ask()[1])
     if cache == "none":
         codes = frame.index.get_level_values("instrument").to_numpy()
-        np.savez(out, codes=np.unique(codes), values=frame.to_numpy(np.float32))
+        np.savez(out, codes=np.unique(codes).astype(str), values=frame.to_numpy(np.float32))
     is_used = (qlib.config.C["expression_cache"], qlib.config.C["dataset_cache"])
     print(json.dumps({"seconds": statistics.median(seconds), "rows": len(frame), "caches": is_used}))
 
