@@ -2,7 +2,8 @@
 
 Qlib comes into an environment of its own, in a cache folder, and gets the same figures in its own files, as float32;
 the expressions are from its Alpha158, without the operators it runs in Python, which would flatter us. The lake holds
-the same float32 figures, as doubles. Both give the same numbers to 1e-6 of their scale, which is checked.
+the same float32 figures, as doubles. Both give the same numbers to 1e-6, which is checked; for that the inputs of the
+two correlations are rounded to float32 where Qlib rounds them, which alone would move a correlation by 1e-5.
 """
 
 from __future__ import annotations
@@ -75,7 +76,7 @@ def market_bars():
     rng = np.random.default_rng(3)
     sessions = np.array(pd.bdate_range(FIRST, LAST), "datetime64[D]")
     shape = (N_CODES, len(sessions))
-    close = 10 * np.exp(np.cumsum(rng.normal(0, 0.02, shape), axis=1).clip(-2, 2))
+    close = 10 * np.exp(np.cumsum(rng.normal(0, 0.015, shape), axis=1))
     swing = np.abs(rng.normal(0, 0.01, shape))
     bars = {
         "open": close * (1 + rng.normal(0, 0.005, shape)),
@@ -138,6 +139,7 @@ def test_fourteen_factors(qlib_python, market_bars, location, tmp_path, in_a_pro
     ours = in_a_process("daybook_factors.py", location.path, tmp_path / "ours.npz")
 
     worst = worst_differences(np.load(tmp_path / "ours.npz"), np.load(tmp_path / "none.npz"))
+    assert max(worst.values()) < 1e-6, worst
     report(
         values=engine["rows"] * len(EXPRESSIONS),
         qlib_engine_s=round(engine["seconds"], 2),
@@ -148,7 +150,7 @@ def test_fourteen_factors(qlib_python, market_bars, location, tmp_path, in_a_pro
         daybook_kernels_ready_s=round(ours["kernels_ready_s"], 2),
         qlib_engine_over_daybook=round(engine["seconds"] / ours["seconds"], 1),
         qlib_disk_caches_over_daybook=round(disk["seconds"] / ours["seconds"], 1),
-        worst_difference=worst,
+        worst_difference=max(worst.values()),
     )
 
 
@@ -160,5 +162,6 @@ def worst_differences(ours, theirs):
     for number, name in enumerate(EXPRESSIONS):
         x, y = a[:, number], b[:, number]
         differs = np.abs(x - y) / np.maximum(np.abs(y), 1.0)
-        out[name] = (float(np.nanmax(differs)), int((np.isnan(x) != np.isnan(y)).sum()))
+        np.testing.assert_array_equal(np.isnan(x), np.isnan(y), err_msg=name)
+        out[name] = float(np.nanmax(differs))
     return out
