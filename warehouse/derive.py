@@ -187,6 +187,7 @@ def enter_ledger(connection: duckdb.DuckDBPyConnection, table: Table, due: pa.Ta
             null::bigint as n_expected,
             coalesce(stored.n_stored, 0) as n_received,
             0 as n_quarantined, due.input_hash as content_hash, '' as reason,
+            '' as cause, null::date as asked_date,
             coalesce(o.n_attempts, 0) + 1 as n_attempts
         from due
         left join stored on stored.trade_date = cast(due.partition as date)
