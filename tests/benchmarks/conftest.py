@@ -73,8 +73,10 @@ class History:
             entries = pa.table({"partition": days, "n": self.has_bar[:, columns].sum(axis=0)})
             connection.register("entries", entries)
             connection.execute(
-                f"insert into {ops.LEDGER.full_name} select $dataset, partition, 'ok', partition::date, n, n, 0,"
-                " hash(partition), '', 1, 'benchmark', timestamptz '2026-01-01 00:00:00Z' from entries",
+                f"insert into {ops.LEDGER.full_name} by name select $dataset as dataset, partition, 'ok' as state,"
+                " partition::date as through_date, n as n_received, 0 as n_quarantined,"
+                " hash(partition) as content_hash, '' as reason, '' as cause, 1 as n_attempts, 'benchmark' as load_id,"
+                " timestamptz '2026-01-01 00:00:00Z' as loaded_at from entries",
                 {"dataset": table.full_name},
             )
             connection.unregister("entries")
