@@ -278,6 +278,44 @@ def test_a_new_day_writes_only_its_own_rows(
     assert returns.update_returns(empty_lake, stamp(1)) == 4
 
 
+def test_a_new_day_reaches_back_over_a_suspension_longer_than_what_is_read_at_first(
+    new_lake: Callable[[], lake.LakeLocation],
+    random_market: Callable[..., Any],
+    load_market: Callable[..., None],
+    stamp: Callable[[int], load.Stamp],
+) -> None:
+    """One security was suspended for 120 sessions, one is new, one is back on the last day, one always traded."""
+    n_sessions = returns.HISTORY_SESSIONS + 200
+    whole = random_market(n_codes=4, n_sessions=n_sessions, seed=8, suspended=0.0)
+    sessions = whole.sessions
+    gone = {
+        "600000.SH": sessions[-150:-30],
+        "600001.SH": sessions[:-60],
+        "600002.SH": sessions[-200:-1],
+        "600003.SH": [],
+    }
+    given = type(whole)(
+        *(
+            rows[[day not in gone[code] for code, day in zip(rows["ts_code"], rows["trade_date"], strict=True)]]
+            for rows in (whole.daily, whole.adj_factor, whole.daily_basic)
+        )
+    )
+
+    def returned(parts: list[Any]) -> pa.Table:
+        with lake.open_writer(new_lake(), holder="test") as opened:
+            for number, part in enumerate(parts):
+                load_market(opened, part, number)
+                returns.update_returns(opened, stamp(number))
+            return opened.read("select * from feature.log_return order by ts_code, trade_date")
+
+    piecewise = returned([given.of_sessions(sessions[:-2]), *(given.of_sessions([day]) for day in sessions[-2:])])
+
+    assert piecewise.equals(returned([given]))
+    on_last_day = piecewise.filter(pc.equal(piecewise["trade_date"], sessions[-1])).to_pydict()
+    assert on_last_day["ts_code"] == list(gone)
+    assert [value is None for value in on_last_day["log_return_252d"]] == [False, True, False, False]
+
+
 @needs_real_data
 def test_icbc_ex_dividend_day_has_the_vendor_return(
     empty_lake: lake.Lake,

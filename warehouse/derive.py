@@ -7,11 +7,12 @@ is due exactly when that digest no longer fits. There is no watermark that could
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import date
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from warehouse.contracts import Table
 from warehouse.lake import Lake
@@ -52,6 +53,68 @@ def read_due(lake: Lake, table: Table, inputs: Sequence[Table]) -> pa.Table:
     )
 
 
+def read_session_before(lake: Lake, table: Table, day: date, n_sessions: int) -> date | None:
+    """The session of `table` that lies `n_sessions` before `day`; None when there are not so many.
+
+    Sessions are those that have rows, not the calendar's: a hole in the data must not shorten a window.
+
+    Raises:
+        LakeError: the lake cannot be read.
+    """
+    return lake.read_value(
+        """
+        select cast(partition as date) from ops.ledger
+        where dataset = $dataset and n_received > 0 and partition < $day
+        order by partition desc limit 1 offset $skipped
+        """,
+        dataset=table.full_name,
+        day=day.isoformat(),
+        skipped=n_sessions - 1,
+    )
+
+
+class Writer:
+    """Writes computed rows of sessions from a day on, in parts.
+
+    Where the table holds nothing from that day on, rows go in as they come, one insert for each stream of them;
+    otherwise each part is compared with what stands, and only what differs is written.
+
+    Args:
+        connection: inside a commit.
+        table: contract of the rows, with a `trade_date` column.
+        first: oldest session the rows may belong to.
+    """
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, table: Table, first: date) -> None:
+        self.n_written = 0
+        self._connection = connection
+        self._table = table
+        held = connection.execute(
+            f"select 1 from {table.full_name} where trade_date >= $first limit 1", {"first": first}
+        ).fetchone()
+        self._is_new = held is None
+
+    def write(self, parts: Iterable[pa.Table]) -> None:
+        """Write rows; no key twice, neither in one call nor over several.
+
+        Args:
+            parts: may compute as it is read, but must not read from the lake then: the connection is busy writing.
+
+        Raises:
+            ContractViolation: the rows do not fit the table.
+        """
+        if not self._is_new:
+            for part in parts:
+                self.n_written += write_rows(self._connection, self._table, part)
+            return
+        schema = self._table.empty().schema
+        batches = (batch for part in parts for batch in self._table.conform(part).to_batches())
+        self._connection.register("derived", pa.RecordBatchReader.from_batches(schema, batches))
+        inserted = self._connection.execute(f"insert into {self._table.full_name} select * from derived").fetchone()
+        self.n_written += int(inserted[0]) if inserted else 0
+        self._connection.unregister("derived")
+
+
 def write_rows(connection: duckdb.DuckDBPyConnection, table: Table, rows: pa.Table) -> int:
     """How many rows were new or different and therefore written; the others are left alone.
 
@@ -63,23 +126,43 @@ def write_rows(connection: duckdb.DuckDBPyConnection, table: Table, rows: pa.Tab
     Raises:
         ContractViolation: the rows do not fit the table.
     """
+    if not rows.num_rows:
+        return 0
     key = ", ".join(f'"{name}"' for name in table.grain)
     values = [name for name in table.column_names if name not in table.grain]
     differs = " or ".join(f'd."{name}" is distinct from t."{name}"' for name in values) or "false"
+    within, bounds = _bounds(table, rows)
     connection.register("derived", table.conform(rows))
     connection.execute(
-        f"create temp table fresh as select d.* from derived as d left join {table.full_name} as t using ({key})"
-        f' where t."{table.grain[0]}" is null or {differs}'
+        f'create temp table fresh as select d.*, t."{table.grain[0]}" is not null as is_held from derived as d'
+        f" left join (select * from {table.full_name} as t where {within}) as t using ({key})"
+        f' where t."{table.grain[0]}" is null or {differs}',
+        bounds,
     )
-    match = " and ".join(f't."{name}" = f."{name}"' for name in table.grain)
-    counted = connection.execute("select count(*) from fresh").fetchone()
-    n_fresh = int(counted[0]) if counted else 0
+    counted = connection.execute("select count(*), count(*) filter (where is_held) from fresh").fetchone()
+    n_fresh, n_held = (int(counted[0]), int(counted[1])) if counted else (0, 0)
+    if n_held:
+        match = " and ".join(f't."{name}" = f."{name}"' for name in table.grain)
+        connection.execute(
+            f"delete from {table.full_name} as t using fresh as f where {match} and {within}",
+            bounds,
+        )
     if n_fresh:
-        connection.execute(f"delete from {table.full_name} as t using fresh as f where {match}")
-        connection.execute(f"insert into {table.full_name} select * from fresh order by {key}")
+        connection.execute(f"insert into {table.full_name} select * exclude (is_held) from fresh order by {key}")
     connection.execute("drop table temp.fresh")
     connection.unregister("derived")
     return n_fresh
+
+
+def _bounds(table: Table, rows: pa.Table) -> tuple[str, dict[str, date]]:
+    """A predicate on the table's rows that holds for all that `rows` may meet: it spares the files of other days."""
+    days = [column.name for column in table.columns if column.name in table.grain and column.type == "DATE"]
+    predicates, bounds = [], {}
+    for name in days:
+        extremes = pc.min_max(rows[name])
+        bounds[f"{name}_first"], bounds[f"{name}_last"] = extremes["min"].as_py(), extremes["max"].as_py()
+        predicates.append(f't."{name}" between ${name}_first and ${name}_last')
+    return " and ".join(predicates) or "true", bounds
 
 
 def enter_ledger(connection: duckdb.DuckDBPyConnection, table: Table, due: pa.Table, stamp: Stamp) -> None:
@@ -95,16 +178,22 @@ def enter_ledger(connection: duckdb.DuckDBPyConnection, table: Table, due: pa.Ta
     connection.execute(
         f"""
         create temp table derived_ledger as
+        with stored as (
+            select trade_date, count(*) as n_stored from {table.full_name}
+            where trade_date >= $first group by trade_date
+        )
         select
             $dataset as dataset, due.partition, 'ok' as state, cast(due.partition as date) as through_date,
             null::bigint as n_expected,
-            (select count(*) from {table.full_name} where trade_date = cast(due.partition as date)) as n_received,
+            coalesce(stored.n_stored, 0) as n_received,
             0 as n_quarantined, due.input_hash as content_hash, '' as reason,
             '' as cause, null::date as asked_date,
             coalesce(o.n_attempts, 0) + 1 as n_attempts
-        from due left join {ops.LEDGER.full_name} as o on o.dataset = $dataset and o.partition = due.partition
+        from due
+        left join stored on stored.trade_date = cast(due.partition as date)
+        left join {ops.LEDGER.full_name} as o on o.dataset = $dataset and o.partition = due.partition
         """,
-        {"dataset": table.full_name},
+        {"dataset": table.full_name, "first": first_due(due)},
     )
     connection.execute(
         f"delete from {ops.LEDGER.full_name} where dataset = $dataset and partition in (select partition from due)",

@@ -33,6 +33,7 @@ VIEW_SCHEMA = "analyst"
 INLINING_ROW_LIMIT = 20
 CATALOG_BUSY_TIMEOUT_MS = 10_000
 COMMIT_ATTEMPTS = 6
+STREAM_BATCH_ROWS = 100_000
 
 
 class Lake:
@@ -95,6 +96,23 @@ class Lake:
         except duckdb.Error as exc:
             told = self.location.scrubbed(f"query failed: {self.location.told(exc)} Query: {_shortened(statement)}")
             raise errors.LakeError(told) from _cause(self.location, exc)
+
+    def stream(self, statement: str, **params: Any) -> Iterator[pa.RecordBatch]:
+        """The rows a query returns, a batch at a time, so that a result larger than memory can be read.
+
+        The lake can do nothing else until the last batch is read.
+
+        Args:
+            statement: as for `read`.
+            params: as for `read`.
+
+        Raises:
+            LakeError: as `read`.
+        """
+        try:
+            yield from self._connection.execute(statement, params or None).to_arrow_reader(STREAM_BATCH_ROWS)
+        except duckdb.Error as exc:
+            raise errors.LakeError(f"query failed: {_first_line(exc)} Query: {_shortened(statement)}") from exc
 
     def read_value(self, statement: str, **params: Any) -> Any:
         """The single value a query returns, None when it returns no row.

@@ -2,21 +2,22 @@
 
 Invariant: computing day by day gives the same bits as computing everything at once, because every number depends only
 on its own window, summed in a fixed order. A window counts sessions of that security: a suspension is skipped, not
-filled. Partner: `warehouse/derive.py`, which says which days are due.
+filled. Memory is that of a few matrices of limited size, however long the history. Partner: `warehouse/derive.py`,
+which says which days are due.
 """
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 from datetime import date
 
 import duckdb
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from warehouse import derive
+from warehouse import derive, matrices, rolling
 from warehouse.lake import Lake
 from warehouse.load import Stamp
 from warehouse.tables import feature, market
@@ -29,6 +30,11 @@ VOLATILITY_WINDOW = 20
 DRAWDOWN_WINDOW = 252
 # A price this many of a security's own sessions back is the oldest a row can need.
 HISTORY_ROWS = max(max(feature.LOG_RETURN_WINDOWS), DRAWDOWN_WINDOW) + 1
+# Market sessions read before the oldest due day. A security suspended for no more than the difference finds its
+# history among them; what the others lack is read in a second pass.
+HISTORY_SESSIONS = HISTORY_ROWS + 20
+# Prices computed on at a time, so that a column stays in the processor's cache.
+BLOCK_ROWS = 100_000
 
 
 def update_returns(lake: Lake, stamp: Stamp) -> int:
@@ -41,14 +47,13 @@ def update_returns(lake: Lake, stamp: Stamp) -> int:
     if not due.num_rows:
         return 0
     first = derive.first_due(due)
-    prices = _read_prices(lake, first)
-    rows = compute_returns(prices)
-    rows = rows.filter(pc.greater_equal(rows["trade_date"], pa.scalar(first, pa.date32())))
 
     def work(connection: duckdb.DuckDBPyConnection) -> int:
-        n_written = derive.write_rows(connection, feature.LOG_RETURN, rows)
+        writer = derive.Writer(connection, feature.LOG_RETURN, first)
+        for axes in _axes(lake, first):
+            writer.write(_blocks(lake, axes, first))
         derive.enter_ledger(connection, feature.LOG_RETURN, due, stamp)
-        return n_written
+        return writer.n_written
 
     n_written = lake.commit(work, message=f"returns from {first}")
     log.info("updated returns from=%s due_days=%s rows=%s", first, due.num_rows, n_written)
@@ -67,79 +72,94 @@ def compute_returns(prices: pa.Table) -> pa.Table:
         missing one.
     """
     codes = prices["ts_code"].combine_chunks()
+    ids = codes.dictionary_encode().indices.to_numpy()
+    starts = np.r_[0, np.flatnonzero(np.diff(ids)) + 1, len(ids)] if len(ids) else np.zeros(1)
     price = prices["price"].to_numpy(zero_copy_only=False).astype(np.float64)
-    age = _row_in_group(codes)
-    log_price = np.log(price)
-    columns: dict[str, Floats] = {
-        f"log_return_{window}d": log_price - _lagged(log_price, age, window) for window in feature.LOG_RETURN_WINDOWS
-    }
-    columns["volatility_20d"] = _rolling_std(columns["log_return_1d"], age, VOLATILITY_WINDOW)
-    columns["drawdown_252d"] = price / _rolling_max(price, age, DRAWDOWN_WINDOW) - 1.0
+    columns = _columns(price, starts.astype(np.int64))
     return pa.table(
         {
             "ts_code": codes,
             "trade_date": prices["trade_date"],
-            **{name: pa.array(values, mask=~np.isfinite(values)) for name, values in columns.items()},
+            **{name: matrices.nullable(values) for name, values in columns.items()},
         }
     )
 
 
-def _read_prices(lake: Lake, first: date) -> pa.Table:
-    """Prices from the day each security had `HISTORY_ROWS` sessions before `first`."""
-    return lake.read(
-        """
-        with bars as (
-            select
-                bar.ts_code, bar.trade_date, bar.close * factor.adj_factor as price,
-                count(*) filter (where bar.trade_date >= $first) over by_code as n_later,
-                row_number() over (partition by bar.ts_code order by bar.trade_date desc) as row_from_end
-            from market.daily as bar
-            left join market.adj_factor as factor using (ts_code, trade_date)
-            window by_code as (partition by bar.ts_code)
+def _columns(price: Floats, starts: rolling.Offsets) -> dict[str, Floats]:
+    """Every column by name, for prices of one security after the other."""
+    log_price = np.log(price)
+    columns: dict[str, Floats] = {
+        f"log_return_{window}d": rolling.change(log_price, starts, window) for window in feature.LOG_RETURN_WINDOWS
+    }
+    columns["volatility_20d"] = rolling.std(
+        columns["log_return_1d"], starts, VOLATILITY_WINDOW, min_count=VOLATILITY_WINDOW
+    )
+    columns["drawdown_252d"] = price / rolling.highest(price, starts, DRAWDOWN_WINDOW) - 1.0
+    return columns
+
+
+def _axes(lake: Lake, first: date) -> Iterator[matrices.Axes]:
+    """The securities to compute for and the sessions their windows reach back to, as much at a time as memory allows.
+
+    Most securities find their history in the last `HISTORY_SESSIONS`. Those that do not, because they were suspended
+    or listed since, have a start of their own: as far back as the one with the longest way needs.
+    """
+    codes = matrices.read_axes(lake, market.DAILY, first=first).codes
+    start = derive.read_session_before(lake, market.DAILY, first, HISTORY_SESSIONS)
+    if start is not None:
+        counted = lake.read(
+            "select ts_code from market.daily where trade_date >= $start and trade_date < $first"
+            " group by ts_code having count(*) >= $history",
+            start=start,
+            first=first,
+            history=HISTORY_ROWS,
         )
-        select ts_code, trade_date, price from bars
-        where n_later > 0 and row_from_end <= n_later + $history
-        order by ts_code, trade_date
+        has_history = set(counted["ts_code"].to_pylist())
+        ready = [code for code in codes if code in has_history]
+        yield from matrices.read_axes(lake, market.DAILY, first=start, codes=ready).split()
+        codes = tuple(code for code in codes if code not in has_history)
+        start = _read_start(lake, codes, first)
+    if codes:
+        yield from matrices.read_axes(lake, market.DAILY, first=start, codes=codes).split()
+
+
+def _read_start(lake: Lake, codes: tuple[str, ...], first: date) -> date:
+    """The oldest of the last `HISTORY_ROWS` bars that each of some securities has before a day; the day if none."""
+    oldest = lake.read_value(
+        """
+        with before as (
+            select trade_date, row_number() over (partition by ts_code order by trade_date desc) as n_back
+            from market.daily where ts_code in (select unnest($codes)) and trade_date < $first
+        )
+        select min(trade_date) from before where n_back <= $history
         """,
+        codes=list(codes),
         first=first,
         history=HISTORY_ROWS,
     )
+    return oldest or first
 
 
-def _row_in_group(codes: pa.Array) -> npt.NDArray[np.int64]:
-    """0 for a security's first row, 1 for its second, and so on; `codes` is sorted."""
-    ids = codes.dictionary_encode().indices.to_numpy()
-    position = np.arange(len(ids))
-    is_first = np.r_[True, ids[1:] != ids[:-1]] if len(ids) else np.zeros(0, bool)
-    return position - np.maximum.accumulate(np.where(is_first, position, 0))
+def _blocks(lake: Lake, axes: matrices.Axes, first: date) -> Iterator[pa.Table]:
+    """Rows from `first` on for the securities of `axes`, a part of them at a time."""
+    daily, has_bar = matrices.read(lake, market.DAILY, ["close"], axes)
+    price = daily["close"]
+    price *= matrices.read(lake, market.ADJ_FACTOR, ["adj_factor"], axes)[0]["adj_factor"]
+    return _compute_blocks(axes, price, has_bar, first)
 
 
-def _lagged(values: Floats, age: npt.NDArray[np.int64], lag: int) -> Floats:
-    """The value `lag` rows before within the same security, NaN where there is none."""
-    shifted = np.full_like(values, np.nan)
-    if lag < len(values):
-        shifted[lag:] = values[:-lag] if lag else values
-    shifted[age < lag] = np.nan
-    return shifted
-
-
-def _rolling_std(values: Floats, age: npt.NDArray[np.int64], window: int) -> Floats:
-    """Sample standard deviation over a full window, two passes in a fixed order of summation."""
-    total = np.zeros_like(values)
-    for lag in range(window):
-        total += _lagged(values, age, lag)
-    mean = total / window
-    squares = np.zeros_like(values)
-    for lag in range(window):
-        squares += (_lagged(values, age, lag) - mean) ** 2
-    return np.sqrt(squares / (window - 1))
-
-
-def _rolling_max(values: Floats, age: npt.NDArray[np.int64], window: int) -> Floats:
-    """Highest value over at most `window` rows, missing ones left out, by doubling the span."""
-    highest, span = values.copy(), 1
-    while span < window:
-        step = min(span, window - span)
-        highest = np.fmax(highest, _lagged(highest, age, step))
-        span += step
-    return highest
+def _compute_blocks(
+    axes: matrices.Axes, price: Floats, has_bar: npt.NDArray[np.bool_], first: date
+) -> Iterator[pa.Table]:
+    is_wanted = axes.sessions >= np.datetime64(first)
+    step = max(BLOCK_ROWS // max(len(axes.sessions), 1), 1)
+    for at in range(0, len(axes.codes), step):
+        rows = slice(at, at + step)
+        here = has_bar[rows]
+        starts = np.r_[0, np.cumsum(here.sum(axis=1))].astype(np.int64)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            columns = _columns(price[rows][here], starts)
+        wanted = np.broadcast_to(is_wanted, here.shape)[here]
+        if not wanted.all():
+            columns = {name: values[wanted] for name, values in columns.items()}
+        yield matrices.table_of(matrices.Axes(axes.codes[rows], axes.sessions), here & is_wanted, columns)
