@@ -148,11 +148,11 @@ def _frame(table: Table, text: str) -> pa.Table:
 
 @pytest.fixture
 def bars(frame: Callable[[Table, str], pa.Table]) -> Callable[[str], pa.Table]:
-    """Rows of market.daily from lines `ts_code trade_date close`: a flat bar, volume 100 lots, 1,000 thousand CNY."""
+    """Rows of market.daily from lines `ts_code trade_date close`: a flat bar, 100 lots at that price."""
 
     def make(text: str) -> pa.Table:
         lines = [line.split() for line in text.strip().splitlines()]
-        body = "\n".join(f"{code} {day} {p} {p} {p} {p} {p} 0 0 100 1000" for code, day, p in lines)
+        body = "\n".join(f"{code} {day} {p} {p} {p} {p} {p} 0 0 100 {float(p) * 10:g}" for code, day, p in lines)
         return frame(
             market.DAILY, f"ts_code trade_date open high low close pre_close change pct_chg vol amount\n{body}"
         )
