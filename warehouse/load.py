@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from zoneinfo import ZoneInfo
 
 import duckdb
 import pyarrow as pa
@@ -20,6 +21,9 @@ from warehouse.lake import Lake
 from warehouse.tables import ops, vendor
 
 WHOLE_STATES = ("ok", "empty_confirmed")
+SHANGHAI = ZoneInfo("Asia/Shanghai")
+# A day first asked for within so many days was being watched when its rows were due.
+WATCHED_DAYS = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +36,8 @@ class Partition:
         n_expected: rows that must come; None when it cannot be known.
         may_be_empty: whether no row at all is a fact (no suspension that day) rather than a failure.
         failure: why nothing usable came, empty when something did.
+        cause: the sort of failure, one of `ops.CAUSES`, or what makes an empty answer a fact; see `ops.ledger`.
+        asked_date: vendor's local day of the question.
     """
 
     key: str
@@ -39,6 +45,8 @@ class Partition:
     n_expected: int | None = None
     may_be_empty: bool = False
     failure: str = ""
+    cause: str = ""
+    asked_date: date | None = None
 
 
 # Writes the temporary table `accepted` into the load's table.
@@ -73,6 +81,11 @@ class Stamp:
 
     load_id: str
     loaded_at: datetime
+
+    @property
+    def known_date(self) -> date:
+        """Shanghai's day of the load: from then on what it changed is known."""
+        return self.loaded_at.astimezone(SHANGHAI).date()
 
 
 def load(lake: Lake, loads: Sequence[Load], stamp: Stamp) -> pa.Table:
@@ -228,6 +241,7 @@ def merge_by_key(connection: duckdb.DuckDBPyConnection, one: Load, stamp: Stamp)
             f"delete from {table.full_name} as t using changed as c where "
             + " and ".join(f't."{name}" = c."{name}"' for name in table.grain)
         )
+    record_arrivals(connection, one, stamp)
     connection.execute(
         f"insert into {table.full_name} select {_names(table.column_names)} from accepted"
         f" anti join {table.full_name} using ({_names(table.grain)}) order by {_names(table.grain)}"
@@ -253,10 +267,45 @@ def record_revisions(connection: duckdb.DuckDBPyConnection, one: Load, values: S
         )
         select
             $dataset, fresh.partition_key, fresh.row_key, fresh.column_name,
-            coalesce(known.revision_no, 0) + 1, fresh.old_value, fresh.new_value, $load_id, $loaded_at
+            coalesce(known.revision_no, 0) + 1, fresh.old_value, fresh.new_value, $revised_date, $load_id, $loaded_at
         from fresh left join known using (row_key, column_name)
         """,
-        {"dataset": one.table.full_name, "load_id": stamp.load_id, "loaded_at": stamp.loaded_at},
+        {
+            "dataset": one.table.full_name,
+            "revised_date": stamp.known_date,
+            "load_id": stamp.load_id,
+            "loaded_at": stamp.loaded_at,
+        },
+    )
+
+
+def record_arrivals(connection: duckdb.DuckDBPyConnection, one: Load, stamp: Stamp) -> None:
+    """A row that comes after its day was asked for in vain is known from today, and `ops.revision` says so.
+
+    A day that was first asked for long after it had passed is history being filled in: nobody was watching, and the
+    day itself stands in for the day of publication.
+    """
+    if one.partition_column != "trade_date":
+        return
+    key = "{" + ", ".join(f"'{name}': a.\"{name}\"" for name in one.table.grain) + "}"
+    connection.execute(
+        f"""
+        insert into {ops.REVISION.full_name}
+        select
+            $dataset, a.partition_key, cast(to_json({key}) as varchar), '*', 1, null, 'came late', $revised_date,
+            $load_id, $loaded_at
+        from accepted as a
+        join {ops.LEDGER.full_name} as held on held.dataset = $dataset and held.partition = a.partition_key
+        anti join {one.table.full_name} as t using ({_names(one.table.grain)})
+        where held.asked_date <= a.trade_date + {WATCHED_DAYS} and $revised_date > a.trade_date
+        order by all
+        """,
+        {
+            "dataset": one.table.full_name,
+            "revised_date": stamp.known_date,
+            "load_id": stamp.load_id,
+            "loaded_at": stamp.loaded_at,
+        },
     )
 
 
@@ -272,6 +321,8 @@ def _enter_ledger(connection: duckdb.DuckDBPyConnection, one: Load, stamp: Stamp
                 "n_expected": pa.array([p.n_expected for p in partitions], pa.int64()),
                 "may_be_empty": pa.array([p.may_be_empty for p in partitions], pa.bool_()),
                 "failure": pa.array([p.failure for p in partitions], pa.string()),
+                "cause": pa.array([p.cause for p in partitions], pa.string()),
+                "asked_date": pa.array([p.asked_date for p in partitions], pa.date32()),
             }
         ),
     )
