@@ -243,7 +243,7 @@ def test_row_missing_is_found_when_a_bar_has_no_factor_or_no_basics(market_lake,
         value = {"adj_factor": 1.0} if one is market.ADJ_FACTOR else {"close": 10.0}
         load_days(market_lake, one, pa.concat_tables([basics(code, **value) for code in codes]), n_expected=2)
 
-    assert found(market_lake) == [("row_missing", table.full_name, AS_OF)]
+    assert found(market_lake) == [("row_missing", table.full_name, AS_OF), ("bar_incomplete", "300001.SZ", AS_OF)]
 
 
 def test_row_set_aside_is_found_until_a_good_row_comes(market_lake, load_whole, load_days, frame):

@@ -83,6 +83,9 @@ CHECKS: tuple[Check, ...] = (
         "The row was set aside, see analyst.quarantine; it is asked for again next run.",
         dataset=DAILY,
     ),
+    Check(
+        "bar_incomplete", "medium", "Run `daybook backfill` for that day; if it stays, ask the vendor.", dataset=DAILY
+    ),
     Check("row_set_aside", "medium", "Look at the rows in analyst.quarantine; ask the vendor for good ones."),
     Check("pct_chg_disagrees", "medium", "Do not use that bar before the vendor has corrected it.", dataset=DAILY),
     Check("vwap_outside_range", "medium", "Do not use its volume and amount: one has another unit.", dataset=DAILY),
