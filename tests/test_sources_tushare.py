@@ -380,7 +380,16 @@ def test_calendar_with_a_day_missing_inside_is_refused(scripted, source):
 
 
 def test_every_fault_of_the_simulator_is_tried_here_or_changes_facts_only():
-    facts_only = {"delay", "duplicate_rows", "empty", "late_correction", "null_column", "old_csv", "partial_market"}
+    facts_only = {
+        "delay",
+        "duplicate_rows",
+        "empty",
+        "late_correction",
+        "null_column",
+        "old_csv",
+        "partial_market",
+        "reversed_rows",
+    }
 
     assert set(OUTCOMES) | facts_only == faults.KINDS
 
