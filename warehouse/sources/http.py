@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TypeVar
+from typing import NoReturn, TypeVar
 
 import requests
 import tenacity
@@ -165,6 +165,10 @@ class Transport:
 
     def __repr__(self) -> str:
         return f"Transport({self.vendor!r})"
+
+    def __reduce__(self) -> NoReturn:
+        # Prefect, Dask and multiprocessing pickle what they are handed, and would store the secret with it.
+        raise TypeError("a vendor's connection holds a secret and is not carried elsewhere: build it where it is used")
 
     def call(self, request: requests.Request, params: Mapping[str, str], read: Callable[[Reply], T]) -> T:
         """What `read` makes of the vendor's answer, after as many tries as the policy allows.
