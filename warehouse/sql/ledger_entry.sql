@@ -17,7 +17,7 @@ with judged as (
             when r.n_received is null and a.may_be_empty and s.n_stored is null then 'empty_confirmed'
             when r.n_received is null and a.may_be_empty then 'ok'
             when s.n_stored is null then 'failed'
-            when r.n_received is null or r.n_received < a.n_expected then 'partial'
+            when r.n_received is null or r.n_received < coalesce(a.n_required, a.n_expected) then 'partial'
             else 'ok'
         end as state,
         a.failure,
