@@ -1,4 +1,4 @@
-"""Ways in which the market half goes silently wrong, 1 to 12 of the vendors' list; each test's name carries its number.
+"""Ways in which the market half goes silently wrong, 1 to 9 of the vendors' list; each test's name carries its number.
 
 Every trap is set in the simulated vendors and sprung by a run over real HTTP into a real lake; asserted is what a
 person sees: exit status, ledger, alerts, and that good data stays good. Out of scope: index_weight (2) is no table of
@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from warehouse import errors
-from warehouse.sources import market, truth
+from warehouse.sources import http, market, truth, tushare
 from warehouse.sources.faults import Fault
 
 GAP = errors.PartialData.exit_code
@@ -137,27 +137,45 @@ def test_trap_03_answer_that_stays_cut_is_refused_whole(desk, days):
     assert bars_of(desk, days[0]) == []
 
 
-def test_trap_04_factor_that_does_not_fit_is_found_and_its_correction_leaves_a_trace(desk, truth30, days):
-    code = calm_code(truth30, days)
-    desk.vendor.faults.add(Fault("late_correction", "adj_factor", column="adj_factor", factor=1.1, ts_codes=(code,)))
+def test_trap_04_factor_that_does_not_fit_is_replaced_from_its_history_and_leaves_a_trace(desk, truth30, days):
+    code, key = calm_code(truth30, days), truth.compact(days[0])
+    wrong = Fault("late_correction", "adj_factor", key, column="adj_factor", factor=1.1, ts_codes=(code,))
+    desk.vendor.faults.add(wrong)
+
+    ran = desk.evening(days[0])
+
+    table = truth30.sheets["adj_factor"]
+    factor = table.rows(table.by_code[code][:1], ["adj_factor"])[0][0]
+    held = desk.read("select distinct adj_factor from market.adj_factor where ts_code = $c", c=code)
+    revised = desk.read("select row_key, old_value from ops.revision where column_name = 'adj_factor'")
+    assert (ran.exit_code, desk.alerts()) == (0, [])
+    assert held == [{"adj_factor": factor}]
+    assert [json.loads(row["row_key"])["ts_code"] for row in revised] == [code]
+    assert float(revised[0]["old_value"]) == pytest.approx(factor * 1.1)
+
+
+def test_trap_04_factor_that_is_wrong_at_the_vendor_is_an_alert_and_prices_stay_as_traded(open_desk, truth30, days):
+    code, key = calm_code(truth30, days), truth.compact(days[0])
+    names = ["ts_code", "trade_date", "adj_factor"]
+    (row,) = [row for row in rows_of(truth30, "adj_factor", days[0], names) if row[0] == code]
+    bad = with_rows(
+        truth30,
+        "adj_factor",
+        lambda *pair: pair != (code, key),
+        dict(zip(names, (*row[:2], row[2] * 1.1), strict=True)),
+    )
+    desk = open_desk(bad, truth30.session_dates[15])
 
     desk.evening(days[0])
-    alerts = desk.alerts()
-    desk.vendor.faults.clear()
-    desk.evening(days[1])
 
-    assert ("adjustment_misfit", code, days[0]) in alerts
-    assert desk.alerts() == []
-    (factor,) = {
-        values[0]
-        for values in truth30.sheets["adj_factor"].rows(truth30.sheets["adj_factor"].by_code[code], ["adj_factor"])
-    }
-    held = desk.read("select distinct adj_factor from market.adj_factor where ts_code = $c", c=code)
-    assert held == [{"adj_factor": factor}]
-    revised = desk.read("select row_key, old_value from ops.revision where column_name = 'adj_factor'")
-    assert [json.loads(row["row_key"])["ts_code"] for row in revised] == [code] * len(revised) != []
-    # Prices are stored as they were traded; adjusting is the view's business.
+    prices = desk.read(
+        "select close_cny, close_adjusted_cny from analyst.price_adjusted where ts_code = $c and trade_date = $d",
+        c=code,
+        d=days[0],
+    )
+    assert desk.alerts() == [("adjustment_misfit", code, days[0])]
     assert bars_of(desk, days[0]) == rows_of(truth30, "daily", days[0], ["ts_code", "close", "vol"])
+    assert prices[0]["close_adjusted_cny"] == pytest.approx(prices[0]["close_cny"] * row[2] * 1.1)
 
 
 REFUSALS = {
@@ -182,6 +200,28 @@ def test_trap_05_refusal_is_told_apart_by_its_words_and_stops_nothing_else(desk,
     assert states == [("failed", cause), WHOLE, WHOLE]
     assert alerts == [("missing_day", BASIC, day)]
     assert (second.exit_code, desk.ledger(BASIC, day), desk.alerts()) == (0, WHOLE, [])
+
+
+def test_trap_05_limit_of_an_hour_costs_no_hour_and_no_other_endpoint(scripted):
+    """The free account may ask for stock_basic once an hour; each run asks three times."""
+    policy = http.Policy(calls=100_000, attempts=2, backoff_s=0.01, read_timeout_s=1.0)
+    now = datetime(2026, 11, 20, 10, 0, tzinfo=UTC)
+    source = tushare.TushareSource(
+        "a-token", base_url=scripted.url, now=lambda: now, keep=lambda reply: None, policy=policy
+    )
+    refused = {"code": 40203, "msg": "抱歉，您每小时最多访问该接口1次", "data": None}
+    scripted.will_answer(json.dumps(refused).encode())
+
+    for _ in range(10):
+        with pytest.raises(errors.RateLimited):
+            source.fetch_stock_basic()
+    n_asked = len(scripted.asked)
+    data = {"fields": ["ts_code", "trade_date", "adj_factor"], "items": [["600000.SH", "20261120", 1.0]]}
+    scripted.will_answer(json.dumps({"code": 0, "data": data}).encode())
+
+    assert source.fetch_adj_factor(now.date()).num_rows == 1
+    # The first refusal tells the limit; one more call is then allowed, and the others are not even sent.
+    assert n_asked == 2
 
 
 def test_trap_06_security_that_is_gone_counts_for_the_days_on_which_it_was_listed(open_desk, truth30):
@@ -225,6 +265,35 @@ def test_trap_06_bar_that_nobody_expected_does_not_make_up_for_one_that_never_ca
     assert ran.exit_code == GAP and f"such as that of {code}" in ran.message
     assert ("row_missing", DAILY, days[0]) in desk.alerts()
     assert "601313.SH" in [ts_code for ts_code, *_ in bars_of(desk, days[0])]
+
+
+def test_trap_06_security_whose_code_changed_is_one_security_and_no_gap(open_desk, truth30):
+    """The vendor lists it under the new code only, and keeps the bars of before under the old one."""
+    sessions = truth30.session_dates
+    old, new, change = calm_code(truth30, sessions[11:17]), "920001.BJ", truth.compact(sessions[14])
+    listings = tuple(
+        dataclasses.replace(each, ts_code=new) if each.ts_code == old else each for each in truth30.listings
+    )
+    sheets = dict(truth30.sheets)
+    for name in ("daily", "adj_factor", "daily_basic"):
+        columns = dict(sheets[name].columns)
+        keys = zip(columns["ts_code"], columns["trade_date"], strict=True)
+        columns["ts_code"] = np.array(
+            [new if (code, day >= change) == (old, True) else code for code, day in keys], object
+        )
+        sheets[name] = truth.sheet_from_columns(columns)
+    changed = dataclasses.replace(truth30, listings=listings, sheets=sheets, code_changes=(("甲", old, new),))
+    desk = open_desk(changed, sessions[11])
+
+    ran = desk.evening(sessions[16])
+
+    held = desk.read(
+        "select ts_code, count(*) as n from market.daily where ts_code in ($o, $n) group by all order by 1",
+        o=old,
+        n=new,
+    )
+    assert (ran.exit_code, desk.alerts()) == (0, [])
+    assert {row["ts_code"]: row["n"] for row in held} == {old: 3, new: 3}
 
 
 def test_trap_07_holiday_announced_late_is_no_gap_once_the_calendar_says_so(open_desk):
@@ -324,38 +393,3 @@ def test_trap_09_provisional_figures_are_replaced_the_next_evening_and_kept(desk
     assert (ran.exit_code, desk.alerts()) == (0, [])
     assert bars_of(desk, days[0]) == rows_of(truth30, "daily", days[0], ["ts_code", "close", "vol"])
     assert [(float(row["old_value"]), float(row["new_value"])) for row in revised] == [(provisional, final)]
-
-
-def test_trap_12_outage_over_one_day_of_a_catch_up_leaves_that_day_and_no_other(desk, truth30, days):
-    desk.vendor.faults.add(Fault("reset", "daily", partition=truth.compact(days[0])))
-
-    first = desk.evening(days[1])
-    states = [desk.ledger(DAILY, day) for day in days]
-    alerts = desk.alerts()
-    desk.vendor.faults.clear()
-    second = desk.evening(days[1])
-
-    assert first.exit_code == GAP and str(days[0]) in first.message
-    assert states == [("failed", "vendor_error"), WHOLE]
-    assert ("missing_day", DAILY, days[0]) in alerts
-    assert (second.exit_code, desk.alerts()) == (0, [])
-    assert [bars_of(desk, day) for day in days] == [
-        rows_of(truth30, "daily", day, ["ts_code", "close", "vol"]) for day in days
-    ]
-
-
-def test_trap_12_dead_vendor_is_given_up_and_every_table_of_the_day_is_missed(desk, days):
-    desk.vendor.faults.add(Fault("status", status=504))
-
-    ran = desk.evening(days[0])
-
-    ((_, n_requests),) = desk.vendor.faults.hits()
-    assert ran.exit_code == GAP
-    assert {subject for rule, subject, _ in desk.alerts() if rule == "missing_day"} == {
-        DAILY,
-        FACTOR,
-        BASIC,
-        "market.suspend_d",
-    }
-    # Two tries a call, and after eight calls that failed in a row no more.
-    assert n_requests <= 2 * 8 + 8

@@ -1,25 +1,19 @@
-"""Ways in which the market half goes silently wrong, 14 to 27 of the vendors' list; a test's name carries its number.
+"""Ways in which the market half goes silently wrong, 12 to 27 of the vendors' list; a test's name carries its number.
 
 As in test_silent_failures.py, by a run over real HTTP into a real lake. Out of scope: stk_limit (23) is no table of
-Daybook, which derives price limits from pre_close; what its cap has in common with other tables is staged. 13, 16, 19
-to 22 are FRED's, see test_silent_failures_fred.py.
+Daybook, which derives price limits from pre_close; what its cap has in common with other tables is staged. 25 and
+26 are in test_silent_failures_secrets.py; 13, 16 and 19 to 22 are FRED's, see test_silent_failures_fred.py.
 """
 
 from __future__ import annotations
 
-import copy
-import gzip
-import inspect
 import itertools
 import json
-import logging
 import math
-import pickle
 import time
 from datetime import UTC, date, datetime
 from pathlib import Path
 
-import cloudpickle
 import pandas as pd
 import pytest
 
@@ -27,7 +21,7 @@ import flows
 import models
 import reports
 import warehouse
-from flows import clock, deployments, steps
+from flows import clock, steps
 from warehouse import errors
 from warehouse.sources import http, truth, tushare
 from warehouse.sources.faults import Fault
@@ -57,6 +51,51 @@ def rows_of(of_truth, sheet, day, names):
 def sources_of_code():
     """Every module of ours, as text."""
     return {path: path.read_text() for room in ROOMS for path in Path(room.__file__).parent.rglob("*.py")}
+
+
+@pytest.fixture(scope="module")
+def later(truth30):
+    """The session after `day`."""
+    return truth30.session_dates[17]
+
+
+def bars_of(desk, day):
+    held = desk.read("select ts_code, close, vol from market.daily where trade_date = $day order by 1", day=day)
+    return [tuple(row.values()) for row in held]
+
+
+def test_trap_12_outage_over_one_day_of_a_catch_up_leaves_that_day_and_no_other(desk, truth30, day, later):
+    desk.vendor.faults.add(Fault("reset", "daily", partition=truth.compact(day)))
+
+    first = desk.evening(later)
+    states = [desk.ledger(DAILY, each) for each in (day, later)]
+    alerts = desk.alerts()
+    desk.vendor.faults.clear()
+    second = desk.evening(later)
+
+    assert first.exit_code == GAP and str(day) in first.message
+    assert states == [("failed", "vendor_error"), WHOLE]
+    assert ("missing_day", DAILY, day) in alerts
+    assert (second.exit_code, desk.alerts()) == (0, [])
+    for each in (day, later):
+        assert bars_of(desk, each) == rows_of(truth30, "daily", each, ["ts_code", "close", "vol"])
+
+
+def test_trap_12_dead_vendor_is_given_up_and_every_table_of_the_day_is_missed(desk, day):
+    desk.vendor.faults.add(Fault("status", status=504))
+
+    ran = desk.evening(day)
+
+    ((_, n_requests),) = desk.vendor.faults.hits()
+    assert ran.exit_code == GAP
+    assert {subject for rule, subject, _ in desk.alerts() if rule == "missing_day"} == {
+        DAILY,
+        FACTOR,
+        BASIC,
+        "market.suspend_d",
+    }
+    # Two tries a call, and after eight calls that failed in a row no more.
+    assert n_requests <= 2 * 8 + 8
 
 
 @pytest.mark.parametrize("as_str", [True, False], ids=["text as str", "text as object"])
@@ -243,92 +282,6 @@ def test_trap_24_column_that_must_not_be_null_is_set_aside_with_its_rows(desk, t
 @pytest.fixture
 def source(scripted):
     return tushare.TushareSource(TOKEN, base_url=scripted.url, now=lambda: NOW, keep=lambda reply: None, policy=QUICK)
-
-
-@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-def test_trap_25_token_does_not_follow_a_redirect(scripted, source, status):
-    """307 and 308 post the body, and with it the token, to wherever they point."""
-    scripted.will_answer((status, b"", {"Location": f"{scripted.url}/elsewhere"}))
-
-    with pytest.raises(errors.UnexpectedReply, match=f"HTTP {status}"):
-        source.fetch_daily(DAY)
-    assert [path for path, _, _ in scripted.asked] == ["/daily"]
-
-
-@pytest.mark.parametrize("copied", [copy.deepcopy, pickle.dumps, cloudpickle.dumps])
-def test_trap_25_client_cannot_be_carried_elsewhere(scripted, source, copied):
-    """Prefect, Dask and multiprocessing pickle what they are handed; the library's client would post the token."""
-    for carried in (source, source._api):
-        with pytest.raises(TypeError, match="holds a secret"):
-            copied(carried)
-    assert scripted.asked == []
-
-
-def test_trap_25_context_of_a_run_can_neither_be_pickled_nor_shows_the_token(open_desk, truth30, day):
-    desk = open_desk(truth30, day, tushare_token=TOKEN)
-    context = steps.open_context(desk.options, "daily", day)
-
-    with pytest.raises(TypeError, match="holds a secret"):
-        cloudpickle.dumps(context)
-    assert TOKEN not in repr(context) + str(context) + repr(vars(context))
-
-
-def test_trap_25_token_goes_to_no_proxy_and_to_no_file(scripted, monkeypatch, tmp_path):
-    proxy = tmp_path / "home"
-    proxy.mkdir()
-    monkeypatch.setenv("HOME", str(proxy))
-    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
-        monkeypatch.setenv(name, scripted.url)
-    monkeypatch.delenv("no_proxy", raising=False)
-    scripted.will_answer(b"{}")
-
-    # A port of the reserved block on loopback: nobody answers there, so only a proxy could have.
-    away = tushare.TushareSource(
-        TOKEN, base_url="http://127.0.0.1:9", now=lambda: NOW, keep=lambda reply: None, policy=QUICK
-    )
-    with pytest.raises(errors.VendorUnavailable):
-        away.fetch_daily(DAY)
-
-    assert scripted.asked == []
-    assert list(proxy.rglob("*")) == []
-
-
-def test_trap_25_no_flow_takes_a_secret_as_a_parameter():
-    """Prefect stores parameters in clear."""
-    offered = [deployments.daily, deployments.macro, deployments.refit, deployments.backfill]
-
-    names = {name for flow in offered for name in inspect.signature(flow.fn).parameters}
-
-    assert names <= {"as_of", "start", "end"}
-
-
-def test_trap_25_token_is_in_no_file_and_no_log_after_a_run_that_was_refused(open_desk, truth30, day, caplog):
-    caplog.set_level(logging.DEBUG)
-    desk = open_desk(truth30, day, tushare_token=TOKEN)
-
-    ran = desk.evening(day)
-
-    found = [path for path in desk.options.root.rglob("*") if path.is_file() and TOKEN.encode() in readable(path)]
-    assert ran.exit_code != 0
-    assert found == []
-    assert TOKEN not in caplog.text + ran.message
-
-
-def readable(path):
-    body = path.read_bytes()
-    return gzip.decompress(body) if path.suffix == ".gz" else body
-
-
-def test_trap_26_arguments_cannot_slip_and_a_misspelt_endpoint_is_no_request(scripted, source):
-    """The first positional argument of pro.daily is `fields`; any attribute of the client is an endpoint."""
-    scripted.will_answer(b"{}")
-
-    with pytest.raises((TypeError, ValueError, errors.DaybookError)):
-        source.fetch_daily("000001.SZ")
-    for owner in (source, source._api):
-        with pytest.raises(AttributeError):
-            _ = owner.dailyy
-    assert scripted.asked == []
 
 
 ZONES = ("UTC", "America/Los_Angeles", "Pacific/Kiritimati")

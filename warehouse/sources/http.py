@@ -200,7 +200,7 @@ class Transport:
         return result
 
     def _call_once(self, request: requests.Request, params: Mapping[str, str], read: Callable[[Reply], T]) -> T:
-        self._limits.wait(params["endpoint"])
+        self._wait_for_turn(params)
         reply = self._send(request, params)
         self._keep(reply)
         try:
@@ -215,6 +215,12 @@ class Transport:
                     *exc.allowed,
                 )
             raise
+
+    def _wait_for_turn(self, params: Mapping[str, str]) -> None:
+        try:
+            self._limits.wait(params["endpoint"], self._policy.longest_wait_s)
+        except errors.RateLimited as exc:
+            raise errors.RateLimited(f"{self.vendor} {params['endpoint']}: {exc}", exc.retry_after_s) from None
 
     def _send(self, request: requests.Request, params: Mapping[str, str]) -> Reply:
         asked = dict(params)
@@ -287,8 +293,8 @@ class Transport:
         with self._health.lock:
             health = self._health
             health.lost_s += seconds
-            if not isinstance(exc, errors.Retryable | errors.BadCredentials):
-                # A refusal of one name, such as an unknown series, comes from a vendor that is well.
+            if not isinstance(exc, errors.BadCredentials) and not self._is_worth_another_try(exc):
+                # A refusal of one name, or of one endpoint for hours, comes from a vendor that is well.
                 return
             health.n_in_a_row += 1
             is_first = health.n_in_a_row == 1 or isinstance(exc, errors.BadCredentials)
