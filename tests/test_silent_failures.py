@@ -381,7 +381,8 @@ def test_trap_09_half_a_market_is_partial_until_the_rest_has_come(desk, truth30,
 def test_trap_09_provisional_figures_are_replaced_the_next_evening_and_kept(desk, truth30, days):
     """Whole by count, and yet not final: only asking again can tell."""
     code = calm_code(truth30, days)
-    desk.vendor.faults.add(Fault("late_correction", "daily", column="vol", factor=0.999, ts_codes=(code,)))
+    key = truth.compact(days[0])
+    desk.vendor.faults.add(Fault("late_correction", "daily", key, column="vol", factor=0.999, ts_codes=(code,)))
     desk.evening(days[0])
     provisional = dict((one, vol) for one, _, vol in bars_of(desk, days[0]))[code]
     desk.vendor.faults.clear()
@@ -393,3 +394,17 @@ def test_trap_09_provisional_figures_are_replaced_the_next_evening_and_kept(desk
     assert (ran.exit_code, desk.alerts()) == (0, [])
     assert bars_of(desk, days[0]) == rows_of(truth30, "daily", days[0], ["ts_code", "close", "vol"])
     assert [(float(row["old_value"]), float(row["new_value"])) for row in revised] == [(provisional, final)]
+
+
+def test_trap_09_day_that_is_spoiled_when_it_is_asked_for_again_is_an_alert_with_the_old_values(desk, truth30, days):
+    """The evening after, the vendor sends every volume of a whole, good session one tenth higher."""
+    good, key = truth30.session_dates[15], truth.compact(truth30.session_dates[15])
+    desk.vendor.faults.add(Fault("late_correction", "daily", key, column="vol", factor=1.1))
+
+    desk.evening(days[0])
+
+    old = desk.read("select old_value from ops.revision where column_name = 'vol'")
+    assert ("mass_revision", DAILY, good) in desk.alerts()
+    assert sorted(float(row["old_value"]) for row in old) == sorted(
+        vol for (vol,) in rows_of(truth30, "daily", good, ["vol"])
+    )

@@ -86,6 +86,7 @@ CHECKS: tuple[Check, ...] = (
         "Ask why: a halt the vendor does not list, a delisting, or rows that come late; it is asked for again.",
     ),
     Check("null_column", "high", "Do not use the column over that session; ask the vendor to send it again."),
+    Check("mass_revision", "high", "Compare old and new values in analyst.revision; what is worse goes to the vendor."),
     Check("index_gap", "medium", "Do not use the index over the gap; ask the vendor for the missing sessions."),
     Check("stale_series", "medium", "Look whether the release was late; otherwise run `daybook run` again."),
     Check(
