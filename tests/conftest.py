@@ -34,8 +34,10 @@ import psycopg
 import pyarrow as pa
 import pytest
 
-from warehouse import lake, load
+from warehouse import errors, lake, load
 from warehouse.contracts import Table
+from warehouse.sources import market as synthetic
+from warehouse.sources.truth import MarketTruth
 from warehouse.tables import TABLES, market
 
 # A lake takes tenths of a second to make, and a shared machine varies: deadlines would fail at random.
@@ -335,11 +337,11 @@ def _frame(table: Table, text: str) -> pa.Table:
 
 @pytest.fixture
 def bars(frame: Callable[[Table, str], pa.Table]) -> Callable[[str], pa.Table]:
-    """Rows of market.daily from lines `ts_code trade_date close`: a flat bar, volume 100 lots, 1,000 thousand CNY."""
+    """Rows of market.daily from lines `ts_code trade_date close`: a flat bar, 100 lots at that price."""
 
     def make(text: str) -> pa.Table:
         lines = [line.split() for line in text.strip().splitlines()]
-        body = "\n".join(f"{code} {day} {p} {p} {p} {p} {p} 0 0 100 1000" for code, day, p in lines)
+        body = "\n".join(f"{code} {day} {p} {p} {p} {p} {p} 0 0 100 {float(p) * 10:g}" for code, day, p in lines)
         return frame(
             market.DAILY, f"ts_code trade_date open high low close pre_close change pct_chg vol amount\n{body}"
         )
@@ -446,3 +448,108 @@ def facts_of() -> Callable[..., dict[str, list[dict[str, Any]]]]:
         return facts
 
     return run
+
+
+@dataclass(frozen=True)
+class Evening:
+    """How a run ended for whoever started it: the exit status, and what it said on the way out."""
+
+    exit_code: int
+    message: str
+
+
+class MarketDesk:
+    """A home with simulated vendors of its own; `evening` is the market half of a day's run, up to its alerts."""
+
+    def __init__(self, options: Any, vendor: Any) -> None:
+        self.options, self.vendor = options, vendor
+
+    def evening(self, day: date, at: datetime | None = None) -> Evening:
+        """Run a day at 18:00 in Shanghai, or at another instant."""
+        from flows import ingest, steps, vendors
+
+        self.vendor.clock.set(at or vendors.evening_of(day))
+        context = steps.open_context(self.options, "daily", day)
+
+        def call(step: Any, context: Any, as_of: date) -> dict[str, Any]:
+            if step.name == "ingest":
+                start = steps.first_session_wanted(context, as_of)
+                ingest.ingest_reference(context)
+                ingest.ingest_indices(context, start, as_of)
+                ingest.ingest_sessions(context, start, as_of, lambda what, done, total: None)
+            elif step.name in ("returns", "detect"):
+                step.run(context, as_of, lambda what, done, total: None)
+            return {"report": "none"}
+
+        try:
+            steps.run_daily(context, steps.resolve_as_of(context, day), call)
+        except errors.DaybookError as exc:
+            return Evening(exc.exit_code, str(exc))
+        return Evening(0, "")
+
+    def read(self, statement: str, **params: Any) -> list[dict[str, Any]]:
+        """Rows of a query."""
+        with lake.open_reader(self.options.lake) as opened:
+            return opened.read(statement, **params).to_pylist()
+
+    def ledger(self, dataset: str, partition: object) -> tuple[str, str] | None:
+        """State and cause of a partition, None when nothing was ever asked."""
+        rows = self.read(
+            "select state, cause from ops.ledger where dataset = $d and partition = $p", d=dataset, p=str(partition)
+        )
+        return (rows[0]["state"], rows[0]["cause"]) if rows else None
+
+    def alerts(self) -> list[tuple[str, str, date]]:
+        """Rule, subject and day of every open alert."""
+        rows = self.read("select rule, subject, subject_date from ops.alert where state = 'open' order by all")
+        return [(row["rule"], row["subject"], row["subject_date"]) for row in rows]
+
+
+@pytest.fixture(scope="session")
+def truth30() -> MarketTruth:
+    """30 securities, 30 sessions; nothing is planted in the sessions 11 to 17."""
+    return synthetic.synthetic_market(seed=3, n_symbols=30, n_sessions=30)
+
+
+@pytest.fixture
+def open_desk(tmp_path: Path) -> Iterator[Callable[..., MarketDesk]]:
+    """A function that opens a desk with an empty lake at the vendors of a truth, its history from a day on."""
+    count = iter(range(100))
+    with contextlib.ExitStack() as stack:
+
+        def make(truth: MarketTruth, history_start: date, **overrides: Any) -> MarketDesk:
+            return _desk_at(stack, tmp_path / f"desk-{next(count)}", truth, history_start, overrides)
+
+        yield make
+
+
+def _desk_at(stack: Any, home: Path, truth: MarketTruth, history_start: date, overrides: Any) -> MarketDesk:
+    from flows import settings, vendors
+
+    vendor = stack.enter_context(vendors.running(truth, vendors.evening_of(history_start)))
+    known = {name.removeprefix("DAYBOOK__").lower(): value for name, value in vendors.environment(vendor, home).items()}
+    known["index_codes"] = tuple(json.loads(known["index_codes"]))
+    known |= {"history_start": history_start, "vendor_attempts": 2, "_env_file": None}
+    return MarketDesk(settings.read_settings(**(known | overrides)), vendor)
+
+
+@pytest.fixture(scope="session")
+def settled_desk(tmp_path_factory: pytest.TempPathFactory, truth30: MarketTruth) -> Iterator[MarketDesk]:
+    """A desk that has run once, for session 15, and a copy of its home to go back to."""
+    home = tmp_path_factory.mktemp("settled") / "home"
+    with contextlib.ExitStack() as stack:
+        desk = _desk_at(stack, home, truth30, truth30.session_dates[11], {})
+        assert desk.evening(truth30.session_dates[15]) == Evening(0, "")
+        assert desk.alerts() == []
+        shutil.copytree(home, home.parent / "kept")
+        yield desk
+
+
+@pytest.fixture
+def desk(settled_desk: MarketDesk) -> MarketDesk:
+    """The desk as it stood after session 15: everything whole, no alert open, the vendors well."""
+    home = settled_desk.options.root
+    settled_desk.vendor.faults.clear()
+    shutil.rmtree(home)
+    shutil.copytree(home.parent / "kept", home)
+    return settled_desk

@@ -207,11 +207,11 @@ def test_correction_replaces_the_value_and_keeps_the_old_one(
 def test_correction_to_and_from_missing_is_kept(empty_lake: lake.Lake, bars: Bars, load_days: LoadDays) -> None:
     load_days(empty_lake, market.DAILY, bars(TWO_BARS))
 
-    load_days(empty_lake, market.DAILY, with_value(bars(TWO_BARS), "amount", [None, 1000.0]), n=1)
+    load_days(empty_lake, market.DAILY, with_value(bars(TWO_BARS), "amount", [None, 200.0]), n=1)
     load_days(empty_lake, market.DAILY, bars(TWO_BARS), n=2)
 
     revisions = empty_lake.read("select revision_no, old_value, new_value from ops.revision order by 1").to_pylist()
-    assert [tuple(r.values()) for r in revisions] == [(1, "1000.0", None), (2, None, "1000.0")]
+    assert [tuple(r.values()) for r in revisions] == [(1, "100.0", None), (2, None, "100.0")]
 
 
 def test_content_hash_returns_when_a_correction_is_taken_back(

@@ -112,7 +112,7 @@ class Lake:
         try:
             yield from self._connection.execute(statement, params or None).to_arrow_reader(STREAM_BATCH_ROWS)
         except duckdb.Error as exc:
-            raise errors.LakeError(f"query failed: {_first_line(exc)} Query: {_shortened(statement)}") from exc
+            raise errors.LakeError(f"query failed: {self.location.told(exc)} Query: {_shortened(statement)}") from exc
 
     def read_value(self, statement: str, **params: Any) -> Any:
         """The single value a query returns, None when it returns no row.

@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TypeVar
+from typing import NoReturn, TypeVar
 
 import requests
 import tenacity
@@ -187,6 +187,10 @@ class Transport:
     def __repr__(self) -> str:
         return f"Transport({self.vendor!r})"
 
+    def __reduce__(self) -> NoReturn:
+        # Prefect, Dask and multiprocessing pickle what they are handed, and would store the secret with it.
+        raise TypeError("a vendor's connection holds a secret and is not carried elsewhere: build it where it is used")
+
     def call(self, request: requests.Request, params: Mapping[str, str], read: Callable[[Reply], T]) -> T:
         """What `read` makes of the vendor's answer, after as many tries as the policy allows.
 
@@ -217,7 +221,7 @@ class Transport:
         return result
 
     def _call_once(self, request: requests.Request, params: Mapping[str, str], read: Callable[[Reply], T]) -> T:
-        self._limits.wait(params["endpoint"])
+        self._wait_for_turn(params)
         reply = self._send(request, params)
         self._keep(reply)
         try:
@@ -232,6 +236,12 @@ class Transport:
                     *exc.allowed,
                 )
             raise
+
+    def _wait_for_turn(self, params: Mapping[str, str]) -> None:
+        try:
+            self._limits.wait(params["endpoint"], self._policy.longest_wait_s)
+        except errors.RateLimited as exc:
+            raise errors.RateLimited(f"{self.vendor} {params['endpoint']}: {exc}", exc.retry_after_s) from None
 
     def _send(self, request: requests.Request, params: Mapping[str, str]) -> Reply:
         asked = dict(params)
@@ -304,8 +314,8 @@ class Transport:
         with self._health.lock:
             health = self._health
             health.lost_s += seconds
-            if not isinstance(exc, errors.Retryable | errors.BadCredentials):
-                # A refusal of one name, such as an unknown series, comes from a vendor that is well.
+            if not isinstance(exc, errors.BadCredentials) and not self._is_worth_another_try(exc):
+                # A refusal of one name, or of one endpoint for hours, comes from a vendor that is well.
                 return
             health.n_in_a_row += 1
             is_first = health.n_in_a_row == 1 or isinstance(exc, errors.BadCredentials)

@@ -43,6 +43,8 @@ ALLOWED_WORDS = re.compile(
     r"每(?P<unit>分钟|小时|天)最多访问该接口(?P<calls>\d+)次|(?P<calls2>\d+)次/(?P<unit2>分钟|小时|天)"
 )
 TOKEN_WORDS = re.compile(r"token")
+# What Python's float() reads besides, such as 1_000 or digits of other scripts, no vendor means as a number.
+NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*|nan|NaN|[+-]?inf", re.ASCII)
 PERMISSION_WORDS = re.compile(r"权限|积分|IP数量超限")
 
 
@@ -207,6 +209,8 @@ def _typed(value: Any, kind: str) -> Any:
     if kind == "DOUBLE":
         if isinstance(value, bool | list | dict):
             raise ValueError(f"{str(value)[:20]!r} is not a number")
+        if isinstance(value, str) and not NUMBER.fullmatch(value):
+            raise ValueError(f"{value[:20]!r} is not a number")
         number = float(value)
         if math.isinf(number):
             raise ValueError(f"{str(value)[:20]!r} is not finite")
