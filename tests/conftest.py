@@ -7,6 +7,7 @@ package of that name.
 from __future__ import annotations
 
 import http.server
+import json
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -21,6 +22,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
+from flows import settings, steps, vendors
 from warehouse import lake, load
 from warehouse.contracts import Table
 from warehouse.tables import TABLES, market
@@ -259,3 +261,44 @@ def facts_of() -> Callable[..., dict[str, list[dict[str, Any]]]]:
         return facts
 
     return run
+
+
+@dataclass(frozen=True)
+class Desk:
+    """A home of its own and the simulated vendors it talks to."""
+
+    options: settings.Settings
+    vendor: Any
+
+    def run(self, day: date) -> None:
+        """The evening run of a day as far as the data go: no model, no report."""
+        self.vendor.clock.set(vendors.evening_of(day))
+        context = steps.open_context(self.options, "daily", day)
+        steps.run_ingest(context, day, steps.no_progress)
+        steps.run_returns(context, day, steps.no_progress)
+
+    def backfill(self, start: date, end: date, on: date | None = None) -> dict[str, Any]:
+        """A backfill on the evening of its last day, or of a later one."""
+        self.vendor.clock.set(vendors.evening_of(on or end))
+        return steps.backfill(steps.open_context(self.options, "backfill", end), start, end, steps.no_progress)
+
+    def read(self, statement: str, **params: Any) -> list[dict[str, Any]]:
+        """Rows of the desk's lake."""
+        with lake.open_reader(self.options.lake) as opened:
+            return opened.read(statement, **params).to_pylist()
+
+
+@pytest.fixture(scope="session")
+def desk_at() -> Callable[..., Desk]:
+    """A function that puts a desk into a folder and points it at simulated vendors."""
+
+    def put(home: Path, vendor: Any, **overrides: Any) -> Desk:
+        prefix = settings.PREFIX
+        known: dict[str, Any] = {
+            name.removeprefix(prefix).lower(): value for name, value in vendors.environment(vendor, home).items()
+        }
+        known["index_codes"] = tuple(json.loads(known["index_codes"]))
+        known |= {"history_start": vendor.truth.session_dates[0], "vendor_attempts": 2, "_env_file": None}
+        return Desk(settings.read_settings(**(known | overrides)), vendor)
+
+    return put
