@@ -7,22 +7,19 @@ nobody knows of. Partners: `warehouse/sources/`, `warehouse/load.py`, `warehouse
 
 from __future__ import annotations
 
-import concurrent.futures
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import date, timedelta
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from flows import clock
+from flows import asking, clock, repair
 from flows.context import Context
-from warehouse import derive, errors, ledger, load, seeds, vintages
+from warehouse import calendars, derive, ledger, load, seeds, vintages
 from warehouse.contracts import Table
 from warehouse.lake import Lake
-from warehouse.sources.tushare import TushareSource
 from warehouse.tables import macro, market
 
 log = logging.getLogger(__name__)
@@ -32,23 +29,12 @@ SESSION_TABLES = (market.DAILY, market.ADJ_FACTOR, market.DAILY_BASIC, market.SU
 # process killed in between asks for at most that many again, which is about a minute of a vendor's patience.
 SESSIONS_PER_COMMIT = 60
 SERIES_PER_COMMIT = 16
-# Requests in flight to one vendor; the limiter, not this, sets the pace.
-WORKERS = 4
 # trade_cal is asked from the first session that A-shares ever had, so that any backfill finds its calendar.
 CALENDAR_START = date(1990, 12, 19)
 CALENDAR_AHEAD_DAYS = 40
 
 Progress = Callable[[str, int, int], None]
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Answer:
-    """A vendor's answer for one partition: rows, or why there are none."""
-
-    key: str
-    rows: pa.Table
-    failure: str = ""
 
 
 def ingest_macro(context: Context, progress: Progress) -> pa.Table:
@@ -72,9 +58,9 @@ def ingest_macro(context: Context, progress: Progress) -> pa.Table:
         return context.fred.fetch_observations(series_id, n_rows_known=n_rows_known)
 
     results = []
-    columns = _without_provenance(macro.OBSERVATION).select(["series_id", "observation_date", "value"])
+    columns = ledger.without_provenance(macro.OBSERVATION).select(["series_id", "observation_date", "value"])
     for group in _groups(due, SERIES_PER_COMMIT):
-        answers = _ask(group, fetch, columns)
+        answers = asking.ask(group, fetch, columns)
         partitions = [load.Partition(answer.key, today, failure=answer.failure) for answer in answers]
         stamp = context.stamp()
         one = vintages.observation_load(
@@ -95,7 +81,7 @@ def ingest_reference(context: Context) -> pa.Table:
     Raises:
         LakeError: the lake cannot be written.
     """
-    source = _tushare(context)
+    source = asking.tushare_of(context)
     today = clock.known_date(context.now)
     horizon = today + timedelta(days=CALENDAR_AHEAD_DAYS)
     fetches: dict[str, tuple[Table, Callable[[], pa.Table]]] = {
@@ -107,13 +93,36 @@ def ingest_reference(context: Context) -> pa.Table:
         with context.writer() as lake:
             if not ledger.due_partitions(lake, table, [key], today):
                 continue
-        answer = _ask([key], _ignoring_key(fetch), _without_provenance(table))[0]
+        answer = asking.ask([key], _ignoring_key(fetch), ledger.without_provenance(table))[0]
         stamp = context.stamp()
         replies = context.archive.drain(stamp.load_id)
-        one = load.Load(table, answer.rows, [load.Partition(key, today, failure=answer.failure)], None, replies)
+        partition = load.Partition(key, today, failure=answer.failure, cause=answer.cause, asked_date=today)
         with context.writer() as lake:
-            results.append(load.load(lake, [one], stamp))
+            results.append(load.load(lake, [load.Load(table, answer.rows, [partition], None, replies)], stamp))
+    if results:
+        _follow_reference(context, today, horizon)
     return _concat(results)
+
+
+def _follow_reference(context: Context, today: date, horizon: date) -> None:
+    """What follows from calendar and securities: the second source, changed codes, days that turned holiday."""
+    sessions = calendars.exchange_sessions(CALENDAR_START, horizon)
+    empty = pa.table({"o_code": pa.array([], pa.string()), "n_code": pa.array([], pa.string())})
+    # Without permission for it, or while it fails, the codes known so far stay.
+    mapping = asking.ask(["all"], _ignoring_key(asking.tushare_of(context).fetch_bse_mapping), empty)[0].rows
+    changes = calendars.code_changes(mapping)
+    stamp = context.stamp()
+
+    def write(connection: Any) -> None:
+        derive.write_rows(connection, market.EXCHANGE_SESSION, sessions)
+        derive.write_rows(connection, market.CODE_CHANGE, changes)
+
+    with context.writer() as lake:
+        lake.commit(write, message="exchange sessions and changed codes")
+        load.keep_replies(lake, context.archive.drain(stamp.load_id))
+        n_closed = ledger.close_holidays(lake, stamp, SESSION_TABLES, today)
+    if n_closed:
+        log.warning("days asked for in vain turned out to be holidays partitions=%s", n_closed)
 
 
 def ingest_indices(context: Context, start: date, end: date) -> pa.Table:
@@ -122,15 +131,21 @@ def ingest_indices(context: Context, start: date, end: date) -> pa.Table:
     Raises:
         LakeError: the lake cannot be written.
     """
-    source = _tushare(context)
+    source = asking.tushare_of(context)
     results = []
     with context.writer() as lake:
         due = _due_indices(lake, list(context.settings.index_codes), start, end)
         n_sessions = len(ledger.read_sessions(lake, start, end))
     if due and n_sessions:
-        columns = _without_provenance(market.INDEX_DAILY)
-        answers = _ask(due, lambda code: source.fetch_index_daily(code, start, end), columns)
-        partitions = [load.Partition(answer.key, end, n_sessions, failure=answer.failure) for answer in answers]
+        columns = ledger.without_provenance(market.INDEX_DAILY)
+        answers = asking.ask(due, lambda code: source.fetch_index_daily(code, start, end), columns)
+        asked_date = clock.known_date(context.now)
+        partitions = [
+            load.Partition(
+                answer.key, end, n_sessions, failure=answer.failure, cause=answer.cause, asked_date=asked_date
+            )
+            for answer in answers
+        ]
         rows = pa.concat_tables([answer.rows for answer in answers])
         stamp = context.stamp()
         one = load.Load(market.INDEX_DAILY, rows, partitions, "ts_code", context.archive.drain(stamp.load_id))
@@ -149,24 +164,30 @@ def _due_indices(lake: Lake, codes: list[str], start: date, end: date) -> list[s
 
 
 def ingest_sessions(context: Context, start: date, end: date, progress: Progress) -> pa.Table:
-    """The ledger rows of every session from `start` to `end` that was not whole, oldest first.
+    """The ledger rows of every session from `start` to `end` that was not whole or is asked for again, oldest first.
 
     Raises:
         LakeError: the lake cannot be written.
     """
     with context.reader() as lake:
         sessions = ledger.read_sessions(lake, start, end)
-        due = sorted({day for table in SESSION_TABLES for day in ledger.due_sessions(lake, table, sessions)})
+        due = sorted({day for table in SESSION_TABLES for day in _due(context, lake, table, sessions)})
     results = []
     for group in _groups(due, SESSIONS_PER_COMMIT):
         results.append(_load_sessions(context, group))
         progress("sessions", due.index(group[-1]) + 1, len(due))
+    repair.repair_factors(context, due)
     return _concat(results)
+
+
+def _due(context: Context, lake: Lake, table: Table, sessions: list[date]) -> list[date]:
+    today = clock.known_date(context.now)
+    return ledger.due_sessions(lake, table, sessions, today, context.settings.revisit_days)
 
 
 def _load_sessions(context: Context, group: list[date]) -> pa.Table:
     """All tables of some sessions in one commit, so that a bar never stands without its factor."""
-    source = _tushare(context)
+    source = asking.tushare_of(context)
     fetches = {
         market.SUSPEND_D: source.fetch_suspend_d,
         market.DAILY: source.fetch_daily,
@@ -174,14 +195,17 @@ def _load_sessions(context: Context, group: list[date]) -> pa.Table:
         market.DAILY_BASIC: source.fetch_daily_basic,
     }
     with context.reader() as lake:
-        due = {table: ledger.due_sessions(lake, table, group) for table in fetches}
+        due = {table: _due(context, lake, table, group) for table in fetches}
+        codes = ledger.read_codes(lake)
         held = lake.read(
             "select ts_code, trade_date, suspend_timing, suspend_type from market.suspend_d"
             " where trade_date in (select unnest($group))",
             group=group,
         )
         answers = {
-            table: _ask([day.isoformat() for day in due[table]], _by_date(fetch), _without_provenance(table))
+            table: asking.ask(
+                [day.isoformat() for day in due[table]], _by_date(fetch, codes), ledger.without_provenance(table)
+            )
             for table, fetch in fetches.items()
         }
         suspensions = pa.concat_tables([held, *(answer.rows for answer in answers[market.SUSPEND_D])])
@@ -190,55 +214,42 @@ def _load_sessions(context: Context, group: list[date]) -> pa.Table:
     replies = context.archive.drain(stamp.load_id)
     loads: list[load.Load] = []
     for table, of_table in answers.items():
-        if not of_table:
-            continue
-        partitions = [
-            load.Partition(
-                answer.key,
-                date.fromisoformat(answer.key),
-                None if table is market.SUSPEND_D else expected[date.fromisoformat(answer.key)],
-                may_be_empty=table is market.SUSPEND_D,
-                failure=answer.failure,
-            )
-            for answer in of_table
-        ]
-        rows = pa.concat_tables([answer.rows for answer in of_table])
-        loads.append(load.Load(table, rows, partitions, "trade_date", None if loads else replies))
+        if of_table:
+            partitions = [_session_partition(context, table, answer, expected) for answer in of_table]
+            rows = pa.concat_tables([answer.rows for answer in of_table])
+            loads.append(load.Load(table, rows, partitions, "trade_date", None if loads else replies))
     with context.writer() as lake:
         return load.load(lake, loads, stamp)
+
+
+def _session_partition(
+    context: Context, table: Table, answer: asking.Answer, expected: dict[date, int]
+) -> load.Partition:
+    """What the ledger shall say of one session of one table."""
+    session = date.fromisoformat(answer.key)
+    cause = answer.cause
+    if not answer.rows.num_rows and not answer.failure and session > clock.market_date(context.now):
+        cause = "not_yet_published"
+    may_be_empty = table is market.SUSPEND_D
+    n_expected = None if may_be_empty else expected[session]
+    return load.Partition(
+        answer.key,
+        session,
+        n_expected,
+        may_be_empty=may_be_empty,
+        failure=answer.failure,
+        cause=cause,
+        asked_date=clock.known_date(context.now),
+        n_required=n_expected and n_expected - int(n_expected * context.settings.missing_bars_fraction),
+    )
 
 
 def _ignoring_key(fetch: Callable[[], pa.Table]) -> Callable[[str], pa.Table]:
     return lambda key: fetch()
 
 
-def _by_date(fetch: Callable[[date], pa.Table]) -> Callable[[str], pa.Table]:
-    return lambda key: fetch(date.fromisoformat(key))
-
-
-def _ask(keys: Sequence[str], fetch: Callable[[str], pa.Table], empty: pa.Table) -> list[Answer]:
-    """One answer per key, in order; a vendor's refusal is an answer too, and ends in the ledger."""
-
-    def ask(key: str) -> Answer:
-        try:
-            return Answer(key, fetch(key).select(empty.column_names).cast(empty.schema))
-        except errors.VendorError as exc:
-            log.warning("vendor gave nothing usable partition=%s reason=%s", key, exc)
-            return Answer(key, empty, f"{type(exc).__name__}: {exc}")
-
-    with concurrent.futures.ThreadPoolExecutor(WORKERS) as pool:
-        return list(pool.map(ask, keys))
-
-
-def _tushare(context: Context) -> TushareSource:
-    if context.tushare is None:
-        raise errors.ConfigError("market data needs a Tushare token. Set TUSHARE_TOKEN and run again.")
-    return context.tushare
-
-
-def _without_provenance(table: Table) -> pa.Table:
-    names = [column.name for column in table.columns if not column.provenance]
-    return table.empty().select(names)
+def _by_date(fetch: Callable[[date, Sequence[str]], pa.Table], codes: Sequence[str]) -> Callable[[str], pa.Table]:
+    return lambda key: fetch(date.fromisoformat(key), codes)
 
 
 def _rows_known(rows: pa.Table) -> dict[str, int]:

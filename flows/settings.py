@@ -46,6 +46,15 @@ class Settings(pydantic_settings.BaseSettings):
     )
     tushare_url: str = Field("http://api.waditu.com/dataapi", description="Base address of Tushare's API.")
     tushare_calls_per_minute: int = Field(200, gt=0, description="Calls a minute the account allows.")
+    tushare_api_limits: dict[str, int] = Field(
+        {}, description='Calls a minute of single endpoints, as JSON, such as {"stock_basic": 50}.'
+    )
+    revisit_days: tuple[int, ...] = Field(
+        (1, 7), description="Calendar days after a session on which it is asked for again, as JSON, for corrections."
+    )
+    missing_bars_fraction: float = Field(
+        0.002, ge=0, lt=1, description="Share of a session's expected bars that may be missing before it is partial."
+    )
     index_codes: tuple[str, ...] = Field(("000300.SH", "000001.SH"), description="Indices to follow.")
     fred_url: str = Field("https://fred.stlouisfed.org", description="Base address of FRED.")
     fred_calls_per_second: float = Field(2.0, gt=0, description="FRED refuses more than 2 a second.")

@@ -87,6 +87,7 @@ def open_context(options: settings.Settings, flow: str, as_of: date | None = Non
             policy=http.Policy(
                 calls=options.tushare_calls_per_minute,
                 per_s=60.0,
+                endpoint_limits={name: (calls, 60.0) for name, calls in options.tushare_api_limits.items()},
                 attempts=options.vendor_attempts,
                 source_deadline_s=options.vendor_deadline_s,
             ),

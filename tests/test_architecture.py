@@ -54,7 +54,7 @@ HOMES = {
 # Where a library with a home may also be, and why.
 NOT_AT_HOME: dict[tuple[str, str], str] = {}
 
-CLIENTS = ("fred", "tushare", "http", "archive")
+CLIENTS = ("fred", "tushare", "http", "limits", "archive")
 
 FORBIDDEN_NAMES = {"utils", "helpers", "common", "misc", "core", "manager"}
 MAX_MODULE_LINES = 400

@@ -12,7 +12,7 @@ import pytest
 import requests
 
 from warehouse import errors
-from warehouse.sources import http
+from warehouse.sources import http, limits
 
 NOW = datetime(2026, 11, 20, 10, 0, tzinfo=UTC)
 QUICK = http.Policy(calls=1000, attempts=3, backoff_s=0.01, longest_wait_s=0.2, read_timeout_s=0.5, call_deadline_s=1.0)
@@ -323,7 +323,7 @@ def test_secret_that_the_vendor_echoes_is_replaced_before_it_is_kept(scripted, k
 
 
 def test_limiter_lets_no_more_calls_start_in_any_window_over_all_threads():
-    limiter = http.Limiter(3, 0.2)
+    limiter = limits.Limiter(3, 0.2)
     started = []
 
     def work():
@@ -343,7 +343,7 @@ def test_limiter_lets_no_more_calls_start_in_any_window_over_all_threads():
 
 
 def test_limiter_holds_everybody_back_when_the_vendor_said_to_wait():
-    limiter = http.Limiter(100, 1.0)
+    limiter = limits.Limiter(100, 1.0)
     begun = time.monotonic()
 
     limiter.pause(0.1)
@@ -353,7 +353,7 @@ def test_limiter_holds_everybody_back_when_the_vendor_said_to_wait():
 
 
 def test_limiter_keeps_the_longer_of_two_pauses():
-    limiter = http.Limiter(100, 1.0)
+    limiter = limits.Limiter(100, 1.0)
     begun = time.monotonic()
 
     limiter.pause(0.2)
@@ -364,7 +364,7 @@ def test_limiter_keeps_the_longer_of_two_pauses():
 
 
 def test_limiter_keeps_its_window_when_the_pause_is_shorter():
-    limiter = http.Limiter(2, 0.3)
+    limiter = limits.Limiter(2, 0.3)
     begun = time.monotonic()
 
     limiter.wait()

@@ -6,14 +6,15 @@ import copy
 import json
 import logging
 import math
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 
+import pyarrow.compute as pc
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from warehouse import errors
-from warehouse.sources import faults, http, market, simulator, tushare
+from warehouse.sources import faults, http, market, simulator, tushare, tushare_reply
 from warehouse.tables import market as tables
 
 DAY = date(2026, 11, 20)
@@ -104,7 +105,7 @@ REFUSED = {
     "list": (b"[]", errors.UnexpectedReply),
     "no code": (b'{"data": {"fields": [], "items": []}}', errors.UnexpectedReply),
     "no data": (b'{"code": 0, "data": null}', errors.UnexpectedReply),
-    "more to come": (answer([ROW], has_more=True), errors.IncompleteReply),
+    "more to come": (answer([ROW], has_more=True), errors.RowCapReached),
     "row too short": (answer([["600000.SH", "20261120"]]), errors.UnexpectedReply),
     "row too long": (answer([[*ROW, 1]]), errors.UnexpectedReply),
     "column missing": (answer([["600000.SH", "20261120"]], fields=FIELDS[:2]), errors.UnexpectedReply),
@@ -129,12 +130,24 @@ def test_answer_that_is_not_the_table_is_refused_with_its_reason(scripted, sourc
     assert kept and kept[0].body == body.replace(TOKEN.encode(), b"***")
 
 
-def test_day_as_long_as_the_row_cap_is_refused_as_cut(scripted, source):
-    rows = [[f"{number:06}.SH", "20261120", 1.0] for number in range(tushare.ROW_CAPS["adj_factor"])]
-    scripted.will_answer(answer(rows), answer(rows[:-1]))
+def test_day_as_long_as_the_row_cap_is_refused_as_cut_when_nobody_knows_the_codes(scripted, source):
+    rows = [[f"{number:06}.SH", "20261120", 1.0] for number in range(tushare_reply.ROW_CAPS["adj_factor"])]
+    scripted.will_answer(answer(rows))
 
-    assert source.fetch_adj_factor(DAY).num_rows == len(rows) - 1
-    assert len(scripted.asked) == 2
+    with pytest.raises(errors.RowCapReached, match="6000 rows came and there are more") as caught:
+        source.fetch_adj_factor(DAY)
+
+    assert len(scripted.asked) == 1, "the same question would be cut again"
+    assert len(caught.value.ts_codes) == 6000
+
+
+def test_limit_that_the_vendor_tells_is_learned_once(scripted, source, caplog):
+    said = "抱歉，您每分钟最多访问该接口2次，权限的具体详情访问：https://tushare.pro/document/1?doc_id=108。"
+    refusal = (200, json.dumps({"code": 40203, "msg": said, "data": None}).encode(), {"Retry-After": "0"})
+    scripted.will_answer(refusal, answer([ROW]))
+
+    assert source.fetch_adj_factor(DAY).num_rows == 1
+    assert "vendor=tushare endpoint=adj_factor calls=2 per_s=60" in caplog.text
 
 
 LIMITS = {
@@ -249,7 +262,9 @@ bodies = (
 def test_any_bytes_are_a_table_or_a_vendor_error(body):
     reply = http.Reply("tushare", "adj_factor", {}, 200, body, {}, NOW)
     try:
-        rows = tushare.table_from_frame(tushare.read_frame(reply, FIELDS), tables.ADJ_FACTOR, "tushare adj_factor()")
+        rows = tushare_reply.table_from_frame(
+            tushare_reply.read_frame(reply, FIELDS), tables.ADJ_FACTOR, "tushare adj_factor()"
+        )
     except errors.VendorError:
         return
 
@@ -281,7 +296,7 @@ OUTCOMES = {
     "no_permission": errors.NotPermitted,
     "rate_limit": errors.RateLimited,
     "reset": errors.VendorUnavailable,
-    "row_cap": errors.IncompleteReply,
+    "row_cap": errors.RowCapReached,
     "short_length": errors.IncompleteReply,
     "status": errors.VendorUnavailable,
     "trickle": errors.VendorUnavailable,
@@ -299,13 +314,69 @@ def test_trouble_on_the_line_has_its_own_error_and_passes_with_it(vendor, simula
         simulated.fetch_daily(DAY)
 
 
-@pytest.mark.parametrize("kind", sorted(set(OUTCOMES) - {"bad_token", "no_permission", "wrong_series"}))
+@pytest.mark.parametrize("kind", sorted(set(OUTCOMES) - {"bad_token", "no_permission", "row_cap", "wrong_series"}))
 def test_trouble_that_passes_is_healed_by_the_second_try(vendor, simulated, kind):
     whole = simulated.fetch_daily(DAY)
     seconds = 0.6 if kind == "trickle" else 0.01
     vendor.faults.replace([faults.Fault(kind, endpoint="daily", seconds=seconds, cap=10, times=1)])
 
     assert simulated.fetch_daily(DAY).equals(whole)
+
+
+@pytest.mark.parametrize("cap", [2, 7, 19])
+def test_market_beyond_the_row_cap_is_whole_when_asked_for_by_codes(vendor, simulated, cap, monkeypatch):
+    """The vendor cuts every answer at the cap, those to lists of codes too, down to single codes."""
+    whole = simulated.fetch_daily(DAY)
+    monkeypatch.setattr(tushare, "CODES_A_CALL", 8)
+    vendor.faults.replace([faults.Fault("row_cap", endpoint="daily", cap=cap)])
+
+    rows = simulated.fetch_daily(DAY, whole["ts_code"].to_pylist())
+
+    assert rows.num_rows > cap
+    assert rows.sort_by("ts_code").equals(whole.sort_by("ts_code"))
+
+
+def test_security_known_from_the_cut_answer_alone_is_not_forgotten(vendor, simulated):
+    whole = simulated.fetch_daily(DAY)
+    known = whole["ts_code"].to_pylist()
+    vendor.faults.replace([faults.Fault("row_cap", endpoint="daily", cap=len(known) - 1)])
+    newest = known[0]
+
+    rows = simulated.fetch_daily(DAY, [code for code in known if code != newest])
+
+    assert newest in rows["ts_code"].to_pylist()
+
+
+def test_index_history_beyond_the_row_cap_is_whole_when_halved(vendor, simulated):
+    start = DAY - timedelta(days=60)
+    whole = simulated.fetch_index_daily("000300.SH", start, DAY)
+    vendor.faults.replace([faults.Fault("row_cap", endpoint="index_daily", cap=7)])
+
+    rows = simulated.fetch_index_daily("000300.SH", start, DAY)
+
+    assert rows.num_rows > 14
+    assert rows.sort_by("trade_date").equals(whole.sort_by("trade_date"))
+
+
+def test_listed_securities_beyond_the_row_cap_are_whole_when_asked_for_by_exchange(vendor, simulated):
+    whole = simulated.fetch_stock_basic()
+    listed = whole.filter(pc.equal(whole["list_status"], "L"))["ts_code"].to_pylist()
+    largest = max(sum(code.endswith(suffix) for code in listed) for suffix in ("SH", "SZ"))
+    assert largest < len(listed)
+    vendor.faults.replace([faults.Fault("row_cap", endpoint="stock_basic", cap=largest)])
+
+    rows = simulated.fetch_stock_basic()
+
+    assert rows.sort_by("ts_code").equals(whole.sort_by("ts_code"))
+
+
+def test_calendar_with_a_day_missing_inside_is_refused(scripted, source):
+    fields = ("exchange", "cal_date", "is_open", "pretrade_date")
+    days = [["SSE", f"202611{day}", 1, None] for day in (16, 17, 19, 20)]
+    scripted.will_answer(answer(days, fields=fields))
+
+    with pytest.raises(errors.IncompleteReply, match="days are missing after 2026-11-17"):
+        source.fetch_trade_cal(date(2026, 11, 16), date(2026, 11, 20))
 
 
 def test_every_fault_of_the_simulator_is_tried_here_or_changes_facts_only():

@@ -65,6 +65,17 @@ CHECKS: tuple[Check, ...] = (
     Check(
         "failed_load", "high", "Read the reason, then run `daybook run` again; `daybook doctor` tries the vendor.", True
     ),
+    Check(
+        "calendar_disagreement",
+        "high",
+        "Look at the exchange's notice; until one source follows it, check whether the day has bars.",
+        True,
+    ),
+    Check(
+        "bar_missing",
+        "medium",
+        "Ask why: a halt the vendor does not list, a delisting, or rows that come late; it is asked for again.",
+    ),
     Check("index_gap", "medium", "Do not use the index over the gap; ask the vendor for the missing sessions."),
     Check("stale_series", "medium", "Look whether the release was late; otherwise run `daybook run` again."),
     Check("bar_order", "medium", "The row was set aside, see analyst.quarantine; it is asked for again next run."),

@@ -100,6 +100,7 @@ def enter_ledger(connection: duckdb.DuckDBPyConnection, table: Table, due: pa.Ta
             null::bigint as n_expected,
             (select count(*) from {table.full_name} where trade_date = cast(due.partition as date)) as n_received,
             0 as n_quarantined, due.input_hash as content_hash, '' as reason,
+            '' as cause, null::date as asked_date,
             coalesce(o.n_attempts, 0) + 1 as n_attempts
         from due left join {ops.LEDGER.full_name} as o on o.dataset = $dataset and o.partition = due.partition
         """,

@@ -10,6 +10,7 @@
     │   └── Fatal                    asking again will not help
     │       ├── BadCredentials       the token or key is wrong or missing
     │       ├── NotPermitted         the account may not call this
+    │       ├── RowCapReached        there is more than one answer holds; ask for less at a time
     │       └── UnexpectedReply      the answer is not what was asked for (other series, HTML, unknown columns)
     ├── ContractViolation            rows do not fit their table
     ├── ModelRefused                 a model cannot be fitted on, or applied to, what it was given
@@ -52,11 +53,15 @@ class RateLimited(Retryable):
     Args:
         message: what happened, to which request, what to do.
         retry_after_s: seconds to wait before the next request, None when the vendor did not say.
+        allowed: calls allowed, and in how many seconds, None when the vendor did not say.
     """
 
-    def __init__(self, message: str, retry_after_s: float | None = None) -> None:
+    def __init__(
+        self, message: str, retry_after_s: float | None = None, allowed: tuple[int, float] | None = None
+    ) -> None:
         super().__init__(message)
         self.retry_after_s = retry_after_s
+        self.allowed = allowed
 
 
 class VendorUnavailable(Retryable):
@@ -79,6 +84,19 @@ class BadCredentials(Fatal):
 
 class NotPermitted(Fatal):
     """The account may not call this endpoint."""
+
+
+class RowCapReached(Fatal):
+    """There are more rows than one answer holds: the same question would be cut again, smaller ones are not.
+
+    Args:
+        message: what happened, to which request, what to do.
+        ts_codes: securities the cut answer named, so that none of them is forgotten.
+    """
+
+    def __init__(self, message: str, ts_codes: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.ts_codes = ts_codes
 
 
 class UnexpectedReply(Fatal):

@@ -24,7 +24,7 @@ import filelock
 import pyarrow as pa
 import tenacity
 
-from warehouse import errors, instances, sql, tables
+from warehouse import errors, instances, macros, sql, tables
 
 log = logging.getLogger(__name__)
 
@@ -320,6 +320,7 @@ def _furnish(lake: Lake) -> None:
             text = sql.load(f"views/{name}")
             transaction.execute(text)
             transaction.execute(f"comment on view {VIEW_SCHEMA}.{name} is '{_header(text)}'")
+        macros.install(transaction)
         transaction.execute("delete from ops.property")
         transaction.executemany("insert into ops.property values (?, ?)", list(wanted.items()))
 
@@ -328,7 +329,7 @@ def _furnish(lake: Lake) -> None:
 
 
 def _views_digest() -> str:
-    text = "\n".join(sql.load(f"views/{name}") for name in sql.names("views"))
+    text = "\n".join([*(sql.load(f"views/{name}") for name in sql.names("views")), *macros.texts()])
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

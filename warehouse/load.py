@@ -10,16 +10,18 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from zoneinfo import ZoneInfo
 
 import duckdb
 import pyarrow as pa
 
-from warehouse import sql
+from warehouse import revisions, sql
 from warehouse.contracts import Table
 from warehouse.lake import Lake
 from warehouse.tables import ops, vendor
 
 WHOLE_STATES = ("ok", "empty_confirmed")
+SHANGHAI = ZoneInfo("Asia/Shanghai")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +32,11 @@ class Partition:
         key: partition, such as `2026-11-20`.
         through_date: the partition is known as of this day.
         n_expected: rows that must come; None when it cannot be known.
+        n_required: rows below which the partition is partial; None for all that are expected.
         may_be_empty: whether no row at all is a fact (no suspension that day) rather than a failure.
         failure: why nothing usable came, empty when something did.
+        cause: the sort of failure, one of `ops.CAUSES`, or what makes an empty answer a fact; see `ops.ledger`.
+        asked_date: vendor's local day of the question.
     """
 
     key: str
@@ -39,6 +44,9 @@ class Partition:
     n_expected: int | None = None
     may_be_empty: bool = False
     failure: str = ""
+    cause: str = ""
+    asked_date: date | None = None
+    n_required: int | None = None
 
 
 # Writes the temporary table `accepted` into the load's table.
@@ -57,6 +65,8 @@ class Load:
             None when all rows belong to the only partition.
         replies: rows for `vendor.reply`.
         merge: how accepted rows meet the rows that stand; None for replacing them by key.
+        amends: whether these are single rows of partitions loaded before: their digest follows, and nothing is said of
+            how many rows came.
     """
 
     table: Table
@@ -65,6 +75,7 @@ class Load:
     partition_column: str | None
     replies: pa.Table | None = None
     merge: Merge | None = None
+    amends: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +84,11 @@ class Stamp:
 
     load_id: str
     loaded_at: datetime
+
+    @property
+    def known_date(self) -> date:
+        """Shanghai's day of the load: from then on what it changed is known."""
+        return self.loaded_at.astimezone(SHANGHAI).date()
 
 
 def load(lake: Lake, loads: Sequence[Load], stamp: Stamp) -> pa.Table:
@@ -128,12 +144,27 @@ def _load_one(connection: duckdb.DuckDBPyConnection, one: Load, rows: pa.Table, 
     if _count(connection, "rejected"):
         _quarantine(connection, one, stamp)
     (one.merge or merge_by_key)(connection, one, stamp)
-    _enter_ledger(connection, one, stamp)
+    (_amend_ledger if one.amends else _enter_ledger)(connection, one, stamp)
     # After a failure the roll-back drops these; a statement run then would hide the error behind "aborted".
     connection.unregister("rows_in")
     connection.unregister("asked")
     for name in ("incoming", "rejected", "accepted", "changed"):
         connection.execute(f"drop table if exists temp.{name}")
+
+
+def keep_replies(lake: Lake, replies: pa.Table) -> None:
+    """Store answers that led to no row of a partition.
+
+    Args:
+        lake: open for writing.
+        replies: rows for `vendor.reply`.
+
+    Raises:
+        LakeError: the lake cannot be written.
+    """
+    if replies.num_rows:
+        conformed = vendor.REPLY.conform(replies)
+        lake.commit(lambda connection: _enter_replies(connection, conformed), message="answers kept")
 
 
 def _enter_replies(connection: duckdb.DuckDBPyConnection, replies: pa.Table) -> None:
@@ -222,8 +253,10 @@ def merge_by_key(connection: duckdb.DuckDBPyConnection, one: Load, stamp: Stamp)
         f"create temp table changed as select a.*{old_values}"
         f" from accepted as a join {table.full_name} as t using ({_names(table.grain)}) where {differs}"
     )
+    # Before changed rows are taken out, which would then look as if they had just come.
+    revisions.record_arrivals(connection, one, stamp)
     if _count(connection, "changed"):
-        record_revisions(connection, one, values, stamp)
+        revisions.record_revisions(connection, one, values, stamp)
         connection.execute(
             f"delete from {table.full_name} as t using changed as c where "
             + " and ".join(f't."{name}" = c."{name}"' for name in table.grain)
@@ -231,32 +264,6 @@ def merge_by_key(connection: duckdb.DuckDBPyConnection, one: Load, stamp: Stamp)
     connection.execute(
         f"insert into {table.full_name} select {_names(table.column_names)} from accepted"
         f" anti join {table.full_name} using ({_names(table.grain)}) order by {_names(table.grain)}"
-    )
-
-
-def record_revisions(connection: duckdb.DuckDBPyConnection, one: Load, values: Sequence[str], stamp: Stamp) -> None:
-    """Keep what stood before for every value that differs between `x` and `old_x` in the temporary table `changed`."""
-    key = "{" + ", ".join(f"'{name}': \"{name}\"" for name in one.table.grain) + "}"
-    per_column = " union all ".join(
-        f"select partition_key, cast(to_json({key}) as varchar) as row_key, '{name}' as column_name,"
-        f' cast("old_{name}" as varchar) as old_value, cast("{name}" as varchar) as new_value'
-        f' from changed where "old_{name}" is distinct from "{name}"'
-        for name in values
-    )
-    connection.execute(
-        f"""
-        insert into {ops.REVISION.full_name}
-        with fresh as ({per_column}),
-        known as (
-            select row_key, column_name, max(revision_no) as revision_no
-            from {ops.REVISION.full_name} where dataset = $dataset group by all
-        )
-        select
-            $dataset, fresh.partition_key, fresh.row_key, fresh.column_name,
-            coalesce(known.revision_no, 0) + 1, fresh.old_value, fresh.new_value, $load_id, $loaded_at
-        from fresh left join known using (row_key, column_name)
-        """,
-        {"dataset": one.table.full_name, "load_id": stamp.load_id, "loaded_at": stamp.loaded_at},
     )
 
 
@@ -271,7 +278,10 @@ def _enter_ledger(connection: duckdb.DuckDBPyConnection, one: Load, stamp: Stamp
                 "through_date": pa.array([p.through_date for p in partitions], pa.date32()),
                 "n_expected": pa.array([p.n_expected for p in partitions], pa.int64()),
                 "may_be_empty": pa.array([p.may_be_empty for p in partitions], pa.bool_()),
+                "n_required": pa.array([p.n_required for p in partitions], pa.int64()),
                 "failure": pa.array([p.failure for p in partitions], pa.string()),
+                "cause": pa.array([p.cause for p in partitions], pa.string()),
+                "asked_date": pa.array([p.asked_date for p in partitions], pa.date32()),
             }
         ),
     )
@@ -287,6 +297,19 @@ def _enter_ledger(connection: duckdb.DuckDBPyConnection, one: Load, stamp: Stamp
     )
     connection.unregister("asked_for")
     for name in ("received", "stored", "ledger_entry"):
+        connection.execute(f"drop table temp.{name}")
+
+
+def _amend_ledger(connection: duckdb.DuckDBPyConnection, one: Load, stamp: Stamp) -> None:
+    """What is derived from these partitions is due again when their digest changed."""
+    _count_received_and_stored(connection, one)
+    connection.execute(
+        f"update {ops.LEDGER.full_name} as o set content_hash = s.content_hash, load_id = $load_id,"
+        " loaded_at = $loaded_at from stored as s where o.dataset = $dataset and o.partition = s.partition"
+        " and o.content_hash <> s.content_hash",
+        {"dataset": one.table.full_name, "load_id": stamp.load_id, "loaded_at": stamp.loaded_at},
+    )
+    for name in ("received", "stored"):
         connection.execute(f"drop table temp.{name}")
 
 

@@ -13,7 +13,7 @@ from datetime import date
 import duckdb
 import pyarrow as pa
 
-from warehouse import errors, load, sql
+from warehouse import errors, load, revisions, sql
 from warehouse.tables import macro
 
 STANDING = date(9999, 12, 31)
@@ -91,7 +91,7 @@ def _correct_same_day(connection: duckdb.DuckDBPyConnection, one: load.Load, sta
         " from vintage_incoming as v where v.has_standing and v.standing_start = v.pull_date"
         " and v.standing_value is distinct from v.value"
     )
-    load.record_revisions(connection, one, ["value"], stamp)
+    revisions.record_revisions(connection, one, ["value"], stamp)
     connection.execute(
         "update macro.observation as o set value = c.value, retrieved_at = c.retrieved_at, load_id = c.load_id"
         " from changed as c where o.series_id = c.series_id"

@@ -23,6 +23,7 @@ import tenacity
 import urllib3
 
 from warehouse import errors
+from warehouse.sources import limits as limits_of
 
 log = logging.getLogger(__name__)
 
@@ -69,11 +70,16 @@ class Reply:
     @property
     def described(self) -> str:
         """Vendor, endpoint and parameters in words, for messages."""
-        asked = ", ".join(f"{name}={value}" for name, value in self.params.items())
+        asked = ", ".join(f"{name}={_shortened(value)}" for name, value in self.params.items())
         return f"{self.vendor} {self.endpoint}({asked})"
 
 
 Keep = Callable[[Reply], None]
+
+
+def _shortened(value: str) -> str:
+    """A thousand codes in a message help nobody."""
+    return value if len(value) <= 60 else f"{value[:40]}... ({value.count(',') + 1} of them)"
 
 
 @dataclass(frozen=True)
@@ -85,6 +91,7 @@ class Policy:
         per_s: see `calls`.
         attempts: tries of one call.
         backoff_s: first wait between tries; doubles, with jitter.
+        endpoint_limits: calls allowed, and in how many seconds, for endpoints with a limit of their own.
         longest_wait_s: longest wait between tries; a vendor that asks for more is given up for this call.
         connect_timeout_s: seconds to connect.
         read_timeout_s: seconds without a byte.
@@ -103,34 +110,7 @@ class Policy:
     call_deadline_s: float = 180.0
     source_deadline_s: float = 900.0
     breaker_failures: int = 8
-
-
-class Limiter:
-    """At most `calls` in any `per_s` seconds, over all threads of the process."""
-
-    def __init__(self, calls: int, per_s: float) -> None:
-        self._calls, self._per_s = calls, per_s
-        self._lock = threading.Lock()
-        self._started: list[float] = []
-
-    def wait(self) -> None:
-        """Return when one more call is allowed."""
-        while True:
-            with self._lock:
-                now = time.monotonic()
-                self._started = [at for at in self._started if at > now - self._per_s]
-                if len(self._started) < self._calls:
-                    self._started.append(now)
-                    return
-                pause = self._started[0] + self._per_s - now
-            time.sleep(max(pause, 0.001))
-
-    def pause(self, seconds: float) -> None:
-        """Let nobody call for some seconds, because the vendor said so; what already holds calls back stays."""
-        with self._lock:
-            counts_from = time.monotonic() + seconds - self._per_s
-            missing = [counts_from] * (self._calls - len(self._started))
-            self._started = missing + [max(at, counts_from) for at in self._started]
+    endpoint_limits: Mapping[str, tuple[int, float]] = field(default_factory=dict)
 
 
 @dataclass
@@ -161,17 +141,25 @@ class Transport:
         now: the instant, UTC.
         keep: is handed every answer, before it is judged.
         secret: what must appear nowhere; empty when there is none.
+        limits: shared with another transport to the same vendor; None for limits of its own.
     """
 
     def __init__(
-        self, vendor: str, *, policy: Policy, now: Callable[[], datetime], keep: Keep, secret: str = ""
+        self,
+        vendor: str,
+        *,
+        policy: Policy,
+        now: Callable[[], datetime],
+        keep: Keep,
+        secret: str = "",
+        limits: limits_of.Limits | None = None,
     ) -> None:
         self.vendor = vendor
         self._policy = policy
         self._now = now
         self._keep = keep
         self._secret = secret
-        self._limiter = Limiter(policy.calls, policy.per_s)
+        self._limits = limits or limits_of.Limits(policy.calls, policy.per_s, policy.endpoint_limits)
         self._health = _Health()
         self._local = threading.local()
 
@@ -191,10 +179,11 @@ class Transport:
         """
         self._refuse_when_given_up()
         started = time.monotonic()
+        endpoint = params["endpoint"]
         retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception(self._is_worth_another_try),
             stop=tenacity.stop_after_attempt(self._policy.attempts),
-            wait=self._wait,
+            wait=lambda state: self._wait(endpoint, state),
             reraise=True,
         )
         try:
@@ -207,11 +196,21 @@ class Transport:
         return result
 
     def _call_once(self, request: requests.Request, params: Mapping[str, str], read: Callable[[Reply], T]) -> T:
-        self._limiter.wait()
+        self._limits.wait(params["endpoint"])
         reply = self._send(request, params)
         self._keep(reply)
-        refuse_status(reply)
-        return read(reply)
+        try:
+            refuse_status(reply)
+            return read(reply)
+        except errors.RateLimited as exc:
+            if exc.allowed is not None and self._limits.learn(reply.endpoint, *exc.allowed):
+                log.warning(
+                    "vendor told its limit vendor=%s endpoint=%s calls=%s per_s=%g",
+                    self.vendor,
+                    reply.endpoint,
+                    *exc.allowed,
+                )
+            raise
 
     def _send(self, request: requests.Request, params: Mapping[str, str]) -> Reply:
         asked = dict(params)
@@ -269,11 +268,11 @@ class Transport:
             return exc.retry_after_s <= self._policy.longest_wait_s
         return isinstance(exc, errors.Retryable)
 
-    def _wait(self, state: tenacity.RetryCallState) -> float:
+    def _wait(self, endpoint: str, state: tenacity.RetryCallState) -> float:
         exc = state.outcome.exception() if state.outcome else None
         log.debug("vendor is tried again vendor=%s attempt=%s reason=%s", self.vendor, state.attempt_number, exc)
         if isinstance(exc, errors.RateLimited) and exc.retry_after_s is not None:
-            self._limiter.pause(exc.retry_after_s)
+            self._limits.pause(endpoint, exc.retry_after_s)
             return exc.retry_after_s
         backoff = tenacity.wait_exponential_jitter(
             max=self._policy.longest_wait_s, multiplier=self._policy.backoff_s, jitter=self._policy.backoff_s

@@ -39,8 +39,11 @@ STOCK_BASIC_FIELDS = (
 )
 # Sent only when asked for by name (doc 25).
 STOCK_BASIC_HIDDEN = ("fullname", "exchange", "curr_type", "list_status", "delist_date", "is_hs")
+BSE_MAPPING_FIELDS = ("name", "o_code", "n_code", "list_date")
 TRADE_CAL_FIELDS = ("exchange", "cal_date", "is_open", "pretrade_date")
 EXCHANGES = {"SSE": "SH", "SZSE": "SZ"}
+# On this day all of Beijing's securities got codes that begin with 920.
+BEIJING_CHANGE_DATE = date(2025, 10, 9)
 # The holidays of a year are announced late in the one before; until then every weekday counts as open (issue 1239).
 NOTICE_MONTH = 12
 
@@ -142,6 +145,9 @@ class TushareWire:
         elif question.api_name == "stock_basic":
             fields = STOCK_BASIC_FIELDS + STOCK_BASIC_HIDDEN
             items = _stock_basic(self._market.listings, question.params, local.date())
+        elif question.api_name == "bse_mapping":
+            fields = BSE_MAPPING_FIELDS
+            items = self._bse_mapping(local.date())
         elif question.api_name in self._market.sheets and question.api_name in PUBLISHED_AT:
             return self._sheet_rows(question, local)
         else:
@@ -176,6 +182,12 @@ class TushareWire:
             at = names.index("suspend_type")
             items = [row for row in items if row[at] == wanted]
         return Rows(names, items, has_more=total > stop)
+
+    def _bse_mapping(self, today: date) -> list[tuple[Any, ...]]:
+        listed = {each.ts_code: each.list_date for each in self._market.listings}
+        if today < BEIJING_CHANGE_DATE:
+            return []
+        return [(name, old, new, truth.compact(listed[new])) for name, old, new in self._market.code_changes]
 
     def _trade_cal(self, params: Mapping[str, str], today: date) -> list[tuple[str, str, int, str | None]]:
         exchange = params.get("exchange", "SSE")

@@ -175,6 +175,7 @@ class MarketTruth:
         listings: rows of `stock_basic`, delisted ones included.
         calendar: each calendar day to open or closed.
         macro: series_id to series.
+        code_changes: name, old and new code of Beijing's securities whose code changed.
         anomalies: the answer key; empty on real data.
         factor_returns: (n_sessions, n_factors) daily log returns of the planted equity factors; (0, 0) on real data.
         factor_loadings: (n_symbols, n_factors) exposures to them, rows as `ts_codes`; (0, 0) on real data.
@@ -189,6 +190,7 @@ class MarketTruth:
     listings: tuple[Listing, ...]
     calendar: Mapping[date, bool]
     macro: Mapping[str, MacroSeries]
+    code_changes: tuple[tuple[str, str, str], ...] = ()
     anomalies: tuple[Anomaly, ...] = ()
     factor_returns: Floats = field(default_factory=lambda: np.empty((0, 0)))
     factor_loadings: Floats = field(default_factory=lambda: np.empty((0, 0)))

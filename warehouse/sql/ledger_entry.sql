@@ -17,10 +17,12 @@ with judged as (
             when r.n_received is null and a.may_be_empty and s.n_stored is null then 'empty_confirmed'
             when r.n_received is null and a.may_be_empty then 'ok'
             when s.n_stored is null then 'failed'
-            when r.n_received is null or r.n_received < a.n_expected then 'partial'
+            when r.n_received is null or r.n_received < coalesce(a.n_required, a.n_expected) then 'partial'
             else 'ok'
         end as state,
-        a.failure
+        a.failure,
+        a.cause,
+        a.asked_date
     from asked_for as a
     left join received as r using (partition)
     left join stored as s using (partition)
@@ -42,7 +44,13 @@ explained as (
             when state = 'partial' and n_received = 0 then 'the vendor no longer sends the rows it sent before'
             when state = 'partial' then format('{} of {} expected rows came', n_received, n_expected)
             else ''
-        end as reason
+        end as reason,
+        case
+            when state = 'empty_confirmed' then coalesce(nullif(cause, ''), 'genuine')
+            when n_received > 0 or state = 'ok' then ''
+            else coalesce(nullif(cause, ''), 'vendor_error')
+        end as cause,
+        asked_date
     from judged
 ),
 held as (
@@ -66,10 +74,13 @@ select
     n.n_quarantined,
     n.content_hash,
     n.reason,
+    n.cause,
+    coalesce(n.asked_date, held.asked_date) as asked_date,
     coalesce(held.n_attempts, 0) + 1 as n_attempts
 from not_worse as n left join held using (partition)
 where held.partition is null
-    or (n.state, n.through_date, n.n_expected, n.n_received, n.n_quarantined, n.content_hash, n.reason)
+    or n.asked_date > coalesce(held.asked_date, date '0001-01-01')
+    or (n.state, n.through_date, n.n_expected, n.n_received, n.n_quarantined, n.content_hash, n.reason, n.cause)
         is distinct from
         (held.state, held.through_date, held.n_expected, held.n_received, held.n_quarantined, held.content_hash,
-        held.reason)
+        held.reason, held.cause)

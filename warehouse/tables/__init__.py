@@ -10,12 +10,14 @@ from __future__ import annotations
 from warehouse.contracts import Table
 from warehouse.tables import feature, macro, market, model, ops, vendor
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 TABLES: tuple[Table, ...] = (
     vendor.REPLY,
     market.STOCK_BASIC,
     market.TRADE_CAL,
+    market.EXCHANGE_SESSION,
+    market.CODE_CHANGE,
     market.DAILY,
     market.ADJ_FACTOR,
     market.DAILY_BASIC,

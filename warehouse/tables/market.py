@@ -46,6 +46,33 @@ TRADE_CAL = Table(
     ),
 )
 
+EXCHANGE_SESSION = Table(
+    schema="market",
+    name="exchange_session",
+    grain=("exchange", "cal_date"),
+    meaning="One row per day as a second source knows the exchange's calendar; it only contradicts, it decides nothing.",
+    source="The library exchange_calendars, calendar XSHG.",
+    columns=(
+        Column("exchange", "VARCHAR", "SSE."),
+        Column("cal_date", "DATE", "Calendar day."),
+        Column("is_open", "BOOLEAN", "Whether the exchange trades that day."),
+    ),
+)
+
+CODE_CHANGE = Table(
+    schema="market",
+    name="code_change",
+    grain=("old_code",),
+    meaning="One row per security whose code changed; both codes are one security.",
+    source="Tushare bse_mapping (doc 375) for Beijing's 920 codes; warehouse/seeds/code_changes.csv for the others.",
+    columns=(
+        Column("old_code", "VARCHAR", "Code until the day before the change."),
+        Column("new_code", "VARCHAR", "Code from the change on."),
+        Column("change_date", "DATE", "First session under the new code."),
+        Column("source", "VARCHAR", "`bse_mapping` or `seed`."),
+    ),
+)
+
 _PRICE_RULES = (
     RowRule("price_positive", "least(open, high, low, close, pre_close) > 0", "a price is zero or negative"),
     RowRule(

@@ -5,6 +5,8 @@ from __future__ import annotations
 from warehouse.contracts import Column, Table
 
 LEDGER_STATES = ("ok", "empty_confirmed", "partial", "failed", "missing")
+# Why a partition has no row; only the first two are facts, the others are failures.
+CAUSES = ("holiday", "genuine", "not_yet_published", "no_permission", "rate_limited", "truncated", "vendor_error")
 
 RUN = Table(
     schema="ops",
@@ -50,6 +52,18 @@ LEDGER = Table(
             "content_hash", "UBIGINT", "Order-free digest of the partition's stored facts; what is derived compares it."
         ),
         Column("reason", "VARCHAR", "Why it is not `ok`; empty when it is."),
+        Column(
+            "cause",
+            "VARCHAR",
+            "Why nothing came: `holiday`, `genuine` (both whole), `not_yet_published`, `no_permission`, `rate_limited`, `truncated` or `vendor_error`; empty when rows came.",
+        ),
+        Column(
+            "asked_date",
+            "DATE",
+            "Vendor's local day on which it was last asked for; NULL for what is derived.",
+            nullable=True,
+            provenance=True,
+        ),
         Column("n_attempts", "BIGINT", "Loads tried so far.", provenance=True),
         Column("load_id", "VARCHAR", "The last load.", provenance=True),
         Column("loaded_at", "TIMESTAMPTZ", "Instant of the last load.", provenance=True),
@@ -78,16 +92,18 @@ REVISION = Table(
     schema="ops",
     name="revision",
     grain=("dataset", "partition", "row_key", "column_name", "revision_no"),
-    meaning="One row per corrected value: what stood there before.",
+    meaning="One row per corrected value: what stood there before. Column `*` is a row that came late.",
     source="warehouse/load.py.",
+    is_provenance=True,
     columns=(
         Column("dataset", "VARCHAR", "Table corrected."),
         Column("partition", "VARCHAR", "Partition corrected."),
         Column("row_key", "VARCHAR", "The row's key as JSON."),
-        Column("column_name", "VARCHAR", "Column corrected."),
+        Column("column_name", "VARCHAR", "Column corrected; `*` for a whole row that came after its day was loaded."),
         Column("revision_no", "BIGINT", "First correction 1, and so on."),
         Column("old_value", "VARCHAR", "Value before, as text; NULL when it was missing.", nullable=True),
         Column("new_value", "VARCHAR", "Value after, as text; NULL when it is now missing.", nullable=True),
+        Column("revised_date", "DATE", "Day on which the new value became known: Shanghai's day of the load."),
         Column("load_id", "VARCHAR", "The load that corrected it.", provenance=True),
         Column("revised_at", "TIMESTAMPTZ", "Instant of the load.", provenance=True),
     ),
