@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 import urllib.request
+from collections import Counter
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -22,9 +23,9 @@ from flows import ingest, vendors
 from warehouse import errors, lake, seeds
 from warehouse.sources import faults, market
 
-N_SYMBOLS, N_SESSIONS, SEED = 24, 24, 5
+N_SYMBOLS, N_SESSIONS, SEED = 20, 20, 5
 # Few sessions a commit, so that there is much to fall between.
-SESSIONS_PER_COMMIT = 2
+SESSIONS_PER_COMMIT = 4
 SERIES = ("FEDFUNDS", "GDPC1", "PERMIT", "UNRATE")
 TABLES = ("daily", "adj_factor", "daily_basic")
 FACTS = ("market", "macro", "feature", "ops")
@@ -86,22 +87,25 @@ def undisturbed(facts_at, tmp_path, desk_at, vendor, backfill, facts):
     return facts_at
 
 
-def assert_only_whole_days(desk, truth):
+def assert_only_whole_days(desk, undisturbed):
     """Every session stands with all its rows in every table and in the ledger, or with none."""
-    with contextlib.suppress(errors.ConfigError), lake.open_reader(desk.options.lake) as opened:
-        for table in TABLES:
-            rows = opened.read(
-                f"select strftime(trade_date, '%Y%m%d') as day, count(*) as n from market.{table} group by all"
-            ).to_pylist()
-            keys = truth.sheets[table].columns["trade_date"].tolist()
-            wrong = {row["day"]: row["n"] for row in rows if row["n"] != keys.count(row["day"])}
-            assert not wrong, f"market.{table} has days that are not whole: {wrong}"
-        held = opened.read(
-            "select dataset, count(*) as n from ops.ledger where state = 'ok' and dataset in"
-            " ('market.daily', 'market.adj_factor', 'market.daily_basic') group by all"
-        )
+    if not desk.options.lake.exists:
+        return
+    with lake.open_reader(desk.options.lake) as opened:
+        names = opened.read("select table_name from duckdb_tables() where schema_name = 'market'")
+        # A process may die before the tables are made.
+        if not names.num_rows:
+            return
         n_days = opened.read_value("select count(distinct trade_date) from market.daily")
-        assert set(held["n"].to_pylist()) <= {n_days}
+        for table in TABLES:
+            held = Counter(opened.read(f"select trade_date from market.{table}")["trade_date"].to_pylist())
+            whole = Counter(row["trade_date"] for row in undisturbed[f"market.{table}"])
+            assert held == {day: whole[day] for day in held}, f"market.{table} has a partial day"
+            assert len(held) == n_days
+            n_entered = opened.read_value(
+                "select count(*) from ops.ledger where state = 'ok' and dataset = $dataset", dataset=f"market.{table}"
+            )
+            assert n_entered == n_days
 
 
 # What a process of its own must set to be the backfill of this module.
@@ -156,7 +160,7 @@ def test_killed_backfill_never_leaves_a_partial_day_and_resumes_to_the_same_lake
             os.kill(process.pid, signal.SIGKILL)
         process.wait()
         process.stderr.close()
-        assert_only_whole_days(desk, truth)
+        assert_only_whole_days(desk, undisturbed)
         n_days = (
             desk.read("select count(distinct trade_date) as n from market.daily")[0]["n"]
             if (desk.options.lake.exists and was_running)
@@ -204,7 +208,7 @@ def test_full_disk_stops_the_backfill_with_a_reason_and_the_next_one_ends_the_sa
     print(f"with room for {share:.0%} of {n_bytes} bytes: {caught.value}")
     assert "space" in str(caught.value).lower() or "disk" in str(caught.value).lower()
     ballast.unlink()
-    assert_only_whole_days(desk, truth)
+    assert_only_whole_days(desk, undisturbed)
     backfill(desk)
     assert facts(desk) == undisturbed
 
@@ -259,7 +263,7 @@ def test_vendor_gone_in_mid_answer_leaves_whole_days_and_a_ledger_that_says_so(
         working.join()
 
     assert said["sessions_not_whole"] or said["series_not_whole"]
-    assert_only_whole_days(desk, truth)
+    assert_only_whole_days(desk, undisturbed)
     not_whole = desk.read("select reason from ops.ledger where state not in ('ok', 'empty_confirmed')")
     assert not_whole and all(row["reason"] for row in not_whole)
     backfill(desk)
