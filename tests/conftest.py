@@ -176,7 +176,7 @@ def load_days(stamp: Callable[[int], load.Stamp]) -> Callable[..., pa.Table]:
     return run
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def random_market() -> Callable[..., Market]:
     """A seeded market: log-normal prices, a few ex-rights days, and suspensions."""
     return _random_market
