@@ -1,4 +1,4 @@
-"""Killed, out of space, abandoned by the vendor: a backfill leaves whole days or none, and the next one ends the same."""
+"""Killed, out of space, abandoned by the vendor: a backfill leaves whole days or none, and the next one heals it."""
 
 from __future__ import annotations
 

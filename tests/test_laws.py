@@ -1,4 +1,4 @@
-"""Backfill equals live, whatever the vendor and the machine do in between: the lake against a model made of dictionaries.
+"""Backfill equals live, whatever vendors and machine do in between: the lake against a model made of dictionaries.
 
 A Hypothesis state machine runs evenings, repeats them, backfills in any order, cuts them off at a commit, withholds
 rows, breaks answers and revises figures; after every step the lake must hold what `Book` says. `Book` is written from
@@ -649,6 +649,41 @@ def test_backfill_equals_live_whatever_happens_in_between(ground):
     stateful.run_state_machine_as_test(functools.partial(Evenings, ground), settings=EXAMPLES)
 
 
+NOTHING_BROKEN = {"changes": [], "broken": None}
+
+
+def play(ground, *steps):
+    """Take an example's steps one by one, each with its checks."""
+    evenings = Evenings(ground)
+    try:
+        for name, arguments in steps:
+            getattr(evenings, name)(**arguments)
+    finally:
+        evenings.desk.close()
+
+
+@pytest.mark.xfail(
+    strict=True, reason="ledger_entry.sql keeps the old content_hash of a whole partition when a worse answer came"
+)
+def test_correction_that_comes_with_a_worse_answer_reaches_the_returns(ground):
+    withheld = ("withhold", "daily", "000003.SZ", 1)
+    play(
+        ground,
+        ("evening", {"n_sessions": 2, **NOTHING_BROKEN}),
+        ("evening", {"n_sessions": 1, "changes": [withheld, ("revise_bar", "600002.SH", 1, 0.5)], "broken": None}),
+    )
+
+
+@pytest.mark.xfail(strict=True, reason="repair_factors looks only at the sessions that its own run asked for")
+def test_factors_are_repaired_by_the_next_run_when_one_died_before_it_could(ground):
+    play(
+        ground,
+        ("evening", {"n_sessions": 4, **NOTHING_BROKEN}),
+        ("crash", {"n_commits": 0, "dies_inside": False, "changes": [("correct_factors", "600002.SH")]}),
+        ("rerun", {"changes": []}),
+    )
+
+
 def delete_before_pointer(patched):
     """A correction deletes the old row in a commit of its own, and writes the new one in the next."""
     merge = load.merge_by_key
@@ -698,5 +733,6 @@ def correction_dropped(patched):
 def test_law_notices_a_planted_bug(ground, monkeypatch, plant):
     plant(monkeypatch)
 
-    with pytest.raises((AssertionError, ExceptionGroup)):
+    # What the machine finds is an assertion of its own about the lake, never an error of the planted code.
+    with pytest.raises(AssertionError):
         stateful.run_state_machine_as_test(functools.partial(Evenings, ground), settings=EXAMPLES)
