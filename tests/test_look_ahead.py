@@ -8,6 +8,7 @@ which everything dated later is deleted.
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import random
 from datetime import datetime, time, timedelta
@@ -16,13 +17,16 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
 import models
 from flows import context as flow_context
-from flows import factors, forecasts, settings
+from flows import factors, forecasts, publishing, settings, steps, vendors
 from models import cross_section, pca
 from warehouse import derive, features, hindsight, lake, load, panels, returns, seeds, vintages
+from warehouse.sources import faults, truth
+from warehouse.sources import market as simulated
 from warehouse.tables import macro, market
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")
@@ -208,3 +212,41 @@ def test_law_notices_when_later_corrections_are_not_undone(filled, desk, monkeyp
 
     with pytest.raises(AssertionError, match="gives other return panel, features"):
         assert_same(found, expected, day)
+
+
+@pytest.fixture
+def vendor(monkeypatch):
+    """A small market with two macro series, for runs of the whole evening."""
+    every = seeds.fred_series()
+    monkeypatch.setattr(seeds, "fred_series", lambda: every.filter(pc.is_in(every["series_id"], pa.array(SERIES))))
+    whole: truth.MarketTruth = simulated.synthetic_market(seed=4, n_symbols=20, n_sessions=20)
+    small = dataclasses.replace(whole, macro={name: whole.macro[name] for name in SERIES})
+    with vendors.running(small, vendors.evening_of(small.session_dates[-1])) as running:
+        yield running
+
+
+def test_report_of_a_past_day_is_the_same_when_built_again_after_corrections(tmp_path, desk_at, vendor):
+    desk = desk_at(tmp_path / "home", vendor)
+    *_, first, second = vendor.truth.session_dates
+    pages = []
+
+    def run(day):
+        vendor.clock.set(vendors.evening_of(day))
+        context = steps.open_context(desk.options, "daily", day)
+        steps.run_daily(context, day, steps.call_directly(steps.no_progress))
+        return context
+
+    vendor.faults.add(faults.Fault("late_correction", "daily", f"{first:%Y%m%d}", column="amount", factor=3.0))
+    run(first)
+    pages.append((desk.options.reports_path / f"{first}.html").read_text())
+    vendor.faults.clear()
+    context = run(second)
+    pages.append(publishing.rebuild(context, first).read_text())
+
+    corrected = desk.read("select count(*) as n from ops.revision where column_name = 'amount'")
+    assert corrected[0]["n"] > 0
+    assert without_build_line(pages[1]) == without_build_line(pages[0])
+
+
+def without_build_line(page):
+    return "\n".join(line for line in page.splitlines() if "snapshot" not in line.lower())
