@@ -194,8 +194,8 @@ class Book:
         if state in WHOLE or self.state.get(key) not in WHOLE:
             self.state[key], self.asked[key] = state, today
 
-    def repair_factors(self, vendor: Vendor, sessions: set[date], today: date) -> None:
-        """Securities whose factor was revised today, or does not fit on a day just asked for, are asked for whole."""
+    def repair_factors(self, vendor: Vendor, today: date) -> None:
+        """Securities whose factor was revised today, or does not fit somewhere, are asked for whole."""
         revised = {
             code for dataset, code, _, column, day, *_ in self.revisions if column == "adj_factor" and day == today
         }
@@ -203,9 +203,7 @@ class Book:
             days = sorted(
                 day for held, day in self.rows["daily"] if held == code and (code, day) in self.rows["adj_factor"]
             )
-            if code in revised or any(
-                self._misfits(code, before, day) for before, day in itertools.pairwise(days) if day in sessions
-            ):
+            if code in revised or any(self._misfits(code, *pair) for pair in itertools.pairwise(days)):
                 for held, day in list(self.rows["adj_factor"]):
                     shown = vendor.shown("adj_factor", day).get((code, day))
                     if held == code and shown is not None:
@@ -412,7 +410,6 @@ class Evenings(stateful.RuleBasedStateMachine):
         self.at = 0
         self.today = SESSIONS[0]
         self.is_sound = True
-        self.unrepaired: set[date] = set()
         self.ground.running.faults.clear()
         self._operate(lambda: self.desk.run(self.today), SESSIONS[0], self.today)
 
@@ -512,13 +509,10 @@ class Evenings(stateful.RuleBasedStateMachine):
             tables = [table for table in TABLES if self.book.is_due(table, day, self.today)]
             if landed is not None:
                 tables = [table for table in tables if (table, day.isoformat()) in landed]
-            if tables:
-                self.unrepaired.add(day)
             self.book.ask_session(self.vendor, day, self.today, tables, {broken})
         # A run that died before it looked at the factors leaves that to the next.
-        if self.unrepaired and broken != "adj_factor" and (landed is None or REPAIR in landed):
-            self.book.repair_factors(self.vendor, self.unrepaired, self.today)
-            self.unrepaired.clear()
+        if broken != "adj_factor" and (landed is None or REPAIR in landed):
+            self.book.repair_factors(self.vendor, self.today)
         for series_id in SERIES_LAG_DAYS:
             key = ("observation", series_id)
             is_due = self.book.state.get(key) != "ok" or self.book.asked[key] < self.today
@@ -674,7 +668,6 @@ def test_correction_that_comes_with_a_worse_answer_reaches_the_returns(ground):
     )
 
 
-@pytest.mark.xfail(strict=True, reason="repair_factors looks only at the sessions that its own run asked for")
 def test_factors_are_repaired_by_the_next_run_when_one_died_before_it_could(ground):
     play(
         ground,
