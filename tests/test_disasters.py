@@ -172,7 +172,8 @@ def test_killed_backfill_never_leaves_a_partial_day_and_resumes_to_the_same_lake
         outcomes.append((round(moment, 2), was_running, n_days, facts(desk) == undisturbed))
         shutil.rmtree(desk.options.root)
     print(
-        f"seed {CHANCE_SEED}, moments as shares of {seconds:.1f} s, whether running, days there, whether equal: {outcomes}"
+        f"seed {CHANCE_SEED}; moments as shares of {seconds:.1f} s, whether running, days there, whether equal:"
+        f" {outcomes}"
     )
 
     assert all(is_equal for *_, is_equal in outcomes), outcomes
