@@ -86,7 +86,7 @@ def undisturbed(facts_at, tmp_path, desk_at, vendor, backfill, facts):
     return facts_at
 
 
-def assert_only_whole_days(desk, undisturbed):
+def assert_only_whole_days(desk, undisturbed, are_tables_together=True):
     """How many sessions stand; each has all its rows in every table, and its place in the ledger, or nothing at all."""
     with contextlib.ExitStack() as stack:
         try:
@@ -103,11 +103,11 @@ def assert_only_whole_days(desk, undisturbed):
             held = Counter(opened.read(f"select trade_date from market.{table}")["trade_date"].to_pylist())
             whole = Counter(row["trade_date"] for row in undisturbed[f"market.{table}"])
             assert held == {day: whole[day] for day in held}, f"market.{table} has a partial day"
-            assert len(held) == n_days
+            assert len(held) == n_days or not are_tables_together
             n_entered = opened.read_value(
                 "select count(*) from ops.ledger where state = 'ok' and dataset = $dataset", dataset=f"market.{table}"
             )
-            assert n_entered == n_days
+            assert n_entered == len(held)
         return int(n_days)
 
 
@@ -268,7 +268,8 @@ def test_vendor_gone_in_mid_answer_leaves_whole_days_and_a_ledger_that_says_so(
         working.join()
 
     assert said["sessions_not_whole"] or said["series_not_whole"]
-    assert_only_whole_days(desk, undisturbed)
+    # A vendor may go between the bars of a session and its factors: these are then failed, and say so.
+    assert_only_whole_days(desk, undisturbed, are_tables_together=False)
     not_whole = desk.read("select reason from ops.ledger where state not in ('ok', 'empty_confirmed')")
     assert not_whole and all(row["reason"] for row in not_whole)
     backfill(desk)
