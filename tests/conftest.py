@@ -34,6 +34,7 @@ import psycopg
 import pyarrow as pa
 import pytest
 
+from flows import settings, steps, vendors
 from warehouse import errors, lake, load
 from warehouse.contracts import Table
 from warehouse.sources import market as synthetic
@@ -363,7 +364,7 @@ def load_days(stamp: Callable[[int], load.Stamp]) -> Callable[..., pa.Table]:
     return run
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def random_market() -> Callable[..., Market]:
     """A seeded market: log-normal prices, a few ex-rights days, and suspensions."""
     return _random_market
@@ -466,7 +467,7 @@ class MarketDesk:
 
     def evening(self, day: date, at: datetime | None = None) -> Evening:
         """Run a day at 18:00 in Shanghai, or at another instant."""
-        from flows import ingest, steps, vendors
+        from flows import ingest
 
         self.vendor.clock.set(at or vendors.evening_of(day))
         context = steps.open_context(self.options, "daily", day)
@@ -524,8 +525,6 @@ def open_desk(tmp_path: Path) -> Iterator[Callable[..., MarketDesk]]:
 
 
 def _desk_at(stack: Any, home: Path, truth: MarketTruth, history_start: date, overrides: Any) -> MarketDesk:
-    from flows import settings, vendors
-
     vendor = stack.enter_context(vendors.running(truth, vendors.evening_of(history_start)))
     known = {name.removeprefix("DAYBOOK__").lower(): value for name, value in vendors.environment(vendor, home).items()}
     known["index_codes"] = tuple(json.loads(known["index_codes"]))
@@ -553,3 +552,44 @@ def desk(settled_desk: MarketDesk) -> MarketDesk:
     shutil.rmtree(home)
     shutil.copytree(home.parent / "kept", home)
     return settled_desk
+
+
+@dataclass(frozen=True)
+class Desk:
+    """A home of its own and the simulated vendors it talks to."""
+
+    options: settings.Settings
+    vendor: Any
+
+    def run(self, day: date) -> None:
+        """The evening run of a day as far as the data go: no model, no report."""
+        self.vendor.clock.set(vendors.evening_of(day))
+        context = steps.open_context(self.options, "daily", day)
+        steps.run_ingest(context, day, steps.no_progress)
+        steps.run_returns(context, day, steps.no_progress)
+
+    def backfill(self, start: date, end: date, on: date | None = None) -> dict[str, Any]:
+        """A backfill on the evening of its last day, or of a later one."""
+        self.vendor.clock.set(vendors.evening_of(on or end))
+        return steps.backfill(steps.open_context(self.options, "backfill", end), start, end, steps.no_progress)
+
+    def read(self, statement: str, **params: Any) -> list[dict[str, Any]]:
+        """Rows of the desk's lake."""
+        with lake.open_reader(self.options.lake) as opened:
+            return opened.read(statement, **params).to_pylist()
+
+
+@pytest.fixture(scope="session")
+def desk_at() -> Callable[..., Desk]:
+    """A function that puts a desk into a folder and points it at simulated vendors."""
+
+    def put(home: Path, vendor: Any, **overrides: Any) -> Desk:
+        prefix = settings.PREFIX
+        known: dict[str, Any] = {
+            name.removeprefix(prefix).lower(): value for name, value in vendors.environment(vendor, home).items()
+        }
+        known["index_codes"] = tuple(json.loads(known["index_codes"]))
+        known |= {"history_start": vendor.truth.session_dates[0], "vendor_attempts": 2, "_env_file": None}
+        return Desk(settings.read_settings(**(known | overrides)), vendor)
+
+    return put

@@ -94,8 +94,11 @@ class Lake:
         try:
             return _patiently(lambda: self._connection.execute(statement, params or None).to_arrow_table())
         except duckdb.Error as exc:
-            told = self.location.scrubbed(f"query failed: {self.location.told(exc)} Query: {_shortened(statement)}")
-            raise errors.LakeError(told) from _cause(self.location, exc)
+            raise self._refused(exc, statement) from _cause(self.location, exc)
+
+    def _refused(self, exc: duckdb.Error, statement: str) -> errors.LakeError:
+        told = f"query failed: {self.location.told(exc)} Query: {_shortened(statement)}"
+        return errors.LakeError(self.location.scrubbed(told))
 
     def stream(self, statement: str, **params: Any) -> Iterator[pa.RecordBatch]:
         """The rows a query returns, a batch at a time, so that a result larger than memory can be read.
@@ -112,7 +115,7 @@ class Lake:
         try:
             yield from self._connection.execute(statement, params or None).to_arrow_reader(STREAM_BATCH_ROWS)
         except duckdb.Error as exc:
-            raise errors.LakeError(f"query failed: {self.location.told(exc)} Query: {_shortened(statement)}") from exc
+            raise self._refused(exc, statement) from _cause(self.location, exc)
 
     def read_value(self, statement: str, **params: Any) -> Any:
         """The single value a query returns, None when it returns no row.
