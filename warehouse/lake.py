@@ -8,8 +8,6 @@ Partner: `warehouse/tables/`, which declares what is in it.
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import itertools
 import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,14 +17,14 @@ import duckdb
 import pyarrow as pa
 import tenacity
 
-from warehouse import errors, fence, instances, lease, macros, rules, sql, statements, storage, tables
+from warehouse import errors, fence, furnishing, instances, lease, statements, storage
 from warehouse.storage import LakeLocation as LakeLocation
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-VIEW_SCHEMA = "analyst"
+VIEW_SCHEMA = furnishing.VIEW_SCHEMA
 
 # FRED's increments (a few rows) are kept inside the catalog; a market day of 5,400 rows would cost 25 times as much
 # there as in a Parquet file (measured 2026-11-20).
@@ -201,7 +199,7 @@ def open_reader(location: LakeLocation, *, snapshot: int | None = None) -> Itera
     if snapshot is not None:
         options.append(f"SNAPSHOT_VERSION {int(snapshot)}")
     with _attached(location, options) as connection:
-        _refuse_newer(connection, location)
+        furnishing.refuse_newer(connection, location)
         with Lake(connection, location, snapshot) as lake:
             yield lake
 
@@ -226,7 +224,7 @@ def open_writer(location: LakeLocation, *, holder: str, wait_s: float = 60.0) ->
         _attached(location, options) as connection,
         Lake(connection, location, None, fence.take_over(location, connection, here, session)) as lake,
     ):
-        _furnish(lake)
+        furnishing.furnish(lake)
         yield lake
 
 
@@ -311,68 +309,6 @@ def _no_lake(location: LakeLocation) -> errors.ConfigError:
     return errors.ConfigError(
         f"there is no lake at {location.name}. Make one with `daybook backfill` or try `daybook demo`."
     )
-
-
-def _refuse_newer(connection: duckdb.DuckDBPyConnection, location: LakeLocation) -> None:
-    row = None
-    with contextlib.suppress(duckdb.CatalogException):
-        row = connection.execute("select value from ops.property where name = 'schema_version'").fetchone()
-    if row and int(row[0]) > tables.SCHEMA_VERSION:
-        raise errors.LakeTooNew(
-            f"the lake at {location.name} has schema version {row[0]}, this Daybook knows {tables.SCHEMA_VERSION}. "
-            "Nothing was changed. Install the newer Daybook, or point it at another lake."
-        )
-
-
-def _furnish(lake: Lake) -> None:
-    """Make missing tables, and make the views again when their text has changed."""
-    connection = lake._connection
-    _refuse_newer(connection, lake.location)
-    wanted = {"schema_version": str(tables.SCHEMA_VERSION), "views_digest": _views_digest()}
-    wanted["rules_digest"] = rules.digest()
-    found: dict[str, str] = {}
-    with contextlib.suppress(duckdb.CatalogException):
-        found = dict(connection.execute("select name, value from ops.property").fetchall())
-    if found == wanted:
-        return
-
-    def work(transaction: duckdb.DuckDBPyConnection) -> None:
-        for schema in dict.fromkeys([*(table.schema for table in tables.TABLES), VIEW_SCHEMA]):
-            transaction.execute(f"create schema if not exists {schema}")
-        existing = {
-            f"{schema}.{name}"
-            for schema, name in transaction.execute(
-                "select schema_name, table_name from duckdb_tables() where database_name = 'lake'"
-            ).fetchall()
-        }
-        for table in tables.TABLES:
-            if table.full_name not in existing:
-                transaction.execute(table.ddl())
-                for statement in (*table.layout(), *table.comments()):
-                    transaction.execute(statement)
-        for name in sql.names("views"):
-            text = sql.load(f"views/{name}")
-            transaction.execute(text)
-            transaction.execute(f"comment on view {VIEW_SCHEMA}.{name} is '{_header(text)}'")
-        macros.install(transaction)
-        rules.enter_contract_rules(transaction)
-        transaction.execute("delete from ops.property")
-        transaction.executemany("insert into ops.property values (?, ?)", list(wanted.items()))
-
-    lake.commit(work, message=f"schema version {tables.SCHEMA_VERSION}")
-    log.info("furnished lake path=%s schema_version=%s", lake.location.name, tables.SCHEMA_VERSION)
-
-
-def _views_digest() -> str:
-    text = "\n".join([*(sql.load(f"views/{name}") for name in sql.names("views")), *macros.texts()])
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def _header(statement: str) -> str:
-    """The leading comment of a statement on one line: what the analyst sees in the catalog."""
-    lines = statement.splitlines()
-    comment = itertools.takewhile(lambda line: line.startswith("--"), lines)
-    return " ".join(line.removeprefix("--").strip() for line in comment).replace("'", "''")
 
 
 def _is_locked(exc: BaseException) -> bool:
