@@ -251,3 +251,16 @@ def names(columns: Sequence[str], prefix: str = "") -> str:
 def literal(text: str) -> str:
     """Text as an SQL literal, for places where no parameter can stand."""
     return "'" + text.replace("'", "''") + "'"
+
+
+def of_partitions(one: Load, keys: Sequence[str]) -> str:
+    """The stored rows of some partitions, as SQL with literals: only those let DuckLake leave files unopened."""
+    table, column = one.table, one.partition_column
+    if column is None or not keys:
+        return table.full_name
+    kind = table.column(column).type
+    values = [f"cast({literal(key)} as {kind})" for key in (min(keys), max(keys), *keys)]
+    return (
+        f'(from {table.full_name} where "{column}" between {values[0]} and {values[1]}'
+        f' and "{column}" in ({", ".join(values[2:])}))'
+    )

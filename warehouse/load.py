@@ -213,22 +213,9 @@ def _read_stored(connection: duckdb.DuckDBPyConnection, one: Load) -> Stored:
         # A partition that is no value of its column would find nothing, even where something stands.
         connection.execute(f"select count(cast(partition as {table.column(column).type})) from asked")
     found = connection.execute(
-        f"select {key}, count(*), bit_xor({table.digest_sql}) from {of_partitions(one, keys)} group by all"
+        f"select {key}, count(*), bit_xor({table.digest_sql}) from {audit.of_partitions(one, keys)} group by all"
     ).fetchall()
     return {key: (n_rows, digest) for key, n_rows, digest in found}
-
-
-def of_partitions(one: Load, keys: Sequence[str]) -> str:
-    """The stored rows of some partitions, as SQL with literals: only those let DuckLake leave files unopened."""
-    table, column = one.table, one.partition_column
-    if column is None or not keys:
-        return table.full_name
-    kind = table.column(column).type
-    values = [f"cast({audit.literal(key)} as {kind})" for key in (min(keys), max(keys), *keys)]
-    return (
-        f'(from {table.full_name} where "{column}" between {values[0]} and {values[1]}'
-        f' and "{column}" in ({", ".join(values[2:])}))'
-    )
 
 
 def _merge_what_differs(
@@ -259,7 +246,7 @@ def merge_by_key(connection: duckdb.DuckDBPyConnection, one: Load, stamp: Stamp)
     """New rows in, changed rows replaced with their old values kept; rows that are the same are not touched."""
     table = one.table
     keys = [row[0] for row in connection.execute("select distinct partition_key from accepted order by 1").fetchall()]
-    standing = of_partitions(one, keys)
+    standing = audit.of_partitions(one, keys)
     values = [name for name in table.fact_names if name not in table.grain]
     differs = " or ".join(f'a."{name}" is distinct from t."{name}"' for name in values) or "false"
     old_values = "".join(f', t."{name}" as "old_{name}"' for name in values)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import duckdb
 
+from warehouse import audit
 from warehouse.tables import ops
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ def record_arrivals(connection: duckdb.DuckDBPyConnection, one: load.Load, stamp
     ).fetchall()
     if not watched:
         return
-    standing = load.of_partitions(one, [row[0] for row in watched])
+    standing = audit.of_partitions(one, [row[0] for row in watched])
     grain = ", ".join(f'"{name}"' for name in one.table.grain)
     key = "{" + ", ".join(f"'{name}': a.\"{name}\"" for name in one.table.grain) + "}"
     connection.execute(
