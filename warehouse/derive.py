@@ -7,7 +7,8 @@ is due exactly when that digest no longer fits. There is no watermark that could
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import contextlib
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import date
 
 import duckdb
@@ -110,9 +111,25 @@ class Writer:
         schema = self._table.empty().schema
         batches = (batch for part in parts for batch in self._table.conform(part).to_batches())
         self._connection.register("derived", pa.RecordBatchReader.from_batches(schema, batches))
-        inserted = self._connection.execute(f"insert into {self._table.full_name} select * from derived").fetchone()
+        with _in_any_order(self._connection):
+            inserted = self._connection.execute(f"insert into {self._table.full_name} select * from derived").fetchone()
         self.n_written += int(inserted[0]) if inserted else 0
         self._connection.unregister("derived")
+
+
+@contextlib.contextmanager
+def _in_any_order(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    """Rows may be written as their batches get ready, which lets every core write; a batch stays together.
+
+    The setting is the whole database's, so it is put back, by a connection of its own: after a failure this one's
+    transaction would refuse.
+    """
+    with connection.cursor() as other:
+        other.execute("set preserve_insertion_order = false")
+        try:
+            yield
+        finally:
+            other.execute("reset preserve_insertion_order")
 
 
 def write_rows(connection: duckdb.DuckDBPyConnection, table: Table, rows: pa.Table) -> int:

@@ -31,7 +31,7 @@ HUNDRED_MILLION_CNY_IN_THOUSANDS = 1e5
 
 RETURNS = tuple(name for name in feature.LOG_RETURN.column_names if name not in feature.LOG_RETURN.grain)
 # Nine matrices are held at a time.
-MOST_CELLS = matrices.MOST_CELLS // 4
+MOST_CELLS = matrices.MOST_CELLS // 3
 
 
 def update_features(lake: Lake, stamp: Stamp) -> int:

@@ -21,8 +21,8 @@ from warehouse.lake import Lake
 
 Floats = npt.NDArray[np.float64]
 
-# 100 MB of doubles: a matrix for each of a few columns stays far below a gigabyte.
-MOST_CELLS = 13_500_000
+# 80 MB of doubles: a matrix for each of a few columns stays far below a gigabyte.
+MOST_CELLS = 10_000_000
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ def test_rebuild_and_new_day(
     given.write_prices(tmp_path / "prices.parquet", n_sessions)
 
     peer = in_a_process("pandas_returns.py", tmp_path / "prices.parquet", tmp_path / "pandas.parquet")
-    ours = in_a_process("daybook_returns.py", location.path, "300MB")
+    ours = in_a_process("daybook_returns.py", location.path, "200MB")
 
     new_day_s = []
     with lake.open_writer(location, holder="benchmark") as opened:
