@@ -14,7 +14,7 @@ from typing import Annotated
 
 import typer
 
-from flows.commands import analysing, reading, running, serving, terminal
+from flows.commands import analysing, keeping, loading, reading, running, serving, terminal, vintages
 
 app = typer.Typer(
     name="daybook",
@@ -33,9 +33,17 @@ COMMANDS = (
     running.run,
     running.backfill,
     running.refit,
+    loading.load,
+    vintages.load_vintages,
+    loading.quarantine,
+    loading.rule,
     reading.report,
     reading.status,
     analysing.sql,
+    keeping.maintain,
+    keeping.verify,
+    keeping.backup,
+    keeping.restore,
     serving.simulate,
     serving.serve,
     serving.doctor,

@@ -7,11 +7,20 @@ package of that name.
 from __future__ import annotations
 
 import contextlib
+import glob
 import http.server
 import json
+import os
+import pwd
 import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import textwrap
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -21,6 +30,7 @@ from typing import Any
 import hypothesis
 import numpy as np
 import pandas as pd
+import psycopg
 import pyarrow as pa
 import pytest
 
@@ -129,6 +139,180 @@ def new_lake(tmp_path: Path) -> Callable[[], lake.LakeLocation]:
     return lambda: lake.LakeLocation(tmp_path / f"lake-{next(count)}", memory_limit="1GB")
 
 
+@dataclass(frozen=True)
+class PostgresServer:
+    """A PostgreSQL of the tests' own: reached through a socket, its owner has a password."""
+
+    folder: str
+    password: str = "planted-postgres-4711"
+
+    def conninfo(self, database: str) -> str:
+        """Everything but the password."""
+        return f"host={self.folder} user=daybook dbname={database}"
+
+    def connected(self, database: str = "postgres") -> psycopg.Connection[Any]:
+        """A session of its own, every statement its own transaction."""
+        return psycopg.connect(self.conninfo(database), password=self.password, autocommit=True)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """A PostgreSQL server with its own cluster, run by an ordinary user because it refuses root."""
+    programs = [shutil.which("initdb"), *sorted(glob.glob("/usr/lib/postgresql/*/bin/initdb"), reverse=True)]
+    initdb = next((program for program in programs if program), None)
+    if initdb is None:
+        pytest.skip("PostgreSQL is not installed: initdb is missing")
+    binaries = os.path.dirname(os.path.realpath(initdb))
+    # A socket's path may have 107 characters, and pytest's folders are closed to other users.
+    folder = tempfile.mkdtemp(prefix="daybook-postgres-")
+    server = PostgresServer(folder)
+    user: dict[str, Any] = {}
+    if os.geteuid() == 0:
+        owner = next(entry for entry in pwd.getpwall() if entry.pw_name in ("postgres", "nobody"))
+        os.chown(folder, owner.pw_uid, owner.pw_gid)
+        user = {"user": owner.pw_uid, "group": owner.pw_gid, "extra_groups": []}
+    (Path(folder) / "password").write_text(server.password)
+    with contextlib.ExitStack() as stack:
+        stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        access = ["-U", "daybook", "-A", "scram-sha-256", "--pwfile", f"{folder}/password"]
+        subprocess.run(
+            [f"{binaries}/initdb", "-D", f"{folder}/data", *access, "--no-sync", "-E", "UTF8", "--locale=C"],
+            check=True,
+            capture_output=True,
+            **user,
+        )
+        options = ["-c", "listen_addresses=", "-c", f"unix_socket_directories={folder}", "-c", "fsync=off"]
+        process = subprocess.Popen(
+            [f"{binaries}/postgres", "-D", f"{folder}/data", *options], stderr=subprocess.DEVNULL, **user
+        )
+        stack.callback(process.wait, 30)
+        stack.callback(process.send_signal, signal.SIGINT)
+        _wait_for(server)
+        yield server
+
+
+def _wait_for(server: PostgresServer, attempts: int = 300) -> None:
+    for _ in range(attempts):
+        with contextlib.suppress(psycopg.OperationalError), server.connected():
+            return
+        time.sleep(0.1)
+    raise TimeoutError("PostgreSQL did not start")
+
+
+@pytest.fixture
+def postgres_location(postgres: PostgresServer, tmp_path: Path) -> Iterator[lake.LakeLocation]:
+    """Where a lake may be made whose catalog is a database of its own on PostgreSQL."""
+    database = f"lake_{uuid.uuid4().hex[:12]}"
+    with postgres.connected() as session:
+        session.execute(f"create database {database}")
+    yield lake.LakeLocation(
+        tmp_path / "lake",
+        catalog=f"postgres:{postgres.conninfo(database)}",
+        memory_limit="1GB",
+        catalog_password=postgres.password,
+    )
+    with postgres.connected() as session:
+        session.execute(f"drop database {database} with (force)")
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def either_location(request: pytest.FixtureRequest) -> lake.LakeLocation:
+    """Where a lake may be made, once with its catalog in a file and once on a server."""
+    return request.getfixturevalue("location" if request.param == "sqlite" else "postgres_location")
+
+
+CHILD = """
+import json, os, signal, sys
+from pathlib import Path
+from warehouse import errors, lake
+facts = json.loads(os.environ["DAYBOOK_TEST_LOCATION"])
+location = lake.LakeLocation(Path(facts.pop("path")), **facts)
+"""
+
+
+@pytest.fixture
+def start_child(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """A function that runs a script in a process of its own; the script finds `location`, `lake` and `errors`."""
+    root = str(Path(__file__).resolve().parents[1])
+    started: list[subprocess.Popen[str]] = []
+
+    def start(location: lake.LakeLocation, script: str) -> subprocess.Popen[str]:
+        facts = {
+            "path": str(location.path),
+            "catalog": location.catalog,
+            "memory_limit": location.memory_limit,
+            "catalog_password": location.catalog_password,
+        }
+        environment = {**os.environ, "DAYBOOK_TEST_LOCATION": json.dumps(facts), "PYTHONPATH": root}
+        # Without a file DuckDB takes it for a prompt, and draws a progress bar into what is read here.
+        file = tmp_path / f"child-{len(started)}.py"
+        file.write_text(CHILD + textwrap.dedent(script))
+        process = subprocess.Popen(
+            [sys.executable, str(file)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=root,
+            env=environment,
+        )
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        with process:
+            process.kill()
+
+
+READER = """
+import time
+with lake.open_reader(location) as reader:
+    print("ready", flush=True)
+    for line in sys.stdin:
+        seconds, counts, failures = [], [], []
+        stop = Path(line.strip())
+        while not stop.exists():
+            started = time.perf_counter()
+            try:
+                counts.append(reader.read_value("select count(*) from macro.release"))
+            except errors.DaybookError as exc:
+                failures.append(str(exc))
+            seconds.append(time.perf_counter() - started)
+            time.sleep(0.05)
+        print(json.dumps({"seconds": seconds, "counts": counts, "failures": failures}), flush=True)
+"""
+
+
+@pytest.fixture
+def read_beside(
+    start_child: Callable[..., subprocess.Popen[str]], tmp_path: Path
+) -> Callable[..., Callable[[Callable[[], object]], list[dict[str, Any]]]]:
+    """A function that starts processes which have a lake open; what it returns has them query while something runs.
+
+    Each process answers with the seconds its queries took, the counts it saw and the errors it met.
+    """
+    numbers = iter(range(10_000))
+
+    def start(location: lake.LakeLocation, n_readers: int) -> Callable[[Callable[[], object]], list[dict[str, Any]]]:
+        children = [start_child(location, READER) for _ in range(n_readers)]
+        assert [child.stdout.readline() for child in children] == ["ready\n"] * n_readers
+
+        def run(work: Callable[[], object]) -> list[dict[str, Any]]:
+            stop = tmp_path / f"stop-{next(numbers)}"
+            for child in children:
+                child.stdin.write(f"{stop}\n")
+                child.stdin.flush()
+            try:
+                work()
+            finally:
+                stop.touch()
+            return [json.loads(child.stdout.readline()) for child in children]
+
+        return run
+
+    return start
+
+
 @pytest.fixture
 def stamp() -> Callable[[int], load.Stamp]:
     """Provenance of the n-th load: load ids and instants that rise with n."""
@@ -157,7 +341,7 @@ def bars(frame: Callable[[Table, str], pa.Table]) -> Callable[[str], pa.Table]:
 
     def make(text: str) -> pa.Table:
         lines = [line.split() for line in text.strip().splitlines()]
-        body = "\n".join(f"{code} {day} {p} {p} {p} {p} {p} 0 0 100 {float(p) * 10:g}" for code, day, p in lines)
+        body = "\n".join(f"{code} {day} {p} {p} {p} {p} {p} 0 0 100 {abs(float(p)) * 10:g}" for code, day, p in lines)
         return frame(
             market.DAILY, f"ts_code trade_date open high low close pre_close change pct_chg vol amount\n{body}"
         )
@@ -255,7 +439,7 @@ def facts_of() -> Callable[..., dict[str, list[dict[str, Any]]]]:
                 names = ", ".join(f'"{name}"' for name in table.fact_names)
                 # A long table as Python objects takes seconds; its digest says as surely whether two are the same.
                 summary = of.read(
-                    f"select count(*) as n_rows, bit_xor(hash({names})) as digest from {table.full_name}"
+                    f"select count(*) as n_rows, bit_xor(hash(hash({names}))) as digest from {table.full_name}"
                 ).to_pylist()
                 is_long = summary[0]["n_rows"] > MOST_ROWS_SPELT_OUT
                 facts[table.full_name] = (

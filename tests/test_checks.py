@@ -246,20 +246,6 @@ def test_row_missing_is_found_when_a_bar_has_no_factor_or_no_basics(market_lake,
     assert found(market_lake) == [("row_missing", table.full_name, AS_OF), ("bar_incomplete", "300001.SZ", AS_OF)]
 
 
-def test_row_set_aside_is_found_until_a_good_row_comes(market_lake, load_whole, load_days, frame):
-    load_whole(market_lake)
-    factors = "ts_code trade_date adj_factor\n300001.SZ {day} 1\n600000.SH {day} {factor}"
-    day = date(2024, 7, 15)
-
-    load_days(market_lake, market.ADJ_FACTOR, frame(market.ADJ_FACTOR, factors.format(day=day, factor=-1)), n=1)
-    before = [row for row in checks.find(market_lake, day).to_pylist() if row["rule"] == "row_set_aside"]
-    load_days(market_lake, market.ADJ_FACTOR, frame(market.ADJ_FACTOR, factors.format(day=day, factor=1)), n=2)
-
-    assert [(row["subject"], row["subject_date"]) for row in before] == [("market.adj_factor", day)]
-    assert "1 row(s) set aside, such as 600000.SH: the factor is zero or negative" in before[0]["title"]
-    assert "row_set_aside" not in [rule for rule, *_ in found(market_lake, day)]
-
-
 def test_many_bad_bars_of_one_session_are_one_grave_finding(empty_lake, load_sessions, load_days):
     load_sessions(empty_lake, [AS_OF])
     rows = [bar(f"{600000 + n}.SH", AS_OF, (10.0,) * 5, 0.0) | {"vol": 10_000.0} for n in range(21)]
@@ -277,7 +263,9 @@ COLUMNS = {
     "nearly all null": ([(10, 8), (10, 8), (10, 3)], True),
     "half as many": ([(10, 8), (10, 8), (10, 4)], False),
     "never had any": ([(10, 0), (10, 0), (10, 0)], False),
-    "nine rows": ([(9, 8), (9, 8), (9, 0)], False),
+    "all null of few rows": ([(9, 8), (9, 0)], True),
+    "nearly all null of few rows": ([(9, 8), (9, 8), (9, 1)], False),
+    "second day": ([(10, 8), (10, 8), (10, 8), (10, 0), (10, 0)], True),
     "first session": ([(10, 0)], False),
 }
 
@@ -295,7 +283,7 @@ def test_null_column_is_found_when_a_column_lost_its_values(empty_lake, load_ses
 
     subjects = [row for row in found(empty_lake) if row[0] == "null_column"]
 
-    assert subjects == ([("null_column", "market.daily_basic.pe_ttm", AS_OF)] if is_found else [])
+    assert (("null_column", "market.daily_basic.pe_ttm", AS_OF) in subjects) == is_found
 
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data" / "ashare"

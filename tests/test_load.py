@@ -225,6 +225,43 @@ def test_content_hash_returns_when_a_correction_is_taken_back(
     assert hashes[0] == hashes[2] != hashes[1]
 
 
+def test_content_hash_changes_when_two_rows_change_alike_in_their_last_column(
+    empty_lake: lake.Lake, frame: Callable[..., pa.Table], load_days: LoadDays
+) -> None:
+    """DuckDB only xors the last column's hash into a row's, so that over rows the same change cancels itself out."""
+    rows = [
+        frame(market.ADJ_FACTOR, f"ts_code trade_date adj_factor\nA 2024-01-02 {factor}\nB 2024-01-02 {factor}")
+        for factor in (1.0, 1.1)
+    ]
+
+    hashes = [only(load_days(empty_lake, market.ADJ_FACTOR, of, n=n))["content_hash"] for n, of in enumerate(rows)]
+
+    assert hashes[0] != hashes[1]
+    assert empty_lake.read_value("select sum(adj_factor) from market.adj_factor") == pytest.approx(2.2)
+
+
+def test_content_hash_follows_a_correction_that_came_with_a_worse_answer(
+    empty_lake: lake.Lake, bars: Bars, load_days: LoadDays
+) -> None:
+    """The row of a whole partition stays, but what is computed from it must see that a value has changed."""
+    before = only(load_days(empty_lake, market.DAILY, bars(TWO_BARS), n_expected=2))
+
+    after = only(load_days(empty_lake, market.DAILY, bars("600000.SH 2024-01-02 11"), n=1, n_expected=2))
+
+    assert stored(empty_lake)[0] == ("600000.SH", "2024-01-02", 11.0)
+    assert (after["state"], after["n_received"]) == ("ok", 2)
+    assert after["content_hash"] != before["content_hash"]
+
+
+def test_a_row_dated_after_the_newest_day_is_set_aside(empty_lake: lake.Lake, bars: Bars, load_days: LoadDays) -> None:
+    rows = bars(TWO_BARS + "600002.SH 2031-01-02 30")
+
+    load_days(empty_lake, market.DAILY, rows, days=[DAY])
+
+    assert len(stored(empty_lake)) == 2
+    assert [rule for rule, _ in quarantine(empty_lake)] == ["not_in_future"]
+
+
 def test_rows_stay_when_they_vanish_upstream(empty_lake: lake.Lake, bars: Bars, load_days: LoadDays) -> None:
     load_days(empty_lake, market.DAILY, bars(TWO_BARS))
 

@@ -90,6 +90,23 @@ CHECKS: tuple[Check, ...] = (
     Check("index_gap", "medium", "Do not use the index over the gap; ask the vendor for the missing sessions."),
     Check("stale_series", "medium", "Look whether the release was late; otherwise run `daybook run` again."),
     Check(
+        "series_rebased",
+        "low",
+        "Do not compare levels of the series across that day; changes within a vintage are sound.",
+    ),
+    Check(
+        "series_revised_beyond_history",
+        "low",
+        "Read what the source revised; forecasts made before were made on the older figures.",
+    ),
+    Check("series_fact_changed", "medium", "Compare with warehouse/seeds/fred_series.csv, and mend the line there."),
+    Check(
+        "row_set_aside",
+        "medium",
+        "Look at it with `daybook quarantine show`, then release it if it is right, or discard it.",
+    ),
+    Check("rule_broken", "medium", "Disable the rule with `daybook rule disable`, and add it again as it should be."),
+    Check(
         "bar_order",
         "medium",
         "The row was set aside, see analyst.quarantine; it is asked for again next run.",
@@ -98,7 +115,6 @@ CHECKS: tuple[Check, ...] = (
     Check(
         "bar_incomplete", "medium", "Run `daybook backfill` for that day; if it stays, ask the vendor.", dataset=DAILY
     ),
-    Check("row_set_aside", "medium", "Look at the rows in analyst.quarantine; ask the vendor for good ones."),
     Check("pct_chg_disagrees", "medium", "Do not use that bar before the vendor has corrected it.", dataset=DAILY),
     Check("vwap_outside_range", "medium", "Do not use its volume and amount: one has another unit.", dataset=DAILY),
     Check("basic_close_differs", "medium", "Do not use that row before the vendor has corrected it.", dataset=BASIC),

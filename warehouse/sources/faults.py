@@ -50,7 +50,7 @@ class Fault:
             `chunk_cut` one sent in chunks; `reset` resets the connection before the first byte, `trickle` sends ten
             pieces with a pause before each, `old_csv` is FRED's format of before 2025, `reversed_rows` Tushare's other
             order; the others are named after what the client sees.
-        endpoint: Tushare api name, `fredgraph.csv`, or `*` for all.
+        endpoint: Tushare api name, `fredgraph.csv`, `fred/` and an endpoint of FRED's API, or `*` for all.
         partition: trade_date (YYYYMMDD), ts_code or series_id of the requests to hit; None means any.
         times: how many requests it hits; None means until lifted.
         probability: share of matching requests it hits; None means all.

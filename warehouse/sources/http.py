@@ -31,6 +31,8 @@ T = TypeVar("T")
 
 REDACTED = "***"
 CHUNK_BYTES = 1 << 16
+# urllib3 logs every address at DEBUG, and FRED takes its key in the address.
+ADDRESS_LOGGER = "urllib3.connectionpool"
 
 
 @dataclass(frozen=True)
@@ -124,6 +126,20 @@ class _Health:
     is_given_up: bool = False
 
 
+class _WithoutSecret(logging.Filter):
+    """Lets every record through, a secret in it replaced."""
+
+    def __init__(self, secret: str) -> None:
+        super().__init__()
+        self._secret = secret
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """True, after the record was cleaned."""
+        if self._secret in record.getMessage():
+            record.msg, record.args = record.getMessage().replace(self._secret, REDACTED), ()
+        return True
+
+
 class _Session(requests.Session):
     """A session that looks at no `Location`: requests parses it even when not told to follow, and may fail at it."""
 
@@ -142,6 +158,7 @@ class Transport:
         keep: is handed every answer, before it is judged.
         secret: what must appear nowhere; empty when there is none.
         limits: shared with another transport to the same vendor; None for limits of its own.
+        refuse: raises what the HTTP status means; None for `refuse_status`.
     """
 
     def __init__(
@@ -153,8 +170,12 @@ class Transport:
         keep: Keep,
         secret: str = "",
         limits: limits_of.Limits | None = None,
+        refuse: Callable[[Reply], None] | None = None,
     ) -> None:
         self.vendor = vendor
+        self._refuse = refuse or refuse_status
+        if secret:
+            logging.getLogger(ADDRESS_LOGGER).addFilter(_WithoutSecret(secret))
         self._policy = policy
         self._now = now
         self._keep = keep
@@ -204,7 +225,7 @@ class Transport:
         reply = self._send(request, params)
         self._keep(reply)
         try:
-            refuse_status(reply)
+            self._refuse(reply)
             return read(reply)
         except errors.RateLimited as exc:
             if exc.allowed is not None and self._limits.learn(reply.endpoint, *exc.allowed):
