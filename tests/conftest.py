@@ -342,7 +342,7 @@ def bars(frame: Callable[[Table, str], pa.Table]) -> Callable[[str], pa.Table]:
 
     def make(text: str) -> pa.Table:
         lines = [line.split() for line in text.strip().splitlines()]
-        body = "\n".join(f"{code} {day} {p} {p} {p} {p} {p} 0 0 100 {float(p) * 10:g}" for code, day, p in lines)
+        body = "\n".join(f"{code} {day} {p} {p} {p} {p} {p} 0 0 100 {abs(float(p)) * 10:g}" for code, day, p in lines)
         return frame(
             market.DAILY, f"ts_code trade_date open high low close pre_close change pct_chg vol amount\n{body}"
         )

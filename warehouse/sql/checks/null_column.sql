@@ -1,7 +1,8 @@
 -- Columns that lost their values in a session while the sessions before had them. One row per column and session.
--- Lost = fewer than half of the share of rows that usually have a value (median of up to 20 sessions before).
+-- Lost = none though the session before had some, or fewer than half of the usual share (median of up to 20 sessions
+-- before; of ten rows or more, because fewer prove nothing). The second day of an outage counts by the latter.
 -- Rule easy to get wrong: some columns are NULL by nature (pe_ttm of loss-makers, amount in the early 1990s), so only a
--- change counts; fewer than ten rows prove nothing. Columns that may not be NULL are set aside by the load instead.
+-- change counts. Rows whose column may not be NULL are set aside by the load instead.
 with bar as (
     select trade_date, count(*) as n_rows, count(change) as change, count(pct_chg) as pct_chg, count(amount) as amount
     from market.daily
@@ -27,7 +28,10 @@ counted as (
     )
 ),
 judged as (
-    select *, median(n_values / n_rows) over before as usual_share
+    select
+        *,
+        median(n_values / n_rows) over before as usual_share,
+        last_value(n_values) over before as n_values_before
     from counted
     window before as (
         partition by dataset, column_name order by trade_date rows between 20 preceding and 1 preceding
@@ -42,5 +46,6 @@ select
     format('select trade_date, count(*), count({}) from {} where trade_date between date ''{}'' - 30 and date ''{}'' + 7'
         ' group by trade_date order by trade_date', column_name, dataset, trade_date, trade_date) as evidence_sql
 from judged
-where trade_date >= $start_date and n_rows >= 10 and n_values < 0.5 * usual_share * n_rows
+where trade_date >= $start_date
+    and (n_values = 0 and n_values_before > 0 or n_rows >= 10 and n_values < 0.5 * usual_share * n_rows)
 order by dataset, column_name, trade_date
