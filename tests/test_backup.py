@@ -279,6 +279,7 @@ KILLED = textwrap.dedent(
 )
 
 
+@pytest.mark.exhaustive
 def test_killed_restore_leaves_the_old_lake_or_the_new_one_and_can_be_run_again(
     kept: backup.Place, tmp_path: Path
 ) -> None:

@@ -27,6 +27,8 @@ from warehouse import errors
 from warehouse.sources import http, truth, tushare
 from warehouse.sources.faults import Fault
 
+pytestmark = pytest.mark.exhaustive
+
 GAP = errors.PartialData.exit_code
 WHOLE, DAILY, FACTOR, BASIC = ("ok", ""), "market.daily", "market.adj_factor", "market.daily_basic"
 ROOMS = (flows, models, reports, warehouse)
