@@ -160,7 +160,7 @@ BAD_INPUT = {
     "too many days": (("demo", "--days", "9999"), 10, "9999"),
     "unknown ts_code": (("status", "999999.SH"), 10, "999999.SH"),
     "broken query": (("sql", "select broken from nowhere"), 15, "nowhere"),
-    "writing query": (("sql", "delete from market.daily"), 15, "read-only"),
+    "writing query": (("sql", "delete from market.daily"), 10, "read-only"),
 }
 
 

@@ -22,6 +22,7 @@ from warehouse.tables import macro
 KEY = "abcdefghijklmnopqrstuvwxyz012345"
 START = datetime(2024, 6, 3, 20, 0, tzinfo=UTC)
 QUICK = http.Policy(calls=1000, attempts=2, backoff_s=0.01, longest_wait_s=0.05)
+PATIENT = http.Policy(calls=1000, attempts=2, backoff_s=0.01, longest_wait_s=5.0)
 N_DAYS = 4100
 DAYS = tuple(date(2013, 1, 1) + timedelta(days=at) for at in range(N_DAYS))
 # As many vintages as days, and each day's value revised once, three days later.
@@ -158,7 +159,7 @@ def test_trap_13_header_that_fred_renamed_is_read_and_another_series_is_not(vend
 
 def test_trap_16_both_clients_together_start_no_more_than_two_calls_a_second(vendors):
     shared = limits.Limits(2, 1.0, {})
-    common = {"now": lambda: START, "keep": lambda reply: None, "policy": QUICK, "limits": shared}
+    common = {"now": lambda: START, "keep": lambda reply: None, "policy": PATIENT, "limits": shared}
     plain = fred.FredSource(base_url=vendors.fred_url, **common)
     of_api = fred_api.FredApiSource(KEY, base_url=vendors.fred_api_url, **common)
     begun = time.monotonic()

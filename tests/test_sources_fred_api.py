@@ -24,6 +24,7 @@ KEY = "abcdefghijklmnopqrstuvwxyz012345"
 TODAY = date(2026, 11, 20)
 NOW = datetime(2026, 11, 20, 18, 0, tzinfo=UTC)
 QUICK = http.Policy(calls=1000, attempts=2, backoff_s=0.01, longest_wait_s=0.05)
+PATIENT = http.Policy(calls=1000, attempts=2, backoff_s=0.01, longest_wait_s=5.0)
 
 
 def day(text):
@@ -268,7 +269,7 @@ def test_error_in_xml_is_understood_too():
 
 def test_both_clients_of_fred_share_one_limit(vendors, kept):
     shared = limits.Limits(1, 0.2, {})
-    common = {"now": lambda: NOW, "keep": kept.append, "policy": QUICK, "limits": shared}
+    common = {"now": lambda: NOW, "keep": kept.append, "policy": PATIENT, "limits": shared}
     plain = fred.FredSource(base_url=vendors.fred_url, **common)
     of_api = fred_api.FredApiSource(KEY, base_url=vendors.fred_api_url, **common)
     begun = datetime.now(UTC)
