@@ -6,6 +6,7 @@ What is here
     context.py      what a run needs in hand: vendors, archive, lake, instant
     ingest.py       vendors -> lake          scoring.py     lake -> models -> lake
     detecting.py    lake -> alerts           publishing.py  lake -> report, alerts -> people
+    upkeep.py       maintenance, verification, backup and restore
     steps.py        the five daily steps in order, as plain functions: start reading here
     deployments.py  the same steps as Prefect flows, with their schedules
     cli.py          the `daybook` command; demo.py, serving.py and doctor.py are its longer commands

@@ -14,7 +14,7 @@ from typing import Annotated
 
 import typer
 
-from flows.commands import analysing, reading, running, serving, terminal
+from flows.commands import analysing, keeping, loading, reading, running, serving, terminal, vintages
 
 app = typer.Typer(
     name="daybook",
@@ -33,9 +33,19 @@ COMMANDS = (
     running.run,
     running.backfill,
     running.refit,
+    loading.load,
+    vintages.load_vintages,
+    loading.quarantine,
+    loading.rule,
     reading.report,
     reading.status,
     analysing.sql,
+    analysing.shell,
+    analysing.export,
+    keeping.maintain,
+    keeping.verify,
+    keeping.backup,
+    keeping.restore,
     serving.simulate,
     serving.serve,
     serving.doctor,
@@ -72,6 +82,12 @@ def main() -> None:
     except typer.TyperException as exc:
         _exit_usage(exc)
     except KeyboardInterrupt:
+        print("daybook: interrupted.", file=sys.stderr)
+        sys.exit(EXIT_INTERRUPTED)
+    except RuntimeError as exc:
+        # How DuckDB hands on a Ctrl-C.
+        if not isinstance(exc.__cause__, KeyboardInterrupt):
+            raise
         print("daybook: interrupted.", file=sys.stderr)
         sys.exit(EXIT_INTERRUPTED)
     except errors.DaybookError as exc:

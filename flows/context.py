@@ -13,7 +13,7 @@ from datetime import datetime
 from flows import settings
 from warehouse import lake
 from warehouse.load import Stamp
-from warehouse.sources import archive, fred, tushare
+from warehouse.sources import archive, fred, fred_api, tushare
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,7 @@ class Context:
         fred: the macro vendor.
         tushare: the market vendor, None without a token.
         archive: where every answer is kept.
+        fred_api: the macro vendor's API with true vintages, None without a key.
     """
 
     settings: settings.Settings
@@ -35,6 +36,7 @@ class Context:
     fred: fred.FredSource
     tushare: tushare.TushareSource | None
     archive: archive.Archive
+    fred_api: fred_api.FredApiSource | None = None
 
     def stamp(self) -> Stamp:
         """Provenance for one load."""

@@ -21,7 +21,7 @@ from prefect.schedules import Cron, Schedule
 from prefect.tasks import exponential_backoff
 from prefect.types.entrypoint import EntrypointType
 
-from flows import ingest, scoring, settings, steps
+from flows import ingest, scoring, settings, steps, upkeep
 from flows.context import Context
 from warehouse import errors
 
@@ -31,6 +31,8 @@ RETRY_FIRST_S = 30.0
 DAILY_SCHEDULE = Cron("30 17 * * 1-5", timezone="Asia/Shanghai")
 MACRO_SCHEDULE = Cron("30 10 * * 1-5", timezone="America/New_York")
 REFIT_SCHEDULE = Cron("0 9 * * 6", timezone="Asia/Shanghai")
+# After the morning macro run of New York (22:30 or 23:30 in Shanghai), when nobody writes.
+MAINTAIN_SCHEDULE = Cron("30 3 * * *", timezone="Asia/Shanghai")
 
 
 def may_heal(task: prefect.Task[..., Any], task_run: TaskRun, state: State[Any]) -> bool:
@@ -155,12 +157,24 @@ def backfill(start: date, end: date) -> steps.Facts:
     return _task("backfill", 12 * 3600.0, lambda: steps.backfill(context, start, end, _progress_artifact()))
 
 
+@prefect.flow(name="maintain")
+def maintain(dry_run: bool = False) -> steps.Facts:
+    """Merge small files, let old snapshots go, delete files that nothing names.
+
+    Args:
+        dry_run: only tell what would be done.
+    """
+    options = settings.read_settings()
+    return _task("maintain", 4 * 3600.0, lambda: dict(upkeep.maintain(options, dry_run=dry_run)))
+
+
 def deployments() -> list[RunnerDeployment]:
     """The deployments that `daybook serve` offers, with their schedules."""
     return [
         _deployed(daily, "evening", [DAILY_SCHEDULE]),
         _deployed(macro, "morning", [MACRO_SCHEDULE]),
         _deployed(refit, "weekly", [REFIT_SCHEDULE]),
+        _deployed(maintain, "nightly", [MAINTAIN_SCHEDULE]),
         _deployed(backfill, "by-hand", []),
     ]
 

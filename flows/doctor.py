@@ -31,6 +31,8 @@ LIBRARIES = (
     "tensorflow",
     "apprise",
 )
+# Variables of settings that keep the name their vendor gave them.
+CUSTOMARY_NAMES = {"tushare_token": "TUSHARE_TOKEN", "fred_api_key": "FRED_API_KEY"}
 EXTENSIONS = ("ducklake", "sqlite_scanner", "postgres_scanner", "httpfs")
 LEAST_FREE_BYTES = 2 * 1024**3
 MOST_CLOCK_DRIFT_DAYS = 1
@@ -65,6 +67,7 @@ def examine(options: settings.Settings) -> list[Fact]:
         _lake(options),
         _clock(options),
         _secret("TUSHARE_TOKEN", options.tushare_token, "without it only the macro half runs"),
+        _secret("FRED_API_KEY", options.fred_api_key, "without it vintages are those Daybook saw itself"),
         Fact("alert channels", str(len(options.alert_channels)) if options.alert_channels else "none", None),
         _reachable("FRED", options.fred_url),
         _reachable("Tushare", options.tushare_url),
@@ -75,7 +78,7 @@ def effective_settings(options: settings.Settings) -> list[tuple[str, str, str]]
     """Each setting's variable, value (secrets masked) and origin."""
     return [
         (
-            "TUSHARE_TOKEN" if name == "tushare_token" else settings.PREFIX + name.upper(),
+            CUSTOMARY_NAMES.get(name, settings.PREFIX + name.upper()),
             settings.masked(getattr(options, name)),
             settings.origin_of(options, name),
         )
@@ -87,7 +90,7 @@ def environment_template() -> str:
     """Every variable with its meaning and default, ready for a `.env` file."""
     lines = []
     for name, field in settings.Settings.model_fields.items():
-        variable = "TUSHARE_TOKEN" if name == "tushare_token" else settings.PREFIX + name.upper()
+        variable = CUSTOMARY_NAMES.get(name, settings.PREFIX + name.upper())
         default = "" if field.default is None or field.default == () else field.default
         if isinstance(default, tuple):
             default = "[" + ", ".join(f'"{one}"' for one in default) + "]"
@@ -119,9 +122,9 @@ def _home(options: settings.Settings) -> Fact:
 
 
 def _lake(options: settings.Settings) -> Fact:
-    if not options.lake.exists:
-        return Fact("lake", "none yet", None)
     try:
+        if not options.lake.exists:
+            return Fact("lake", "none yet", None)
         with lake.open_reader(options.lake) as opened:
             n_rows = opened.read_value("select count(*) from market.daily")
             return Fact("lake", f"snapshot {opened.snapshot}, {n_rows:,} bars", True)

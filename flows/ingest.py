@@ -1,8 +1,8 @@
-"""What the vendors know that the lake does not yet: fetched, and loaded whole.
+"""What Tushare knows that the lake does not yet: fetched, and loaded whole.
 
 Invariants: work is calendar minus ledger, so a nightly run, a backfill and the catch-up after downtime are this same
 code; vendors are asked outside the writer's lock; whatever a vendor did wrong ends in a ledger row, never in a gap
-nobody knows of. Partners: `warehouse/sources/`, `warehouse/load.py`, `warehouse/ledger.py`.
+nobody knows of. Partners: `ingest_macro.py` for FRED, `warehouse/sources/`, `warehouse/load.py`, `warehouse/ledger.py`.
 """
 
 from __future__ import annotations
@@ -16,11 +16,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from flows import asking, clock, repair
+from flows import ingest_macro as macro_half
 from flows.context import Context
-from warehouse import calendars, derive, ledger, load, seeds, vintages
+from warehouse import calendars, derive, ledger, load
 from warehouse.contracts import Table
 from warehouse.lake import Lake
-from warehouse.tables import macro, market
+from warehouse.tables import market
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +29,6 @@ SESSION_TABLES = (market.DAILY, market.ADJ_FACTOR, market.DAILY_BASIC, market.SU
 # A commit costs about half a second and leaves one file a table: sessions are committed in groups of this many. A
 # process killed in between asks for at most that many again, which is about a minute of a vendor's patience.
 SESSIONS_PER_COMMIT = 60
-SERIES_PER_COMMIT = 16
 # trade_cal is asked from the first session that A-shares ever had, so that any backfill finds its calendar.
 CALENDAR_START = date(1990, 12, 19)
 CALENDAR_AHEAD_DAYS = 40
@@ -43,36 +43,7 @@ def ingest_macro(context: Context, progress: Progress) -> pa.Table:
     Raises:
         LakeError: the lake cannot be written.
     """
-    today = clock.fred_date(context.now)
-    series = seeds.fred_series()
-    with context.writer() as lake:
-        lake.commit(lambda connection: derive.write_rows(connection, macro.SERIES, series), message="series followed")
-        due = ledger.due_partitions(lake, macro.OBSERVATION, series["series_id"].to_pylist(), today)
-        known = _rows_known(
-            lake.read("select partition, n_received from ops.ledger where dataset = 'macro.observation'")
-        )
-    rolling = set(series.filter(series["is_rolling_window"])["series_id"].to_pylist())
-
-    def fetch(series_id: str) -> pa.Table:
-        n_rows_known = 0 if series_id in rolling else known.get(series_id, 0)
-        return context.fred.fetch_observations(series_id, n_rows_known=n_rows_known)
-
-    results = []
-    columns = ledger.without_provenance(macro.OBSERVATION).select(["series_id", "observation_date", "value"])
-    for group in _groups(due, SERIES_PER_COMMIT):
-        answers = asking.ask(group, fetch, columns)
-        partitions = [load.Partition(answer.key, today, failure=answer.failure) for answer in answers]
-        stamp = context.stamp()
-        one = vintages.observation_load(
-            pa.concat_tables([answer.rows for answer in answers]),
-            partitions,
-            pull_date=today,
-            replies=context.archive.drain(stamp.load_id),
-        )
-        with context.writer() as lake:
-            results.append(load.load(lake, [one], stamp))
-        progress("macro series", due.index(group[-1]) + 1, len(due))
-    return _concat(results)
+    return macro_half.ingest_macro(context, progress)
 
 
 def ingest_reference(context: Context) -> pa.Table:
@@ -250,10 +221,6 @@ def _ignoring_key(fetch: Callable[[], pa.Table]) -> Callable[[str], pa.Table]:
 
 def _by_date(fetch: Callable[[date, Sequence[str]], pa.Table], codes: Sequence[str]) -> Callable[[str], pa.Table]:
     return lambda key: fetch(date.fromisoformat(key), codes)
-
-
-def _rows_known(rows: pa.Table) -> dict[str, int]:
-    return dict(zip(rows["partition"].to_pylist(), rows["n_received"].to_pylist(), strict=True))
 
 
 def _groups(items: list[T], size: int) -> list[list[T]]:

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from flows import settings
 from flows.context import Context
-from reports import alerts, channels, site
+from reports import alerts, channels, dictionary, site
 from warehouse import checks, errors, lake, runs
 
 log = logging.getLogger(__name__)
@@ -31,6 +31,9 @@ def publish(context: Context, as_of: date) -> Path:
     with context.writer() as open_lake:
         snapshot = open_lake.snapshot
         runs.pin_snapshot(open_lake, context.run_id, snapshot)
+    # Of the newest snapshot only, so not when a past day is built again; before the index, which leads there.
+    with lake.open_reader(context.settings.lake, snapshot=snapshot) as pinned:
+        dictionary.publish(pinned, context.settings.reports_path, code_version=settings.code_version())
     return rebuild(context, as_of, snapshot)
 
 

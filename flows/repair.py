@@ -8,7 +8,7 @@ which calls it, and `warehouse/load.py`.
 from __future__ import annotations
 
 import logging
-from datetime import date
+from datetime import date, timedelta
 
 import pyarrow as pa
 
@@ -22,6 +22,9 @@ log = logging.getLogger(__name__)
 
 # More than this many at once is no correction but a vendor in trouble; `adjustment_misfit` shows the rest.
 MOST_HISTORIES = 200
+# A run that died after its load, before it came here, leaves a misfit that the next must find though it has nothing of
+# those days to load.
+LOOKED_BACK_DAYS = 30
 
 
 def repair_factors(context: Context, sessions: list[date]) -> int:
@@ -29,17 +32,18 @@ def repair_factors(context: Context, sessions: list[date]) -> int:
 
     Args:
         context: the run.
-        sessions: days just loaded.
+        sessions: days just loaded; those of the last month are looked at as well.
 
     Raises:
         LakeError: the lake cannot be read or written.
     """
-    if not sessions:
-        return 0
+    today = clock.known_date(context.now)
     with context.reader() as lake:
-        suspects = lake.read(sql.load("factor_suspects"), sessions=sessions, today=clock.known_date(context.now))[
-            "ts_code"
-        ].to_pylist()
+        recent = ledger.read_sessions(lake, today - timedelta(days=LOOKED_BACK_DAYS), today)
+        looked_at = sorted({*sessions, *recent})
+        if not looked_at:
+            return 0
+        suspects = lake.read(sql.load("factor_suspects"), sessions=looked_at, today=today)["ts_code"].to_pylist()
         span = lake.read("select min(trade_date) as first, max(trade_date) as last from market.adj_factor").to_pylist()
     if len(suspects) > MOST_HISTORIES:
         log.warning(
@@ -80,4 +84,5 @@ def _differing(lake: Lake, rows: pa.Table, codes: list[str]) -> pa.Table:
         for ts_code, trade_date, factor in zip(*(column.to_pylist() for column in stored.columns), strict=True)
     }
     keys = zip(rows["ts_code"].to_pylist(), rows["trade_date"].to_pylist(), rows["adj_factor"].to_pylist(), strict=True)
-    return rows.filter(pa.array([(code, day) in held and held[code, day] != factor for code, day, factor in keys]))
+    is_other = [(code, day) in held and held[code, day] != factor for code, day, factor in keys]
+    return rows.filter(pa.array(is_other, pa.bool_()))

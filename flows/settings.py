@@ -1,7 +1,7 @@
 """What can be set, by whom, and where a value came from.
 
 One frozen object, built once per command or flow run and never passed below `flows/`; rooms below get plain values.
-Every variable is `DAYBOOK__` and the field's name; the two secrets also answer to the vendors' customary names.
+Every variable is `DAYBOOK__` and the field's name; token and key also answer to the vendors' customary names.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import pydantic_settings
 from pydantic import AliasChoices, Field, SecretStr
 
 from warehouse import errors
-from warehouse.lake import LakeLocation
+from warehouse.storage import LakeLocation, S3Access, refuse_password
 
 PREFIX = "DAYBOOK__"
 
@@ -57,6 +57,12 @@ class Settings(pydantic_settings.BaseSettings):
     )
     index_codes: tuple[str, ...] = Field(("000300.SH", "000001.SH"), description="Indices to follow.")
     fred_url: str = Field("https://fred.stlouisfed.org", description="Base address of FRED.")
+    fred_api_key: SecretStr | None = Field(
+        None,
+        validation_alias=AliasChoices("FRED_API_KEY", PREFIX + "FRED_API_KEY"),
+        description="Key of FRED's API; without it vintages are those Daybook saw itself.",
+    )
+    fred_api_url: str = Field("https://api.stlouisfed.org/fred", description="Base address of FRED's API.")
     fred_calls_per_second: float = Field(2.0, gt=0, description="FRED refuses more than 2 a second.")
     vendor_deadline_s: float = Field(900.0, gt=0, description="Seconds after which a vendor is given up for this run.")
     vendor_attempts: int = Field(4, ge=1, description="Tries per request before a partition counts as failed.")
@@ -64,8 +70,18 @@ class Settings(pydantic_settings.BaseSettings):
     history_start: date | None = Field(None, description="First session of a lake's first run; default 400 days back.")
     lake_catalog: str = Field("", description="DuckLake catalog; default an SQLite file in the home.")
     lake_data_path: str = Field("", description="Folder or s3:// address of the Parquet files; default in the home.")
+    lake_catalog_password: SecretStr | None = Field(None, description="PostgreSQL's password; or use ~/.pgpass.")
+    lake_s3_endpoint: str = Field("", description="Host and port of S3-compatible storage; empty for Amazon's.")
+    lake_s3_region: str = Field("", description="Region of the bucket, such as eu-central-1.")
+    lake_s3_url_style: Literal["", "vhost", "path"] = Field("", description="`path` for most servers but Amazon's.")
+    lake_s3_key_id: SecretStr | None = Field(None, description="Access key of the storage.")
+    lake_s3_secret: SecretStr | None = Field(None, description="Secret of the access key.")
+    lake_s3_use_ssl: bool = Field(True, description="Whether the storage is reached by HTTPS.")
     lake_memory_limit: str = Field("4GB", description="DuckDB's memory limit.")
     lake_wait_s: float = Field(120.0, ge=0, description="Seconds to wait for another writer.")
+
+    snapshot_retention_days: int = Field(30, ge=0, description="Days the lake can be read as of every commit.")
+    report_retention_days: int = Field(3650, ge=0, description="Days the snapshots of published reports are kept.")
 
     macro_factors: int = Field(3, ge=1, le=8, description="Factors of the macro panel.")
     equity_sessions: int = Field(504, ge=60, description="Sessions in the equity factor panel.")
@@ -81,6 +97,12 @@ class Settings(pydantic_settings.BaseSettings):
     prefect_port: int = Field(4200, ge=1, le=65535, description="Port of the Prefect server `daybook serve` starts.")
     reports_port: int = Field(4201, ge=1, le=65535, description="Port on which `daybook serve` shows the reports.")
 
+    @pydantic.field_validator("lake_catalog")
+    @classmethod
+    def _holds_no_password(cls, value: str) -> str:
+        """Refused before any command can list it."""
+        return refuse_password(value)
+
     @property
     def root(self) -> Path:
         """The home with `~` resolved."""
@@ -89,7 +111,22 @@ class Settings(pydantic_settings.BaseSettings):
     @property
     def lake(self) -> LakeLocation:
         """Where the lake lies."""
-        return LakeLocation(self.root / "lake", self.lake_catalog, self.lake_data_path, self.lake_memory_limit)
+        access = S3Access(
+            endpoint=self.lake_s3_endpoint,
+            region=self.lake_s3_region,
+            url_style=self.lake_s3_url_style,
+            key_id=_revealed(self.lake_s3_key_id),
+            secret=_revealed(self.lake_s3_secret),
+            use_ssl=self.lake_s3_use_ssl,
+        )
+        return LakeLocation(
+            self.root / "lake",
+            catalog=self.lake_catalog,
+            data_path=self.lake_data_path,
+            memory_limit=self.lake_memory_limit,
+            catalog_password=_revealed(self.lake_catalog_password),
+            s3=access,
+        )
 
     @property
     def archive_path(self) -> Path:
@@ -144,6 +181,10 @@ def masked(value: object) -> str:
     if isinstance(value, tuple):
         return "[" + ", ".join(masked(one) for one in value) + "]"
     return "-" if value is None else str(value)
+
+
+def _revealed(secret: SecretStr | None) -> str:
+    return secret.get_secret_value() if secret is not None else ""
 
 
 def code_version() -> str:

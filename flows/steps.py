@@ -18,7 +18,7 @@ from typing import Any
 from flows import clock, detecting, ingest, publishing, scoring, settings
 from flows.context import Context
 from warehouse import errors, features, returns, runs
-from warehouse.sources import archive, fred, http, tushare
+from warehouse.sources import archive, fred, fred_api, http, limits, tushare
 
 log = logging.getLogger(__name__)
 
@@ -66,17 +66,25 @@ def open_context(options: settings.Settings, flow: str, as_of: date | None = Non
     def read_instant() -> datetime:
         return clock.read_now(options.clock_url)
 
-    macro = fred.FredSource(
-        base_url=options.fred_url,
-        now=read_instant,
-        keep=kept.keep,
-        policy=http.Policy(
-            calls=1,
-            per_s=1 / options.fred_calls_per_second,
-            attempts=options.vendor_attempts,
-            source_deadline_s=options.vendor_deadline_s,
-        ),
+    of_fred = http.Policy(
+        calls=1,
+        per_s=1 / options.fred_calls_per_second,
+        attempts=options.vendor_attempts,
+        source_deadline_s=options.vendor_deadline_s,
     )
+    # FRED counts the requests of both its clients together.
+    shared = limits.Limits(of_fred.calls, of_fred.per_s, {})
+    macro = fred.FredSource(base_url=options.fred_url, now=read_instant, keep=kept.keep, policy=of_fred, limits=shared)
+    macro_api = None
+    if options.fred_api_key is not None and options.fred_api_key.get_secret_value():
+        macro_api = fred_api.FredApiSource(
+            options.fred_api_key.get_secret_value(),
+            base_url=options.fred_api_url,
+            now=read_instant,
+            keep=kept.keep,
+            policy=of_fred,
+            limits=shared,
+        )
     market = None
     if options.tushare_token is not None and options.tushare_token.get_secret_value():
         market = tushare.TushareSource(
@@ -92,7 +100,7 @@ def open_context(options: settings.Settings, flow: str, as_of: date | None = Non
                 source_deadline_s=options.vendor_deadline_s,
             ),
         )
-    return Context(options, now, f"{flow}/{day}", macro, market, kept)
+    return Context(options, now, f"{flow}/{day}", macro, market, kept, macro_api)
 
 
 def resolve_as_of(context: Context, as_of: date | None) -> date:

@@ -75,6 +75,7 @@ def environment(vendors: simulator.RunningSimulator, home: Path) -> dict[str, st
         "CLOCK_URL": vendors.clock_url,
         "TUSHARE_URL": vendors.tushare_url,
         "FRED_URL": vendors.fred_url,
+        "FRED_API_URL": vendors.fred_api_url,
         "INDEX_CODES": json.dumps(sorted(vendors.truth.sheets["index_daily"].by_code)),
         # Loopback needs no politeness.
         "TUSHARE_CALLS_PER_MINUTE": str(FAST_CALLS_PER_MINUTE),

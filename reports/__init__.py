@@ -9,6 +9,7 @@ What is here
     charts.py      numbers in, inline SVG out; colours come from the page's style, so dark and print follow
     numbers.py     how a number, a share, an amount or a missing value is written
     template.html, index.html, style.css    the page around the blocks
+    dictionary.py  the page that says what every table and column means; its template, style and script beside it
     alerts.py, channels.py                  the message about new alerts, and where it goes
 
 What is not here: any figure that is not in a view. A section that lacks one asks for a view, it does not compute.

@@ -16,6 +16,7 @@ from importlib import resources
 from pathlib import Path
 
 import jinja2
+import markupsafe
 
 from reports import numbers, pages
 from reports.blocks import Listing, Note, Section, Tiles
@@ -26,6 +27,8 @@ log = logging.getLogger(__name__)
 
 UP_COLOURS = ("red", "green")
 FACTS_VERSION = 1
+# Written by `reports/dictionary.py`; the index leads there.
+DICTIONARY = "dictionary.html"
 
 
 @dataclass(frozen=True)
@@ -60,9 +63,9 @@ def publish_day(
     path = out_dir / f"{as_of}.html"
     try:
         out_dir.mkdir(parents=True, exist_ok=True)
-        _write_whole(out_dir / f"{as_of}.json", _facts(sections, as_of, trace))
-        _write_whole(path, page)
-        _write_whole(out_dir / "index.html", _render_index(out_dir, up_colour))
+        write_whole(out_dir / f"{as_of}.json", _facts(sections, as_of, trace))
+        write_whole(path, page)
+        write_whole(out_dir / "index.html", _render_index(out_dir, up_colour))
     except OSError as exc:
         raise errors.ConfigError(
             f"the report of {as_of} cannot be written to {out_dir}: {exc.strerror}. Make the folder writable, or set"
@@ -85,12 +88,13 @@ def render_day(sections: list[Section], *, trace: dict[str, object], as_of: date
     """
     if up_colour not in UP_COLOURS:
         raise ValueError(f"up_colour is {up_colour!r}. Use one of {', '.join(UP_COLOURS)}.")
-    return _template("template.html").render(
-        as_of=as_of, weekday=f"{as_of:%A}", sections=sections, trace=trace, up_colour=up_colour, style=_style()
+    return template("template.html").render(
+        as_of=as_of, weekday=f"{as_of:%A}", sections=sections, trace=trace, up_colour=up_colour, style=style()
     )
 
 
-def _template(name: str) -> jinja2.Template:
+def template(name: str) -> jinja2.Template:
+    """A page's template; what is put into it is escaped."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("reports", "."),
         autoescape=True,
@@ -98,10 +102,21 @@ def _template(name: str) -> jinja2.Template:
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
+    environment.filters["with_code"] = _with_code
     return environment.get_template(name)
 
 
-def _style() -> str:
+def _with_code(text: str) -> markupsafe.Markup:
+    """Text in which what stands between backticks is set as code."""
+    parts = text.split("`")
+    if len(parts) % 2 == 0:
+        return markupsafe.escape(text)
+    tags = (markupsafe.Markup("{}"), markupsafe.Markup("<code>{}</code>"))
+    return markupsafe.Markup("").join(tags[at % 2].format(part) for at, part in enumerate(parts))
+
+
+def style() -> str:
+    """The style that every page carries inside."""
     return (resources.files("reports") / "style.css").read_text("utf-8")
 
 
@@ -144,7 +159,10 @@ def _render_index(out_dir: Path, up_colour: str) -> str:
         }
         for day in days
     ]
-    return _template("index.html").render(labels=labels, rows=rows, up_colour=up_colour, style=_style())
+    has_dictionary = (out_dir / DICTIONARY).exists()
+    return template("index.html").render(
+        labels=labels, rows=rows, up_colour=up_colour, style=style(), dictionary=DICTIONARY if has_dictionary else ""
+    )
 
 
 def _by_label(tiles: list[dict[str, str]], labels: list[str]) -> list[dict[str, str]]:
@@ -153,7 +171,7 @@ def _by_label(tiles: list[dict[str, str]], labels: list[str]) -> list[dict[str, 
     return [held.get(label, nothing) for label in labels]
 
 
-def _write_whole(path: Path, text: str) -> None:
+def write_whole(path: Path, text: str) -> None:
     """Write beside, then rename: a reader sees the old file or the new one."""
     handle, beside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:

@@ -6,9 +6,21 @@ package of that name.
 
 from __future__ import annotations
 
+import contextlib
+import glob
 import http.server
+import json
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import textwrap
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -18,11 +30,15 @@ from typing import Any
 import hypothesis
 import numpy as np
 import pandas as pd
+import psycopg
 import pyarrow as pa
 import pytest
 
-from warehouse import lake, load
+from flows import settings, steps, vendors
+from warehouse import errors, lake, load
 from warehouse.contracts import Table
+from warehouse.sources import market as synthetic
+from warehouse.sources.truth import MarketTruth
 from warehouse.tables import TABLES, market
 
 # A lake takes tenths of a second to make, and a shared machine varies: deadlines would fail at random.
@@ -124,6 +140,180 @@ def new_lake(tmp_path: Path) -> Callable[[], lake.LakeLocation]:
     return lambda: lake.LakeLocation(tmp_path / f"lake-{next(count)}", memory_limit="1GB")
 
 
+@dataclass(frozen=True)
+class PostgresServer:
+    """A PostgreSQL of the tests' own: reached through a socket, its owner has a password."""
+
+    folder: str
+    password: str = "planted-postgres-4711"
+
+    def conninfo(self, database: str) -> str:
+        """Everything but the password."""
+        return f"host={self.folder} user=daybook dbname={database}"
+
+    def connected(self, database: str = "postgres") -> psycopg.Connection[Any]:
+        """A session of its own, every statement its own transaction."""
+        return psycopg.connect(self.conninfo(database), password=self.password, autocommit=True)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """A PostgreSQL server with its own cluster, run by an ordinary user because it refuses root."""
+    programs = [shutil.which("initdb"), *sorted(glob.glob("/usr/lib/postgresql/*/bin/initdb"), reverse=True)]
+    initdb = next((program for program in programs if program), None)
+    if initdb is None:
+        pytest.skip("PostgreSQL is not installed: initdb is missing")
+    binaries = os.path.dirname(os.path.realpath(initdb))
+    # A socket's path may have 107 characters, and pytest's folders are closed to other users.
+    folder = tempfile.mkdtemp(prefix="daybook-postgres-")
+    server = PostgresServer(folder)
+    user: dict[str, Any] = {}
+    if os.geteuid() == 0:
+        owner = next(entry for entry in pwd.getpwall() if entry.pw_name in ("postgres", "nobody"))
+        os.chown(folder, owner.pw_uid, owner.pw_gid)
+        user = {"user": owner.pw_uid, "group": owner.pw_gid, "extra_groups": []}
+    (Path(folder) / "password").write_text(server.password)
+    with contextlib.ExitStack() as stack:
+        stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        access = ["-U", "daybook", "-A", "scram-sha-256", "--pwfile", f"{folder}/password"]
+        subprocess.run(
+            [f"{binaries}/initdb", "-D", f"{folder}/data", *access, "--no-sync", "-E", "UTF8", "--locale=C"],
+            check=True,
+            capture_output=True,
+            **user,
+        )
+        options = ["-c", "listen_addresses=", "-c", f"unix_socket_directories={folder}", "-c", "fsync=off"]
+        process = subprocess.Popen(
+            [f"{binaries}/postgres", "-D", f"{folder}/data", *options], stderr=subprocess.DEVNULL, **user
+        )
+        stack.callback(process.wait, 30)
+        stack.callback(process.send_signal, signal.SIGINT)
+        _wait_for(server)
+        yield server
+
+
+def _wait_for(server: PostgresServer, attempts: int = 300) -> None:
+    for _ in range(attempts):
+        with contextlib.suppress(psycopg.OperationalError), server.connected():
+            return
+        time.sleep(0.1)
+    raise TimeoutError("PostgreSQL did not start")
+
+
+@pytest.fixture
+def postgres_location(postgres: PostgresServer, tmp_path: Path) -> Iterator[lake.LakeLocation]:
+    """Where a lake may be made whose catalog is a database of its own on PostgreSQL."""
+    database = f"lake_{uuid.uuid4().hex[:12]}"
+    with postgres.connected() as session:
+        session.execute(f"create database {database}")
+    yield lake.LakeLocation(
+        tmp_path / "lake",
+        catalog=f"postgres:{postgres.conninfo(database)}",
+        memory_limit="1GB",
+        catalog_password=postgres.password,
+    )
+    with postgres.connected() as session:
+        session.execute(f"drop database {database} with (force)")
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def either_location(request: pytest.FixtureRequest) -> lake.LakeLocation:
+    """Where a lake may be made, once with its catalog in a file and once on a server."""
+    return request.getfixturevalue("location" if request.param == "sqlite" else "postgres_location")
+
+
+CHILD = """
+import json, os, signal, sys
+from pathlib import Path
+from warehouse import errors, lake
+facts = json.loads(os.environ["DAYBOOK_TEST_LOCATION"])
+location = lake.LakeLocation(Path(facts.pop("path")), **facts)
+"""
+
+
+@pytest.fixture
+def start_child(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """A function that runs a script in a process of its own; the script finds `location`, `lake` and `errors`."""
+    root = str(Path(__file__).resolve().parents[1])
+    started: list[subprocess.Popen[str]] = []
+
+    def start(location: lake.LakeLocation, script: str) -> subprocess.Popen[str]:
+        facts = {
+            "path": str(location.path),
+            "catalog": location.catalog,
+            "memory_limit": location.memory_limit,
+            "catalog_password": location.catalog_password,
+        }
+        environment = {**os.environ, "DAYBOOK_TEST_LOCATION": json.dumps(facts), "PYTHONPATH": root}
+        # Without a file DuckDB takes it for a prompt, and draws a progress bar into what is read here.
+        file = tmp_path / f"child-{len(started)}.py"
+        file.write_text(CHILD + textwrap.dedent(script))
+        process = subprocess.Popen(
+            [sys.executable, str(file)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=root,
+            env=environment,
+        )
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        with process:
+            process.kill()
+
+
+READER = """
+import time
+with lake.open_reader(location) as reader:
+    print("ready", flush=True)
+    for line in sys.stdin:
+        seconds, counts, failures = [], [], []
+        stop = Path(line.strip())
+        while not stop.exists():
+            started = time.perf_counter()
+            try:
+                counts.append(reader.read_value("select count(*) from macro.release"))
+            except errors.DaybookError as exc:
+                failures.append(str(exc))
+            seconds.append(time.perf_counter() - started)
+            time.sleep(0.05)
+        print(json.dumps({"seconds": seconds, "counts": counts, "failures": failures}), flush=True)
+"""
+
+
+@pytest.fixture
+def read_beside(
+    start_child: Callable[..., subprocess.Popen[str]], tmp_path: Path
+) -> Callable[..., Callable[[Callable[[], object]], list[dict[str, Any]]]]:
+    """A function that starts processes which have a lake open; what it returns has them query while something runs.
+
+    Each process answers with the seconds its queries took, the counts it saw and the errors it met.
+    """
+    numbers = iter(range(10_000))
+
+    def start(location: lake.LakeLocation, n_readers: int) -> Callable[[Callable[[], object]], list[dict[str, Any]]]:
+        children = [start_child(location, READER) for _ in range(n_readers)]
+        assert [child.stdout.readline() for child in children] == ["ready\n"] * n_readers
+
+        def run(work: Callable[[], object]) -> list[dict[str, Any]]:
+            stop = tmp_path / f"stop-{next(numbers)}"
+            for child in children:
+                child.stdin.write(f"{stop}\n")
+                child.stdin.flush()
+            try:
+                work()
+            finally:
+                stop.touch()
+            return [json.loads(child.stdout.readline()) for child in children]
+
+        return run
+
+    return start
+
+
 @pytest.fixture
 def stamp() -> Callable[[int], load.Stamp]:
     """Provenance of the n-th load: load ids and instants that rise with n."""
@@ -148,11 +338,11 @@ def _frame(table: Table, text: str) -> pa.Table:
 
 @pytest.fixture
 def bars(frame: Callable[[Table, str], pa.Table]) -> Callable[[str], pa.Table]:
-    """Rows of market.daily from lines `ts_code trade_date close`: a flat bar, volume 100 lots, 1,000 thousand CNY."""
+    """Rows of market.daily from lines `ts_code trade_date close`: a flat bar, 100 lots at that price."""
 
     def make(text: str) -> pa.Table:
         lines = [line.split() for line in text.strip().splitlines()]
-        body = "\n".join(f"{code} {day} {p} {p} {p} {p} {p} 0 0 100 1000" for code, day, p in lines)
+        body = "\n".join(f"{code} {day} {p} {p} {p} {p} {p} 0 0 100 {abs(float(p)) * 10:g}" for code, day, p in lines)
         return frame(
             market.DAILY, f"ts_code trade_date open high low close pre_close change pct_chg vol amount\n{body}"
         )
@@ -174,7 +364,7 @@ def load_days(stamp: Callable[[int], load.Stamp]) -> Callable[..., pa.Table]:
     return run
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def random_market() -> Callable[..., Market]:
     """A seeded market: log-normal prices, a few ex-rights days, and suspensions."""
     return _random_market
@@ -250,7 +440,7 @@ def facts_of() -> Callable[..., dict[str, list[dict[str, Any]]]]:
                 names = ", ".join(f'"{name}"' for name in table.fact_names)
                 # A long table as Python objects takes seconds; its digest says as surely whether two are the same.
                 summary = of.read(
-                    f"select count(*) as n_rows, bit_xor(hash({names})) as digest from {table.full_name}"
+                    f"select count(*) as n_rows, bit_xor(hash(hash({names}))) as digest from {table.full_name}"
                 ).to_pylist()
                 is_long = summary[0]["n_rows"] > MOST_ROWS_SPELT_OUT
                 facts[table.full_name] = (
@@ -259,3 +449,147 @@ def facts_of() -> Callable[..., dict[str, list[dict[str, Any]]]]:
         return facts
 
     return run
+
+
+@dataclass(frozen=True)
+class Evening:
+    """How a run ended for whoever started it: the exit status, and what it said on the way out."""
+
+    exit_code: int
+    message: str
+
+
+class MarketDesk:
+    """A home with simulated vendors of its own; `evening` is the market half of a day's run, up to its alerts."""
+
+    def __init__(self, options: Any, vendor: Any) -> None:
+        self.options, self.vendor = options, vendor
+
+    def evening(self, day: date, at: datetime | None = None) -> Evening:
+        """Run a day at 18:00 in Shanghai, or at another instant."""
+        from flows import ingest
+
+        self.vendor.clock.set(at or vendors.evening_of(day))
+        context = steps.open_context(self.options, "daily", day)
+
+        def call(step: Any, context: Any, as_of: date) -> dict[str, Any]:
+            if step.name == "ingest":
+                start = steps.first_session_wanted(context, as_of)
+                ingest.ingest_reference(context)
+                ingest.ingest_indices(context, start, as_of)
+                ingest.ingest_sessions(context, start, as_of, lambda what, done, total: None)
+            elif step.name in ("returns", "detect"):
+                step.run(context, as_of, lambda what, done, total: None)
+            return {"report": "none"}
+
+        try:
+            steps.run_daily(context, steps.resolve_as_of(context, day), call)
+        except errors.DaybookError as exc:
+            return Evening(exc.exit_code, str(exc))
+        return Evening(0, "")
+
+    def read(self, statement: str, **params: Any) -> list[dict[str, Any]]:
+        """Rows of a query."""
+        with lake.open_reader(self.options.lake) as opened:
+            return opened.read(statement, **params).to_pylist()
+
+    def ledger(self, dataset: str, partition: object) -> tuple[str, str] | None:
+        """State and cause of a partition, None when nothing was ever asked."""
+        rows = self.read(
+            "select state, cause from ops.ledger where dataset = $d and partition = $p", d=dataset, p=str(partition)
+        )
+        return (rows[0]["state"], rows[0]["cause"]) if rows else None
+
+    def alerts(self) -> list[tuple[str, str, date]]:
+        """Rule, subject and day of every open alert."""
+        rows = self.read("select rule, subject, subject_date from ops.alert where state = 'open' order by all")
+        return [(row["rule"], row["subject"], row["subject_date"]) for row in rows]
+
+
+@pytest.fixture(scope="session")
+def truth30() -> MarketTruth:
+    """30 securities, 30 sessions; nothing is planted in the sessions 11 to 17."""
+    return synthetic.synthetic_market(seed=3, n_symbols=30, n_sessions=30)
+
+
+@pytest.fixture
+def open_desk(tmp_path: Path) -> Iterator[Callable[..., MarketDesk]]:
+    """A function that opens a desk with an empty lake at the vendors of a truth, its history from a day on."""
+    count = iter(range(100))
+    with contextlib.ExitStack() as stack:
+
+        def make(truth: MarketTruth, history_start: date, **overrides: Any) -> MarketDesk:
+            return _desk_at(stack, tmp_path / f"desk-{next(count)}", truth, history_start, overrides)
+
+        yield make
+
+
+def _desk_at(stack: Any, home: Path, truth: MarketTruth, history_start: date, overrides: Any) -> MarketDesk:
+    vendor = stack.enter_context(vendors.running(truth, vendors.evening_of(history_start)))
+    known = {name.removeprefix("DAYBOOK__").lower(): value for name, value in vendors.environment(vendor, home).items()}
+    known["index_codes"] = tuple(json.loads(known["index_codes"]))
+    known |= {"history_start": history_start, "vendor_attempts": 2, "_env_file": None}
+    return MarketDesk(settings.read_settings(**(known | overrides)), vendor)
+
+
+@pytest.fixture(scope="session")
+def settled_desk(tmp_path_factory: pytest.TempPathFactory, truth30: MarketTruth) -> Iterator[MarketDesk]:
+    """A desk that has run once, for session 15, and a copy of its home to go back to."""
+    home = tmp_path_factory.mktemp("settled") / "home"
+    with contextlib.ExitStack() as stack:
+        desk = _desk_at(stack, home, truth30, truth30.session_dates[11], {})
+        assert desk.evening(truth30.session_dates[15]) == Evening(0, "")
+        assert desk.alerts() == []
+        shutil.copytree(home, home.parent / "kept")
+        yield desk
+
+
+@pytest.fixture
+def desk(settled_desk: MarketDesk) -> MarketDesk:
+    """The desk as it stood after session 15: everything whole, no alert open, the vendors well."""
+    home = settled_desk.options.root
+    settled_desk.vendor.faults.clear()
+    shutil.rmtree(home)
+    shutil.copytree(home.parent / "kept", home)
+    return settled_desk
+
+
+@dataclass(frozen=True)
+class Desk:
+    """A home of its own and the simulated vendors it talks to."""
+
+    options: settings.Settings
+    vendor: Any
+
+    def run(self, day: date) -> None:
+        """The evening run of a day as far as the data go: no model, no report."""
+        self.vendor.clock.set(vendors.evening_of(day))
+        context = steps.open_context(self.options, "daily", day)
+        steps.run_ingest(context, day, steps.no_progress)
+        steps.run_returns(context, day, steps.no_progress)
+
+    def backfill(self, start: date, end: date, on: date | None = None) -> dict[str, Any]:
+        """A backfill on the evening of its last day, or of a later one."""
+        self.vendor.clock.set(vendors.evening_of(on or end))
+        return steps.backfill(steps.open_context(self.options, "backfill", end), start, end, steps.no_progress)
+
+    def read(self, statement: str, **params: Any) -> list[dict[str, Any]]:
+        """Rows of the desk's lake."""
+        with lake.open_reader(self.options.lake) as opened:
+            return opened.read(statement, **params).to_pylist()
+
+
+@pytest.fixture(scope="session")
+def desk_at() -> Callable[..., Desk]:
+    """A function that puts a desk into a folder and points it at simulated vendors."""
+
+    def put(home: Path, vendor: Any, **overrides: Any) -> Desk:
+        prefix = settings.PREFIX
+        known: dict[str, Any] = {
+            name.removeprefix(prefix).lower(): value for name, value in vendors.environment(vendor, home).items()
+        }
+        known["index_codes"] = tuple(json.loads(known["index_codes"]))
+        known |= {"history_start": vendor.truth.session_dates[0], "vendor_attempts": 2, "_env_file": None}
+        return Desk(settings.read_settings(**(known | overrides)), vendor)
+
+    return put

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from datetime import date
+from pathlib import Path
 
+import pandas as pd
 import pyarrow as pa
 import pytest
 
@@ -112,7 +114,8 @@ def bar(code, day, prices, pct_chg):
         "change": round(close - pre_close, 4),
         "pct_chg": pct_chg,
         "vol": 100.0,
-        "amount": 100.0,
+        # Thousand CNY of 100 lots at the middle of the bar.
+        "amount": (low + high) / 2 * 10,
     }
 
 
@@ -161,6 +164,164 @@ def test_adjustment_fits_when_an_ex_rights_day_halves_the_price_and_doubles_the_
     load_whole(market_lake, lines=pa.Table.from_pylist([*before, *after]), factors=[1.0] * 8 + [2.0, 1.0])
 
     assert found(market_lake) == []
+
+
+def flat(days=DAYS, **last):
+    """Flat bars at 10 CNY of both securities; `last` changes the newest bar of 600000.SH."""
+    rows = [bar(code, day, (10.0,) * 5, 0.0) for day in days for code in ("300001.SZ", "600000.SH")]
+    return [*rows[:-1], rows[-1] | last]
+
+
+@pytest.mark.parametrize(
+    "last",
+    [
+        # 100 lots at 10 CNY are 100 thousand CNY.
+        {"vol": 10_000.0},
+        {"amount": 100_000.0},
+        {"amount": 10.0},
+        {"vol": 0.0},
+        # A third more volume than turnover: trades after hours in one of the two only.
+        {"vol": 133.0},
+    ],
+    ids=["shares", "CNY", "ten thousand CNY", "turnover without volume", "after hours in one"],
+)
+def test_bar_is_found_when_turnover_over_volume_is_no_price_of_the_session(market_lake, load_whole, last):
+    load_whole(market_lake, lines=pa.Table.from_pylist(flat(**last)))
+
+    assert found(market_lake) == [("vwap_outside_range", "600000.SH", AS_OF)]
+
+
+@pytest.mark.parametrize("last", [{"amount": None}, {"vol": 0.0, "amount": 0.0}, {"vol": 0.01, "amount": 0.01}])
+def test_bar_without_turnover_is_no_finding(market_lake, load_whole, last):
+    """Amounts of the early 1990s are missing; a single share at 10 CNY is 0.01 thousand CNY, rounded from anything."""
+    load_whole(market_lake, lines=pa.Table.from_pylist(flat(**last)))
+
+    assert found(market_lake) == []
+
+
+def basics(code="600000.SH", day=AS_OF, **values):
+    return pa.Table.from_pylist([{"ts_code": code, "trade_date": day} | values])
+
+
+# 100 lots at 10 CNY of a float worth 2,000 ten thousand CNY: 100 x 10 / 2,000 = 0.5 %.
+BASIC_ROWS = {
+    "whole": ({"close": 10.0, "turnover_rate": 0.5, "circ_mv": 2000.0}, []),
+    "closes a fen apart": ({"close": 10.01}, ["basic_close_differs"]),
+    "no close": ({"close": None}, []),
+    "fraction for percent": ({"close": 10.0, "turnover_rate": 0.005, "circ_mv": 2000.0}, ["turnover_disagrees"]),
+    "CNY for ten thousand": ({"close": 10.0, "turnover_rate": 0.5, "circ_mv": 2e7}, ["turnover_disagrees"]),
+}
+
+
+@pytest.mark.parametrize(("values", "rules"), BASIC_ROWS.values(), ids=BASIC_ROWS)
+def test_basics_are_compared_with_the_bar_they_describe(market_lake, load_whole, load_days, values, rules):
+    load_whole(market_lake)
+
+    load_days(market_lake, market.DAILY_BASIC, basics(**values), n=1)
+
+    assert found(market_lake) == [(rule, "600000.SH", AS_OF) for rule in rules]
+
+
+def test_row_missing_is_found_when_an_unknown_bar_makes_up_the_count(market_lake, load_whole):
+    """Two bars came where two are expected, but one is of a security that nobody lists."""
+    rows = [row for row in flat() if (row["ts_code"], row["trade_date"]) != ("300001.SZ", AS_OF)]
+    rows.append(bar("999999.SH", AS_OF, (10.0,) * 5, 0.0))
+
+    load_whole(market_lake, lines=pa.Table.from_pylist(rows), n_expected=2)
+
+    assert found(market_lake) == [("row_missing", "market.daily", AS_OF)]
+
+
+@pytest.mark.parametrize("table", [market.ADJ_FACTOR, market.DAILY_BASIC], ids=lambda table: table.name)
+def test_row_missing_is_found_when_a_bar_has_no_factor_or_no_basics(market_lake, load_whole, load_days, table):
+    load_whole(market_lake, DAYS[:-1])
+    load_days(market_lake, market.DAILY, pa.Table.from_pylist(flat([AS_OF])))
+    nothing = market.SUSPEND_D.empty().select(["ts_code", "trade_date", "suspend_timing", "suspend_type"])
+    load_days(market_lake, market.SUSPEND_D, nothing, days=[AS_OF], may_be_empty=True)
+    for one in (market.ADJ_FACTOR, market.DAILY_BASIC):
+        codes = ["600000.SH", "000001.SZ"] if one is table else ["600000.SH", "300001.SZ"]
+        value = {"adj_factor": 1.0} if one is market.ADJ_FACTOR else {"close": 10.0}
+        load_days(market_lake, one, pa.concat_tables([basics(code, **value) for code in codes]), n_expected=2)
+
+    assert found(market_lake) == [("row_missing", table.full_name, AS_OF), ("bar_incomplete", "300001.SZ", AS_OF)]
+
+
+def test_row_set_aside_is_found_until_a_good_row_comes(market_lake, load_whole, load_days, frame):
+    load_whole(market_lake)
+    factors = "ts_code trade_date adj_factor\n300001.SZ {day} 1\n600000.SH {day} {factor}"
+    day = date(2024, 7, 15)
+
+    load_days(market_lake, market.ADJ_FACTOR, frame(market.ADJ_FACTOR, factors.format(day=day, factor=-1)), n=1)
+    before = [row for row in checks.find(market_lake, day).to_pylist() if row["rule"] == "row_set_aside"]
+    load_days(market_lake, market.ADJ_FACTOR, frame(market.ADJ_FACTOR, factors.format(day=day, factor=1)), n=2)
+
+    assert [(row["subject"], row["subject_date"]) for row in before] == [
+        ("market.adj_factor 2024-07-15 factor_positive", day)
+    ]
+    assert "1 row set aside, such as 600000.SH: the factor is zero or negative" in before[0]["title"]
+    assert "row_set_aside" not in [rule for rule, *_ in found(market_lake, day)]
+
+
+def test_many_bad_bars_of_one_session_are_one_grave_finding(empty_lake, load_sessions, load_days):
+    load_sessions(empty_lake, [AS_OF])
+    rows = [bar(f"{600000 + n}.SH", AS_OF, (10.0,) * 5, 0.0) | {"vol": 10_000.0} for n in range(21)]
+    load_days(empty_lake, market.DAILY, pa.Table.from_pylist(rows))
+
+    findings = [row for row in checks.find(empty_lake, AS_OF).to_pylist() if row["rule"] == "vwap_outside_range"]
+
+    assert [(row["subject"], row["severity"]) for row in findings] == [("market.daily", "high")]
+    assert findings[0]["title"].startswith("market.daily 2024-07-12: 21 rows break the rule, the first: 600000.SH")
+
+
+# A session per line: rows, then how many of them have a value; the column counts as lost in the last one or not.
+COLUMNS = {
+    "all null": ([(10, 8), (10, 8), (10, 0)], True),
+    "nearly all null": ([(10, 8), (10, 8), (10, 3)], True),
+    "half as many": ([(10, 8), (10, 8), (10, 4)], False),
+    "never had any": ([(10, 0), (10, 0), (10, 0)], False),
+    "nine rows": ([(9, 8), (9, 8), (9, 0)], False),
+    "first session": ([(10, 0)], False),
+}
+
+
+@pytest.mark.parametrize(("sessions", "is_found"), COLUMNS.values(), ids=COLUMNS)
+def test_null_column_is_found_when_a_column_lost_its_values(
+    empty_lake, load_sessions, load_days, monkeypatch, sessions, is_found
+):
+    monkeypatch.setattr(checks, "CHECKS", [check for check in checks.CHECKS if check.rule == "null_column"])
+    days = DAYS[-len(sessions) :]
+    load_sessions(empty_lake, days)
+    rows = [
+        {"ts_code": f"{600000 + n}.SH", "trade_date": day, "close": 10.0, "pe_ttm": 5.0 if n < n_values else None}
+        for day, (n_rows, n_values) in zip(days, sessions, strict=True)
+        for n in range(n_rows)
+    ]
+    load_days(empty_lake, market.DAILY_BASIC, pa.Table.from_pylist(rows))
+
+    subjects = [row for row in found(empty_lake) if row[0] == "null_column"]
+
+    assert subjects == ([("null_column", "market.daily_basic.pe_ttm", AS_OF)] if is_found else [])
+
+
+SHARED = Path(__file__).resolve().parents[2] / "shared" / "data" / "ashare"
+
+
+@pytest.mark.skipif(not SHARED.exists(), reason="needs the real vendor data beside the checkout")
+def test_null_column_finds_the_outage_of_2023_12_11_in_the_real_figures_and_nothing_else(
+    empty_lake, load_sessions, load_days
+):
+    """pe_ttm, pb and ps_ttm are NULL for every security of that session."""
+    rows = pd.read_parquet(SHARED / "daily_basic_csi300_partial.parquet")
+    rows["trade_date"] = pd.to_datetime(rows["trade_date"]).dt.date
+    rows = rows[rows["trade_date"].between(date(2023, 11, 1), date(2023, 12, 15))]
+    names = ["ts_code", "trade_date", "close", "turnover_rate", "pe_ttm", "pb", "ps_ttm"]
+    load_sessions(empty_lake, sorted(rows["trade_date"].unique()))
+    load_days(empty_lake, market.DAILY_BASIC, pa.Table.from_pandas(rows[names], preserve_index=False))
+
+    lost = [one[1:] for one in found(empty_lake, date(2023, 12, 15)) if one[0] == "null_column"]
+
+    day = date(2023, 12, 11)
+    assert lost == [(f"market.daily_basic.{name}", day) for name in ("pb", "pe_ttm", "ps_ttm")]
 
 
 def finding(subject="600000.SH", evidence="{}"):

@@ -10,6 +10,7 @@ import pytest
 
 from warehouse import contracts, errors, tables
 from warehouse.contracts import Column, RowRule, Table
+from warehouse.tables import market
 
 NUMERIC_TYPES_WITH_UNIT = {"DOUBLE"}
 
@@ -38,6 +39,18 @@ def rows(**columns: list[object]) -> pa.Table:
         "load_id": ["a"],
     }
     return pa.table({**base, **columns})
+
+
+def test_digest_changes_when_rows_that_share_a_value_change_alike() -> None:
+    """An even number of factors, all doubled: what is computed from them has to notice."""
+    table = market.ADJ_FACTOR
+    rows = (
+        "select i::varchar as ts_code, date '2024-01-02' as trade_date, {}::double as adj_factor from range(30) as t(i)"
+    )
+
+    digests = {duckdb.sql(f"select {table.facts_digest} from ({rows.format(value)})").fetchone() for value in (1, 2, 3)}
+
+    assert len(digests) == 3
 
 
 def test_conform_orders_and_casts_when_columns_come_in_any_order() -> None:

@@ -34,12 +34,12 @@ def test_map_names_every_folder_and_a_file_that_is_there():
 
 def test_readme_lists_every_command_and_no_other():
     shown = subprocess.run([sys.executable, "-m", "flows.cli", "--help"], capture_output=True, text=True, check=True)
-    commands = set(re.findall(r"^  (\w+) {2,}", shown.stdout.split("Commands:")[1], re.MULTILINE))
+    commands = set(re.findall(r"^  ([\w-]+) {2,}", shown.stdout.split("Commands:")[1], re.MULTILINE))
 
     listed = {cell[0].strip("`").removeprefix("daybook ") for cell in table_after("Going live")}
 
     assert listed == commands
-    assert set(re.findall(r"daybook (?:--home \S+ )?([a-z]+)", README)) >= commands
+    assert set(re.findall(r"daybook (?:--home \S+ )?([a-z-]+)", README)) >= commands
 
 
 def test_every_dependency_has_a_reason_and_no_other_is_listed():

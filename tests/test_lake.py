@@ -1,4 +1,7 @@
-"""The lake: commits whole or absent, readers that never wait, one writer, comments for analysts."""
+"""The lake: commits whole or absent, readers that never wait, one writer, comments for analysts.
+
+Everything that is not about files is tried twice: with the catalog in an SQLite file, and on a PostgreSQL server.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +21,16 @@ from warehouse import errors, lake, sql, tables
 ROOT = Path(__file__).resolve().parents[1]
 
 INSERT = "insert into macro.release values (?, date '2024-01-01', date '2024-02-01', date '2024-02-01')"
+
+
+on_sqlite = pytest.mark.parametrize("location", ["sqlite"], indirect=True)
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def location(request: pytest.FixtureRequest, tmp_path: Path) -> lake.LakeLocation:
+    if request.param == "postgres":
+        return request.getfixturevalue("postgres_location")
+    return lake.LakeLocation(tmp_path / "lake", memory_limit="1GB")
 
 
 def count(of: lake.Lake) -> int:
@@ -85,6 +98,7 @@ def test_commit_leaves_nothing_when_a_statement_is_refused(empty_lake: lake.Lake
     assert count(empty_lake) == 0
 
 
+@on_sqlite
 def test_commit_drops_temporary_tables_when_work_raises(empty_lake: lake.Lake) -> None:
     def work(connection: duckdb.DuckDBPyConnection) -> None:
         connection.execute("create temp table scratch as select 1 as x")
@@ -120,6 +134,7 @@ def test_commit_is_repeated_whole_when_the_catalog_is_locked(empty_lake: lake.La
     assert count(empty_lake) == 1
 
 
+@on_sqlite
 def test_commit_says_busy_when_the_catalog_stays_locked(empty_lake: lake.Lake, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lake, "COMMIT_ATTEMPTS", 2)
 
@@ -130,15 +145,18 @@ def test_commit_says_busy_when_the_catalog_stays_locked(empty_lake: lake.Lake, m
         empty_lake.commit(work, message="patient")
 
 
+@on_sqlite
 def test_read_raises_lake_error_with_the_query_when_it_cannot_run(empty_lake: lake.Lake) -> None:
     with pytest.raises(errors.LakeError, match=r"query failed: .*nowhere.* Query: select \* from nowhere"):
         empty_lake.read("select * from nowhere")
 
 
+@on_sqlite
 def test_read_value_is_none_when_there_is_no_row(empty_lake: lake.Lake) -> None:
     assert empty_lake.read_value("select name from ops.property where name = $name", name="absent") is None
 
 
+@on_sqlite
 def test_reader_refuses_when_there_is_no_lake(location: lake.LakeLocation) -> None:
     with (
         pytest.raises(errors.ConfigError, match=r"there is no lake at .*\. Make one with"),
@@ -206,6 +224,7 @@ def test_reader_is_never_refused_and_sees_whole_commits_while_the_writer_commits
     assert counts == sorted(counts)
 
 
+@on_sqlite
 def test_reader_in_another_process_sees_what_was_committed(empty_lake: lake.Lake, location: lake.LakeLocation) -> None:
     put(empty_lake, "test-1")
     script = textwrap.dedent(
@@ -242,6 +261,7 @@ def test_reader_refuses_when_the_snapshot_does_not_exist(empty_lake: lake.Lake, 
         pass
 
 
+@on_sqlite
 def test_second_writer_is_told_the_holder_when_it_waited_long_enough(
     empty_lake: lake.Lake, location: lake.LakeLocation
 ) -> None:
@@ -255,6 +275,7 @@ def test_second_writer_is_told_the_holder_when_it_waited_long_enough(
     assert count(empty_lake) == 1
 
 
+@on_sqlite
 def test_second_writer_gets_its_turn_when_the_first_ends(location: lake.LakeLocation) -> None:
     order = []
     is_open = threading.Event()
@@ -280,6 +301,7 @@ def test_second_writer_gets_its_turn_when_the_first_ends(location: lake.LakeLoca
     assert n_seen == 1
 
 
+@on_sqlite
 def test_writer_opens_when_the_process_before_it_was_killed(location: lake.LakeLocation) -> None:
     script = textwrap.dedent(
         """

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import time
 
+import pytest
+
+from warehouse import errors
 from warehouse.sources import limits
 
 
@@ -55,3 +58,12 @@ def test_pause_stops_everybody_when_the_endpoint_has_no_limit_of_its_own():
     limit.pause("daily", 0.3)
 
     assert seconds_for(limit, "adj_factor", 1) > 0.1
+
+
+def test_wait_beyond_patience_is_an_error_and_no_sleep_of_an_hour():
+    limit = limits.Limits(1000, 1.0, {"stock_basic": (1, 3600.0)})
+    limit.wait("stock_basic", 70.0)
+
+    with pytest.raises(errors.RateLimited, match=r"1 calls in 3600 s are allowed .* Run again later") as caught:
+        limit.wait("stock_basic", 70.0)
+    assert caught.value.retry_after_s == pytest.approx(3600.0, abs=60.0)

@@ -207,11 +207,11 @@ def test_correction_replaces_the_value_and_keeps_the_old_one(
 def test_correction_to_and_from_missing_is_kept(empty_lake: lake.Lake, bars: Bars, load_days: LoadDays) -> None:
     load_days(empty_lake, market.DAILY, bars(TWO_BARS))
 
-    load_days(empty_lake, market.DAILY, with_value(bars(TWO_BARS), "amount", [None, 1000.0]), n=1)
+    load_days(empty_lake, market.DAILY, with_value(bars(TWO_BARS), "amount", [None, 200.0]), n=1)
     load_days(empty_lake, market.DAILY, bars(TWO_BARS), n=2)
 
     revisions = empty_lake.read("select revision_no, old_value, new_value from ops.revision order by 1").to_pylist()
-    assert [tuple(r.values()) for r in revisions] == [(1, "1000.0", None), (2, None, "1000.0")]
+    assert [tuple(r.values()) for r in revisions] == [(1, "100.0", None), (2, None, "100.0")]
 
 
 def test_content_hash_returns_when_a_correction_is_taken_back(
@@ -223,6 +223,43 @@ def test_content_hash_returns_when_a_correction_is_taken_back(
     ]
 
     assert hashes[0] == hashes[2] != hashes[1]
+
+
+def test_content_hash_changes_when_two_rows_change_alike_in_their_last_column(
+    empty_lake: lake.Lake, frame: Callable[..., pa.Table], load_days: LoadDays
+) -> None:
+    """DuckDB only xors the last column's hash into a row's, so that over rows the same change cancels itself out."""
+    rows = [
+        frame(market.ADJ_FACTOR, f"ts_code trade_date adj_factor\nA 2024-01-02 {factor}\nB 2024-01-02 {factor}")
+        for factor in (1.0, 1.1)
+    ]
+
+    hashes = [only(load_days(empty_lake, market.ADJ_FACTOR, of, n=n))["content_hash"] for n, of in enumerate(rows)]
+
+    assert hashes[0] != hashes[1]
+    assert empty_lake.read_value("select sum(adj_factor) from market.adj_factor") == pytest.approx(2.2)
+
+
+def test_content_hash_follows_a_correction_that_came_with_a_worse_answer(
+    empty_lake: lake.Lake, bars: Bars, load_days: LoadDays
+) -> None:
+    """The row of a whole partition stays, but what is computed from it must see that a value has changed."""
+    before = only(load_days(empty_lake, market.DAILY, bars(TWO_BARS), n_expected=2))
+
+    after = only(load_days(empty_lake, market.DAILY, bars("600000.SH 2024-01-02 11"), n=1, n_expected=2))
+
+    assert stored(empty_lake)[0] == ("600000.SH", "2024-01-02", 11.0)
+    assert (after["state"], after["n_received"]) == ("ok", 2)
+    assert after["content_hash"] != before["content_hash"]
+
+
+def test_a_row_dated_after_the_newest_day_is_set_aside(empty_lake: lake.Lake, bars: Bars, load_days: LoadDays) -> None:
+    rows = bars(TWO_BARS + "600002.SH 2031-01-02 30")
+
+    load_days(empty_lake, market.DAILY, rows, days=[DAY])
+
+    assert len(stored(empty_lake)) == 2
+    assert [rule for rule, _ in quarantine(empty_lake)] == ["not_in_future"]
 
 
 def test_rows_stay_when_they_vanish_upstream(empty_lake: lake.Lake, bars: Bars, load_days: LoadDays) -> None:
@@ -393,3 +430,12 @@ def test_many_days_load_as_one_snapshot(
     assert empty_lake.read_value("select count(*) from ops.ledger where state = 'ok'") == 3 * len(rows.sessions)
     total = empty_lake.read_value("select sum(amount) from market.daily")
     np.testing.assert_allclose(total, rows.daily["amount"].sum(), rtol=1e-12)
+
+
+def test_table_of_one_partition_that_never_came_is_failed_and_nothing_breaks(empty_lake, stamp):
+    nothing = market.TRADE_CAL.empty().drop_columns(["retrieved_at", "load_id"])
+    partition = load.Partition("SSE", date(2024, 1, 2), failure="IncompleteReply: cut", cause="truncated")
+
+    entry = load.load(empty_lake, [load.Load(market.TRADE_CAL, nothing, [partition], None)], stamp(1)).to_pylist()[0]
+
+    assert (entry["state"], entry["cause"], entry["content_hash"]) == ("failed", "truncated", 0)

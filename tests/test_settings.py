@@ -54,10 +54,10 @@ def test_environment_template_names_every_setting():
     missing = [
         name
         for name in settings.Settings.model_fields
-        if f"#DAYBOOK__{name.upper()}=" not in template and name != "tushare_token"
+        if f"#DAYBOOK__{name.upper()}=" not in template and name not in ("tushare_token", "fred_api_key")
     ]
     assert missing == []
-    assert "#TUSHARE_TOKEN=" in template
+    assert "#TUSHARE_TOKEN=" in template and "#FRED_API_KEY=" in template
 
 
 def test_every_setting_has_a_description():

@@ -113,6 +113,7 @@ REFUSED = {
     "another day": (answer([["600000.SH", "20261119", 1.5]]), errors.UnexpectedReply),
     "day that is none": (answer([["600000.SH", "20261199", 1.5]]), errors.UnexpectedReply),
     "word for a number": (answer([["600000.SH", "20261120", "n/a"]]), errors.UnexpectedReply),
+    "number as a programmer writes it": (answer([["600000.SH", "20261120", "1_000"]]), errors.UnexpectedReply),
     "truth for a number": (answer([["600000.SH", "20261120", True]]), errors.UnexpectedReply),
     "infinity": (answer([["600000.SH", "20261120", 1e999]]), errors.UnexpectedReply),
     "number for a code": (answer([[600000, "20261120", 1.5]]), errors.UnexpectedReply),
@@ -370,17 +371,49 @@ def test_listed_securities_beyond_the_row_cap_are_whole_when_asked_for_by_exchan
     assert rows.sort_by("ts_code").equals(whole.sort_by("ts_code"))
 
 
-def test_calendar_with_a_day_missing_inside_is_refused(scripted, source):
-    fields = ("exchange", "cal_date", "is_open", "pretrade_date")
-    days = [["SSE", f"202611{day}", 1, None] for day in (16, 17, 19, 20)]
-    scripted.will_answer(answer(days, fields=fields))
+CALENDARS = {
+    "day missing": ([(16, 1), (17, 1), (19, 1), (20, 1)], "days are missing after 2026-11-17"),
+    "cut at the end": ([(16, 1), (17, 1), (18, 1), (19, 1)], "it ends on 2026-11-19"),
+    "open and closed": ([(16, 1), (17, 1), (18, 1), (18, 0), (19, 1), (20, 1)], "a day is both open and closed"),
+    "neither": ([(16, 1), (17, 1), (18, None), (19, 1), (20, 1)], "a day is both open and closed, or neither"),
+}
 
-    with pytest.raises(errors.IncompleteReply, match="days are missing after 2026-11-17"):
+
+@pytest.mark.parametrize(("days", "reason"), CALENDARS.values(), ids=CALENDARS)
+def test_calendar_that_would_hide_a_session_is_refused(scripted, source, days, reason):
+    fields = ("exchange", "cal_date", "is_open", "pretrade_date")
+    scripted.will_answer(answer([["SSE", f"202611{day}", is_open, None] for day, is_open in days], fields=fields))
+
+    with pytest.raises(errors.IncompleteReply, match=reason):
         source.fetch_trade_cal(date(2026, 11, 16), date(2026, 11, 20))
 
 
+def test_calendar_may_end_with_the_year_before_the_next_is_announced(scripted, source):
+    fields = ("exchange", "cal_date", "is_open", "pretrade_date")
+    days = [["SSE", f"202612{day}", 1, None] for day in (30, 31)]
+    scripted.will_answer(answer(days, fields=fields))
+
+    assert source.fetch_trade_cal(date(2026, 12, 30), date(2027, 1, 20)).num_rows == 2
+
+
+def test_row_of_a_day_that_was_not_asked_for_is_refused(scripted, source):
+    scripted.will_answer(answer([ROW, ["600000.SH", "20261121", 1.5]]))
+
+    with pytest.raises(errors.UnexpectedReply, match="holds 2026-11-21, asked was 2026-11-16 to 2026-11-20"):
+        source.fetch_adj_factor_history("600000.SH", date(2026, 11, 16), DAY)
+
+
 def test_every_fault_of_the_simulator_is_tried_here_or_changes_facts_only():
-    facts_only = {"delay", "duplicate_rows", "empty", "late_correction", "null_column", "old_csv", "partial_market"}
+    facts_only = {
+        "delay",
+        "duplicate_rows",
+        "empty",
+        "late_correction",
+        "null_column",
+        "old_csv",
+        "partial_market",
+        "reversed_rows",
+    }
 
     assert set(OUTCOMES) | facts_only == faults.KINDS
 

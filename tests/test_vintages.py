@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from datetime import date, timedelta
 from typing import Any
@@ -251,14 +252,24 @@ def test_as_of_a_day_reads_what_the_last_pull_by_then_showed(
             shown = {**shown, **{(name, p): v for name, values in pulled.items() for p, v in values.items()}}
             last_shown[today] = shown
 
-        for today, expected in last_shown.items():
-            rows = opened.read(
-                "select series_id, observation_date, value from macro.observation"
-                " where realtime_start <= $today and realtime_end >= $today",
-                today=today,
-            ).to_pylist()
+        # Newest day first: forgetting everything known after a day must leave what that day knew.
+        for today, expected in reversed(last_shown.items()):
+            known = _macro_asof(opened, today)
+            opened.commit(functools.partial(_forget_after, day=today), message=f"forget what came after {today}")
+
+            assert _macro_asof(opened, today) == known
             # A series first pulled later stands here with estimated days; the law is about what was watched.
             watched = {name for name, _ in expected}
-            rows = [row for row in rows if row["series_id"] in watched]
-            assert len(rows) == len(expected)
-            assert {(row["series_id"], row["observation_date"]): row["value"] for row in rows} == expected
+            assert {key: value for key, value in known.items() if key[0] in watched} == expected
+
+
+def _macro_asof(of: lake.Lake, day: date) -> dict[tuple[str, date], float | None]:
+    """What a day knew; no series has a period twice."""
+    rows = of.read("select series_id, observation_date, value from macro_asof($day)", day=day).to_pylist()
+    found = {(row["series_id"], row["observation_date"]): row["value"] for row in rows}
+    assert len(found) == len(rows)
+    return found
+
+
+def _forget_after(connection: Any, day: date) -> None:
+    connection.execute("delete from macro.observation where realtime_start > $day", {"day": day})

@@ -10,6 +10,8 @@ Open `lake.py` first: it opens the lake, and every read and write goes through i
 - `panels.py`    matrices as of a day: the only door for training data
 - `checks.py`    questions whose every answer row is a finding
 - `sql/views/`   what analysts read
+- `statements.py`, `attaching.py`   what a reader may ask, and how other programs get to the lake
+- `dictionary.py`, `export.py`      what the lake holds in words, and a copy of it for tools that know no DuckLake
 
 `tables/` declares every table; `contracts.py` is the mechanism behind the declarations; `errors.py` is the tree of
 everything that can go wrong. Models are not here, and nothing here knows of Prefect, reports or the clock.

@@ -8,13 +8,16 @@ itself; a second run for the same day changes nothing. Partner: `flows/detecting
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from warehouse import sql
 from warehouse.lake import Lake
@@ -46,14 +49,19 @@ class Check:
         severity: `high` when figures of the day cannot be trusted, `medium` when one row cannot, `low` to look at.
         action: what a person does about it.
         is_completeness: whether it says that something expected is not there.
+        dataset: table whose rows it judges one by one, if it does: what ails many rows of a session is one trouble of
+            the table, not one of each security.
     """
 
     rule: str
     severity: str
     action: str
     is_completeness: bool = False
+    dataset: str = ""
 
 
+BASIC = "market.daily_basic"
+DAILY = "market.daily"
 CHECKS: tuple[Check, ...] = (
     Check(
         "missing_day",
@@ -62,6 +70,7 @@ CHECKS: tuple[Check, ...] = (
         True,
     ),
     Check("partial_day", "high", "Run `daybook run` again later: the vendor is probably not finished.", True),
+    Check("row_missing", "high", "Run `daybook backfill` for that day; if it stays, ask the vendor for the row.", True),
     Check(
         "failed_load", "high", "Read the reason, then run `daybook run` again; `daybook doctor` tries the vendor.", True
     ),
@@ -76,19 +85,61 @@ CHECKS: tuple[Check, ...] = (
         "medium",
         "Ask why: a halt the vendor does not list, a delisting, or rows that come late; it is asked for again.",
     ),
+    Check("null_column", "high", "Do not use the column over that session; ask the vendor to send it again."),
+    Check("mass_revision", "high", "Compare old and new values in analyst.revision; what is worse goes to the vendor."),
     Check("index_gap", "medium", "Do not use the index over the gap; ask the vendor for the missing sessions."),
     Check("stale_series", "medium", "Look whether the release was late; otherwise run `daybook run` again."),
-    Check("bar_order", "medium", "The row was set aside, see analyst.quarantine; it is asked for again next run."),
-    Check("pct_chg_disagrees", "medium", "Do not use that bar before the vendor has corrected it."),
-    Check("price_limit_broken", "medium", "Check the bar against the exchange; a relisting day has no limit."),
     Check(
-        "adjustment_misfit", "medium", "Do not use returns over that day before the vendor has corrected the factor."
+        "series_rebased",
+        "low",
+        "Do not compare levels of the series across that day; changes within a vintage are sound.",
+    ),
+    Check(
+        "series_revised_beyond_history",
+        "low",
+        "Read what the source revised; forecasts made before were made on the older figures.",
+    ),
+    Check("series_fact_changed", "medium", "Compare with warehouse/seeds/fred_series.csv, and mend the line there."),
+    Check(
+        "row_set_aside",
+        "medium",
+        "Look at it with `daybook quarantine show`, then release it if it is right, or discard it.",
+    ),
+    Check("rule_broken", "medium", "Disable the rule with `daybook rule disable`, and add it again as it should be."),
+    Check(
+        "bar_order",
+        "medium",
+        "The row was set aside, see analyst.quarantine; it is asked for again next run.",
+        dataset=DAILY,
+    ),
+    Check(
+        "bar_incomplete", "medium", "Run `daybook backfill` for that day; if it stays, ask the vendor.", dataset=DAILY
+    ),
+    Check("pct_chg_disagrees", "medium", "Do not use that bar before the vendor has corrected it.", dataset=DAILY),
+    Check("vwap_outside_range", "medium", "Do not use its volume and amount: one has another unit.", dataset=DAILY),
+    Check("basic_close_differs", "medium", "Do not use that row before the vendor has corrected it.", dataset=BASIC),
+    Check(
+        "turnover_disagrees", "medium", "Do not use its turnover: a unit changed in one of the tables.", dataset=BASIC
+    ),
+    Check(
+        "price_limit_broken",
+        "medium",
+        "Check the bar against the exchange; a relisting day has no limit.",
+        dataset=DAILY,
+    ),
+    Check(
+        "adjustment_misfit",
+        "medium",
+        "Do not use returns over that day before the vendor has corrected the factor.",
+        dataset=DAILY,
     ),
 )
 
 COMPLETENESS_RULES = tuple(check.rule for check in CHECKS if check.is_completeness)
 # The oldest session a check looks at; an open alert older than that is looked at again all the same.
 WINDOW_SESSIONS = 5
+# More rows of one session than this that break one rule are no troubles of theirs: the whole table is suspect.
+MOST_ROWS_A_SESSION = 20
 
 
 def find(lake: Lake, as_of: date) -> pa.Table:
@@ -110,10 +161,34 @@ def find(lake: Lake, as_of: date) -> pa.Table:
         rows = rows.append_column("rule", pa.array([check.rule] * n_rows, pa.string()))
         rows = rows.append_column("severity", pa.array([check.severity] * n_rows, pa.string()))
         rows = rows.append_column("action", pa.array([check.action] * n_rows, pa.string()))
-        found.append(rows.select(FINDING_SCHEMA.names).cast(FINDING_SCHEMA))
+        found.append(_gathered(check, rows.select(FINDING_SCHEMA.names).cast(FINDING_SCHEMA)))
         if n_rows:
             log.warning("check found rule=%s rows=%s as_of=%s", check.rule, n_rows, as_of)
     return pa.concat_tables(found)
+
+
+def _gathered(check: Check, rows: pa.Table) -> pa.Table:
+    """The findings, those of a session too many to be read one by one replaced with one that says so."""
+    n_rows = Counter(rows["subject_date"].to_pylist())
+    crowded = [day for day, n in n_rows.items() if check.dataset and n > MOST_ROWS_A_SESSION]
+    if not crowded:
+        return rows
+    is_crowded = pc.is_in(rows["subject_date"], pa.array(crowded, pa.date32()))
+    gathered = []
+    for day in crowded:
+        of_day = rows.filter(pc.equal(rows["subject_date"], pa.scalar(day, pa.date32()))).to_pylist()
+        first = of_day[0]
+        subjects = [row["subject"] for row in of_day[:MOST_ROWS_A_SESSION]]
+        gathered.append(
+            first
+            | {
+                "severity": "high",
+                "subject": check.dataset,
+                "title": f"{check.dataset} {day}: {len(of_day)} rows break the rule, the first: {first['title']}",
+                "evidence": json.dumps({"n_rows": len(of_day), "first": subjects}),
+            }
+        )
+    return pa.concat_tables([rows.filter(pc.invert(is_crowded)), pa.Table.from_pylist(gathered, FINDING_SCHEMA)])
 
 
 def _window_start(lake: Lake, rule: str, as_of: date) -> date:

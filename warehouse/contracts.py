@@ -6,6 +6,7 @@ the catalog, the audit of its key, and the data dictionary. Declarations live in
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import pyarrow as pa
@@ -54,11 +55,15 @@ class RowRule:
         name: short name, stored with the quarantined row.
         predicate: SQL over the table's columns, true for a good row. NULL counts as good.
         reason: what is wrong with a row that fails, for the person who looks at it.
+        severity: `reject` sets the row aside, `warn` lets it in and is a finding.
+        action: what a person does about it.
     """
 
     name: str
     predicate: str
     reason: str
+    severity: str = "reject"
+    action: str = "Compare the row with another source; release it if it is right, else wait for the correction."
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +79,8 @@ class Table:
         source: where the rows come from.
         rules: row rules.
         is_provenance: True when the whole table only tells how things came about (requests made, runs).
+        partition_by: expression by whose value rows go to files of their own; empty for none.
+        sort_by: columns by which the rows of a file are sorted; empty for the order they were written in.
     """
 
     schema: str
@@ -84,6 +91,8 @@ class Table:
     source: str
     rules: tuple[RowRule, ...] = field(default=())
     is_provenance: bool = False
+    partition_by: str = ""
+    sort_by: tuple[str, ...] = ()
 
     @property
     def full_name(self) -> str:
@@ -101,11 +110,21 @@ class Table:
         return tuple(column.name for column in self.columns if not column.provenance)
 
     @property
+    def facts_digest(self) -> str:
+        """The SQL of an order-free digest of the facts of some rows; see `digest_of`."""
+        return digest_of(self.fact_names)
+
+    @property
     def arrow_schema(self) -> pa.Schema:
         """The Arrow schema rows must have before they are written."""
         return pa.schema(
             [pa.field(column.name, ARROW_TYPES[column.type], nullable=column.nullable) for column in self.columns]
         )
+
+    @property
+    def digest_sql(self) -> str:
+        """SQL for the digest of one row's facts; the exclusive or over rows is the content hash of the ledger."""
+        return _row_digest(self.fact_names)
 
     def column(self, name: str) -> Column:
         """The column of that name.
@@ -124,6 +143,16 @@ class Table:
         """The CREATE TABLE statement, idempotent."""
         lines = [f'    "{c.name}" {c.type}{"" if c.nullable else " NOT NULL"}' for c in self.columns]
         return f"create table if not exists {self.full_name} (\n" + ",\n".join(lines) + "\n)"
+
+    def layout(self) -> list[str]:
+        """The ALTER statements that say how the rows lie in files; for a table just made."""
+        statements = []
+        if self.partition_by:
+            statements.append(f"alter table {self.full_name} set partitioned by ({self.partition_by})")
+        if self.sort_by:
+            columns = ", ".join(f'"{name}"' for name in self.sort_by)
+            statements.append(f"alter table {self.full_name} set sorted by ({columns})")
+        return statements
 
     def comments(self) -> list[str]:
         """The COMMENT statements that carry meaning and unit into the catalog."""
@@ -173,6 +202,23 @@ class Table:
     def empty(self) -> pa.Table:
         """No rows, in the contract's types."""
         return self.conform(self.arrow_schema.empty_table())
+
+
+def digest_of(columns: Sequence[str]) -> str:
+    """The SQL of a digest of some rows that knows no order.
+
+    The outer hash is what makes it one: DuckDB joins the hashes of columns by exclusive or, so that without it a value
+    of the last column that an even number of rows share cancels out, and a change of it is not seen
+    (`test_digest_changes_when_rows_that_share_a_value_change_alike`).
+
+    Args:
+        columns: whose values the digest is of.
+    """
+    return f"bit_xor({_row_digest(columns)})"
+
+
+def _row_digest(columns: Sequence[str]) -> str:
+    return "hash(hash(" + ", ".join(f'"{name}"' for name in columns) + "))"
 
 
 def _quoted(text: str) -> str:

@@ -10,6 +10,7 @@
     │   └── Fatal                    asking again will not help
     │       ├── BadCredentials       the token or key is wrong or missing
     │       ├── NotPermitted         the account may not call this
+    │       ├── NotArchived          the vendor keeps no history of what was published when
     │       ├── RowCapReached        there is more than one answer holds; ask for less at a time
     │       └── UnexpectedReply      the answer is not what was asked for (other series, HTML, unknown columns)
     ├── ContractViolation            rows do not fit their table
@@ -84,6 +85,10 @@ class BadCredentials(Fatal):
 
 class NotPermitted(Fatal):
     """The account may not call this endpoint."""
+
+
+class NotArchived(Fatal):
+    """The vendor keeps no history of what it published when; what it publishes now can still be asked for."""
 
 
 class RowCapReached(Fatal):

@@ -34,12 +34,9 @@ def load_extension(connection: duckdb.DuckDBPyConnection, name: str) -> None:
     Raises:
         ConfigError: neither a wheel for this DuckDB nor DuckDB's own store has it.
     """
-    spec = importlib.util.find_spec(f"duckdb_extension_{name}")
-    for folder in spec.submodule_search_locations or [] if spec else []:
-        file = Path(folder) / "extensions" / f"v{duckdb.__version__}" / f"{name}.duckdb_extension"
-        if file.exists():
-            connection.execute(f"load '{file}'")
-            return
+    if _file(name):
+        connection.execute(load_statement(name))
+        return
     try:
         connection.execute(f"install {name}")
         connection.execute(f"load {name}")
@@ -48,3 +45,20 @@ def load_extension(connection: duckdb.DuckDBPyConnection, name: str) -> None:
             f"DuckDB {duckdb.__version__} has no extension {name}: there is no wheel for it and it cannot be "
             f"downloaded. Install duckdb-extension-{name.replace('_', '-')}=={duckdb.__version__}."
         ) from exc
+
+
+def load_statement(name: str) -> str:
+    """The statement that loads an extension: from its wheel, or by name from DuckDB's own store where there is none."""
+    file = _file(name)
+    quoted = str(file).replace("'", "''")
+    return f"load '{quoted}'" if file else f"load {name}"
+
+
+def _file(name: str) -> Path | None:
+    """The extension inside its wheel, None when no wheel for this DuckDB is installed."""
+    spec = importlib.util.find_spec(f"duckdb_extension_{name}")
+    files = [
+        Path(folder) / "extensions" / f"v{duckdb.__version__}" / f"{name}.duckdb_extension"
+        for folder in (spec.submodule_search_locations or [] if spec else [])
+    ]
+    return next((file for file in files if file.exists()), None)

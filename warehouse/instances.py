@@ -10,15 +10,20 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import duckdb
 
-from warehouse import extensions
+from warehouse import errors, extensions
 
 ATTACHED = "lake"
+ANCHOR = "anchor"
+
+# In a Python without a script DuckDB takes the user to be at a prompt, and draws on standard output; every connection
+# has to be told.
+NO_PROGRESS_BAR = "set enable_progress_bar = false"
 
 
 @dataclass(frozen=True)
@@ -29,11 +34,13 @@ class Needs:
         extensions: DuckDB extensions to have loaded.
         memory_limit: as DuckDB writes it, such as `4GB`.
         temp_directory: where DuckDB spills.
+        secrets: statements that make DuckDB's secrets, as they are part of an instance.
     """
 
     extensions: tuple[str, ...]
     memory_limit: str
     temp_directory: Path
+    secrets: tuple[str, ...] = field(default=(), repr=False)
 
 
 # A writer and a few readers at once; what is kept beyond that would only hold memory.
@@ -45,7 +52,7 @@ _lock = threading.Lock()
 
 @contextlib.contextmanager
 def connection(needs: Needs) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A connection of its own to an instance of its own; what it attaches as `lake` is detached afterwards.
+    """A connection of its own to an instance of its own; what it attaches as `lake` or `anchor` is detached afterwards.
 
     Raises:
         ConfigError: an extension cannot be had.
@@ -54,7 +61,7 @@ def connection(needs: Needs) -> Iterator[duckdb.DuckDBPyConnection]:
     try:
         with instance.cursor() as lent:
             lent.execute("set TimeZone = 'UTC'")
-            lent.execute("set enable_progress_bar = false")
+            lent.execute(NO_PROGRESS_BAR)
             yield lent
     except BaseException:
         instance.close()
@@ -88,19 +95,30 @@ def _start(needs: Needs) -> duckdb.DuckDBPyConnection:
             "temp_directory": str(needs.temp_directory),
         }
     )
-    _load(instance, needs.extensions)
+    instance.execute(NO_PROGRESS_BAR)
+    for name in needs.extensions:
+        extensions.load_extension(instance, name)
+    for statement in needs.secrets:
+        _make_secret(instance, statement)
     return instance
 
 
-def _load(instance: duckdb.DuckDBPyConnection, names: Sequence[str]) -> None:
-    for name in names:
-        extensions.load_extension(instance, name)
+def _make_secret(instance: duckdb.DuckDBPyConnection, statement: str) -> None:
+    """DuckDB's refusal may quote the statement, so neither its words nor its traceback are passed on."""
+    try:
+        instance.execute(statement)
+    except duckdb.Error as exc:
+        name = statement.split(" (", 1)[0].rsplit(" ", 1)[1]
+        raise errors.ConfigError(
+            f"DuckDB refused the secret {name} ({type(exc).__name__}). Check the lake's S3 settings and its password."
+        ) from None
 
 
 def _is_clean(instance: duckdb.DuckDBPyConnection) -> bool:
     """Whether nothing is attached any more."""
     try:
         instance.execute(f"detach database if exists {ATTACHED}")
+        instance.execute(f"detach database if exists {ANCHOR}")
     except duckdb.Error:
         return False
     return True

@@ -8,29 +8,23 @@ Partner: `warehouse/tables/`, which declares what is in it.
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import itertools
-import json
 import logging
-import os
-import socket
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
 import duckdb
-import filelock
 import pyarrow as pa
 import tenacity
 
-from warehouse import errors, instances, macros, sql, tables
+from warehouse import errors, fence, furnishing, instances, lease, statements, storage
+from warehouse.storage import LakeLocation as LakeLocation
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-VIEW_SCHEMA = "analyst"
+VIEW_SCHEMA = furnishing.VIEW_SCHEMA
 
 # FRED's increments (a few rows) are kept inside the catalog; a market day of 5,400 rows would cost 25 times as much
 # there as in a Parquet file (measured 2026-11-20).
@@ -38,39 +32,6 @@ INLINING_ROW_LIMIT = 20
 CATALOG_BUSY_TIMEOUT_MS = 10_000
 COMMIT_ATTEMPTS = 6
 STREAM_BATCH_ROWS = 100_000
-
-
-@dataclass(frozen=True, slots=True)
-class LakeLocation:
-    """Where a lake lies.
-
-    Args:
-        path: folder of the lake; holds the writer's lock, and catalog and data unless these are given.
-        catalog: DuckLake catalog address, such as `sqlite:/srv/lake/catalog.sqlite` or `postgres:dbname=lake`;
-            empty for an SQLite file inside `path`.
-        data_path: folder or `s3://` address of the Parquet files; empty for `data` inside `path`.
-        memory_limit: DuckDB's memory limit, such as `2GB`.
-    """
-
-    path: Path
-    catalog: str = ""
-    data_path: str = ""
-    memory_limit: str = "4GB"
-
-    @property
-    def catalog_address(self) -> str:
-        """The catalog's address with the default filled in."""
-        return self.catalog or f"sqlite:{self.path / 'catalog.sqlite'}"
-
-    @property
-    def data_address(self) -> str:
-        """The data's address with the default filled in."""
-        return self.data_path or f"{self.path / 'data'}{os.sep}"
-
-    @property
-    def exists(self) -> bool:
-        """Whether a lake is there; a catalog on a server is taken to be."""
-        return bool(self.catalog) or (self.path / "catalog.sqlite").exists()
 
 
 class Lake:
@@ -82,18 +43,30 @@ class Lake:
         connection: DuckDB connection with the lake attached as its default database.
         location: where it lies.
         snapshot: snapshot the reads are pinned to, None for the newest.
+        token: what this writer's commits carry; empty for a reader.
     """
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, location: LakeLocation, snapshot: int | None) -> None:
+    def __init__(
+        self, connection: duckdb.DuckDBPyConnection, location: LakeLocation, snapshot: int | None, token: str = ""
+    ) -> None:
         self._connection = connection
         self.location = location
         self._pinned_snapshot = snapshot
+        self._token = token
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exc_info: object) -> None:
         self._connection.close()
+
+    @property
+    def connection(self) -> duckdb.DuckDBPyConnection:
+        """The connection below, for what hands rows to another database or follows a running statement.
+
+        Where rows are wanted, use `read`; where the lake changes, `commit`.
+        """
+        return self._connection
 
     @property
     def snapshot(self) -> int:
@@ -117,9 +90,13 @@ class Lake:
             LakeError: the query cannot be run; the message carries DuckDB's own words.
         """
         try:
-            return self._connection.execute(statement, params or None).to_arrow_table()
+            return _patiently(lambda: self._connection.execute(statement, params or None).to_arrow_table())
         except duckdb.Error as exc:
-            raise errors.LakeError(f"query failed: {_first_line(exc)} Query: {_shortened(statement)}") from exc
+            raise self._refused(exc, statement) from _cause(self.location, exc)
+
+    def _refused(self, exc: duckdb.Error, statement: str) -> errors.LakeError:
+        told = f"query failed: {self.location.told(exc)} Query: {_shortened(statement)}"
+        return errors.LakeError(self.location.scrubbed(told))
 
     def stream(self, statement: str, **params: Any) -> Iterator[pa.RecordBatch]:
         """The rows a query returns, a batch at a time, so that a result larger than memory can be read.
@@ -136,7 +113,7 @@ class Lake:
         try:
             yield from self._connection.execute(statement, params or None).to_arrow_reader(STREAM_BATCH_ROWS)
         except duckdb.Error as exc:
-            raise errors.LakeError(f"query failed: {_first_line(exc)} Query: {_shortened(statement)}") from exc
+            raise self._refused(exc, statement) from _cause(self.location, exc)
 
     def read_value(self, statement: str, **params: Any) -> Any:
         """The single value a query returns, None when it returns no row.
@@ -158,8 +135,8 @@ class Lake:
             message: kept with the snapshot.
 
         Raises:
-            LakeBusy: the catalog stayed locked.
-            LakeError: DuckDB refused a statement; nothing was written.
+            LakeBusy: the catalog stayed locked, or another writer has taken the lake over meanwhile.
+            LakeError: DuckDB refused a statement, or the disk is full; nothing was written.
         """
         retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception(_is_locked),
@@ -170,19 +147,31 @@ class Lake:
         try:
             return retrying(self._commit_once, work, message)
         except duckdb.Error as exc:
-            if _is_locked(exc):
-                raise errors.LakeBusy(
-                    f"the catalog of {self.location.path} stayed locked over {COMMIT_ATTEMPTS} tries. Nothing was "
-                    "written. Look for another program that writes to it, then run again."
-                ) from exc
-            raise errors.LakeError(f"commit {message!r} failed, nothing was written: {_first_line(exc)}") from exc
+            raise self._uncommitted(exc, message) from _cause(self.location, exc)
+
+    def _uncommitted(self, exc: duckdb.Error, message: str) -> errors.LakeError:
+        name = self.location.name
+        if fence.is_refusal(exc):
+            return errors.LakeBusy(
+                f"commit {message!r} was refused, nothing was written: another writer has taken over the lake at "
+                f"{name} while this one was paused or had lost its lock. Run again."
+            )
+        if _is_locked(exc):
+            return errors.LakeBusy(
+                f"the catalog of {name} stayed locked over {COMMIT_ATTEMPTS} tries. Nothing was written. Look for "
+                "another program that writes to it, then run again."
+            )
+        return errors.LakeError(f"commit {message!r} failed, nothing was written: {self.location.told(exc)}")
 
     def _commit_once(self, work: Callable[[duckdb.DuckDBPyConnection], T], message: str) -> T:
         connection = self._connection
         connection.begin()
         try:
             result = work(connection)
-            connection.execute("call lake.set_commit_message('daybook', $message)", {"message": message})
+            connection.execute(
+                "call lake.set_commit_message('daybook', $message, extra_info => $token)",
+                {"message": message, "token": self._token},
+            )
             connection.commit()
         except BaseException:
             with contextlib.suppress(duckdb.TransactionException):
@@ -193,7 +182,7 @@ class Lake:
 
 @contextlib.contextmanager
 def open_reader(location: LakeLocation, *, snapshot: int | None = None) -> Iterator[Lake]:
-    """A lake open for reading; it never waits for the writer and cannot write.
+    """A lake open for reading; it never waits for the writer and cannot write, nor touch the lake's files.
 
     Args:
         location: where the lake lies.
@@ -203,15 +192,14 @@ def open_reader(location: LakeLocation, *, snapshot: int | None = None) -> Itera
         ConfigError: there is no lake, or no such snapshot.
         LakeTooNew: written by a newer Daybook.
     """
-    if not location.exists:
-        raise errors.ConfigError(
-            f"there is no lake at {location.path}. Make one with `daybook backfill` or try `daybook demo`."
-        )
+    # A server is asked only when it refuses: most readers find their lake.
+    if location.catalog_file is not None and not location.exists:
+        raise _no_lake(location)
     options = ["READ_ONLY"]
     if snapshot is not None:
         options.append(f"SNAPSHOT_VERSION {int(snapshot)}")
     with _attached(location, options) as connection:
-        _refuse_newer(connection, location)
+        furnishing.refuse_newer(connection, location)
         with Lake(connection, location, snapshot) as lake:
             yield lake
 
@@ -229,141 +217,122 @@ def open_writer(location: LakeLocation, *, holder: str, wait_s: float = 60.0) ->
         LakeBusy: another writer kept the lake for longer than `wait_s`.
         LakeTooNew: written by a newer Daybook.
     """
-    options = [f"DATA_PATH '{location.data_address}'", f"DATA_INLINING_ROW_LIMIT {INLINING_ROW_LIMIT}"]
+    options = [f"DATA_PATH {_quoted(location.data_address)}", f"DATA_INLINING_ROW_LIMIT {INLINING_ROW_LIMIT}"]
+    here = lease.Holder.here(holder)
     with (
-        _writer_lock(location, holder, wait_s),
+        lease.locked(location, here, wait_s) as session,
         _attached(location, options) as connection,
-        Lake(connection, location, None) as lake,
+        Lake(connection, location, None, fence.take_over(location, connection, here, session)) as lake,
     ):
-        _furnish(lake)
+        furnishing.furnish(lake)
         yield lake
 
 
-@contextlib.contextmanager
-def _writer_lock(location: LakeLocation, holder: str, wait_s: float) -> Iterator[None]:
-    """Two processes writing one SQLite catalog can corrupt it. The kernel frees the lock when its process dies."""
-    try:
-        location.path.mkdir(parents=True, exist_ok=True)
-    except OSError as exc:
-        raise errors.ConfigError(f"cannot make the lake's folder {location.path}: {exc.strerror}.") from exc
-    note = location.path / "writer.json"
-    lock = filelock.FileLock(location.path / "writer.lock")
-    try:
-        lock.acquire(timeout=wait_s)
-    except filelock.Timeout as exc:
-        raise errors.LakeBusy(
-            f"the lake at {location.path} is being written by {_read_holder(note)}; waited {wait_s:g} s. "
-            "Run again when it has ended."
-        ) from exc
-    try:
-        note.write_text(json.dumps({"holder": holder, "pid": os.getpid(), "host": socket.gethostname()}))
-        yield
-    finally:
-        note.unlink(missing_ok=True)
-        lock.release()
+def writer_lock(location: LakeLocation, holder: str, wait_s: float) -> contextlib.AbstractContextManager[object]:
+    """The lock that a writer holds, for work on the lake's files themselves, such as a backup.
 
-
-def _read_holder(note: Path) -> str:
-    try:
-        facts = json.loads(note.read_text())
-    except (OSError, ValueError):
-        return "another process"
-    return f"{facts['holder']} (process {facts['pid']} on {facts['host']})"
+    Raises:
+        LakeBusy: another writer kept the lake for longer than `wait_s`.
+    """
+    return lease.locked(location, lease.Holder.here(holder), wait_s)
 
 
 @contextlib.contextmanager
 def _attached(location: LakeLocation, options: list[str]) -> Iterator[duckdb.DuckDBPyConnection]:
     """A connection that has the lake attached and in use."""
-    address = location.catalog_address
-    kind = address.split(":", 1)[0]
-    names = ["ducklake", "sqlite_scanner" if kind == "sqlite" else "postgres_scanner"]
-    if location.data_address.startswith("s3:"):
-        names.append("httpfs")
-    if kind == "sqlite":
-        options = [*options, f"META_BUSY_TIMEOUT {CATALOG_BUSY_TIMEOUT_MS}"]
-        if "READ_ONLY" not in options:
-            # The file remembers its mode. A reader that asked for it too would ask at every query and meet the
-            # writer's lock: half as many reads beside a writer committing in a loop (measured 2026-11-21).
-            options.append("META_JOURNAL_MODE 'WAL'")
-    needs = instances.Needs(tuple(names), location.memory_limit, location.path / "tmp")
-    with instances.connection(needs) as connection:
+    is_reader = "READ_ONLY" in options
+    file = location.catalog_file
+    if file is None:
+        options = [*options, f"META_SECRET '{storage.CATALOG_SECRET}'"]
+    else:
+        # The file remembers its mode. A reader that asked for it too would ask at every query and meet the writer's
+        # lock: half as many reads beside a writer committing in a loop (measured 2026-11-21).
+        options = [
+            *options,
+            f"META_BUSY_TIMEOUT {0 if is_reader else CATALOG_BUSY_TIMEOUT_MS}",
+            *(() if is_reader else ("META_JOURNAL_MODE 'WAL'",)),
+        ]
+    needs = instances.Needs(
+        location.extensions, location.memory_limit, location.path / "tmp", location.secret_statements
+    )
+    with contextlib.ExitStack() as stack:
+        connection = stack.enter_context(instances.connection(needs))
+        for statement in statements.shield() if is_reader else ():
+            connection.execute(statement)
         try:
-            connection.execute(f"attach 'ducklake:{address}' as {instances.ATTACHED} ({', '.join(options)})")
+            if file is not None and file.exists():
+                stack.enter_context(_anchored(connection, file))
+            _patiently(
+                connection.execute,
+                f"attach {_quoted('ducklake:' + location.catalog_address)} as {instances.ATTACHED}"
+                f" ({', '.join(options)})",
+            )
         except duckdb.Error as exc:
-            raise errors.ConfigError(
-                f"the lake at {location.path} cannot be opened: {_first_line(exc)} "
-                "Check the path and the snapshot, and run `daybook doctor`."
-            ) from exc
+            raise _unopened(location, exc) from _cause(location, exc)
         connection.execute(f"use {instances.ATTACHED}")
         yield connection
 
 
-def _refuse_newer(connection: duckdb.DuckDBPyConnection, location: LakeLocation) -> None:
-    row = None
-    with contextlib.suppress(duckdb.CatalogException):
-        row = connection.execute("select value from ops.property where name = 'schema_version'").fetchone()
-    if row and int(row[0]) > tables.SCHEMA_VERSION:
-        raise errors.LakeTooNew(
-            f"the lake at {location.path} has schema version {row[0]}, this Daybook knows {tables.SCHEMA_VERSION}. "
-            "Nothing was changed. Install the newer Daybook, or point it at another lake."
+@contextlib.contextmanager
+def _anchored(connection: duckdb.DuckDBPyConnection, catalog: Path) -> Iterator[None]:
+    """SQLite's write-ahead log kept open, without a lock that anybody waits for.
+
+    DuckDB opens and closes the catalog for every transaction. Whoever closes it last removes the log, whoever opens it
+    first builds the log's index anew, both under an exclusive lock; who meets that lock sleeps for a whole second, as
+    DuckDB's SQLite was built without `usleep`. A handle that stays open makes nobody the first or the last.
+    """
+    with connection.cursor() as anchor:
+        anchor.execute(instances.NO_PROGRESS_BAR)
+        _patiently(
+            anchor.execute,
+            f"attach {_quoted(str(catalog))} as {instances.ANCHOR}"
+            " (type sqlite, hidden, read_only, journal_mode 'WAL', busy_timeout 0)",
         )
+        # Opens the file and asks for its mode, but reads nothing: a read would keep the log from starting over.
+        anchor.begin()
+        _patiently(anchor.execute, f"use {instances.ANCHOR}")
+        yield
 
 
-def _furnish(lake: Lake) -> None:
-    """Make missing tables, and make the views again when their text has changed."""
-    connection = lake._connection
-    _refuse_newer(connection, lake.location)
-    wanted = {"schema_version": str(tables.SCHEMA_VERSION), "views_digest": _views_digest()}
-    found: dict[str, str] = {}
-    with contextlib.suppress(duckdb.CatalogException):
-        found = dict(connection.execute("select name, value from ops.property").fetchall())
-    if found == wanted:
-        return
-
-    def work(transaction: duckdb.DuckDBPyConnection) -> None:
-        for schema in dict.fromkeys([*(table.schema for table in tables.TABLES), VIEW_SCHEMA]):
-            transaction.execute(f"create schema if not exists {schema}")
-        existing = {
-            f"{schema}.{name}"
-            for schema, name in transaction.execute(
-                "select schema_name, table_name from duckdb_tables() where database_name = 'lake'"
-            ).fetchall()
-        }
-        for table in tables.TABLES:
-            if table.full_name not in existing:
-                transaction.execute(table.ddl())
-                for comment in table.comments():
-                    transaction.execute(comment)
-        for name in sql.names("views"):
-            text = sql.load(f"views/{name}")
-            transaction.execute(text)
-            transaction.execute(f"comment on view {VIEW_SCHEMA}.{name} is '{_header(text)}'")
-        macros.install(transaction)
-        transaction.execute("delete from ops.property")
-        transaction.executemany("insert into ops.property values (?, ?)", list(wanted.items()))
-
-    lake.commit(work, message=f"schema version {tables.SCHEMA_VERSION}")
-    log.info("furnished lake path=%s schema_version=%s", lake.location.path, tables.SCHEMA_VERSION)
+def _unopened(location: LakeLocation, exc: duckdb.Error) -> errors.DaybookError:
+    if _is_locked(exc):
+        return errors.LakeBusy(f"the catalog of {location.name} stayed locked. Run again.")
+    if location.catalog_file is None and not location.exists:
+        return _no_lake(location)
+    return errors.ConfigError(
+        f"the lake at {location.name} cannot be opened: {location.told(exc)} "
+        "Check the path and the snapshot, and run `daybook doctor`."
+    )
 
 
-def _views_digest() -> str:
-    text = "\n".join([*(sql.load(f"views/{name}") for name in sql.names("views")), *macros.texts()])
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def _header(statement: str) -> str:
-    """The leading comment of a statement on one line: what the analyst sees in the catalog."""
-    lines = statement.splitlines()
-    comment = itertools.takewhile(lambda line: line.startswith("--"), lines)
-    return " ".join(line.removeprefix("--").strip() for line in comment).replace("'", "''")
+def _no_lake(location: LakeLocation) -> errors.ConfigError:
+    return errors.ConfigError(
+        f"there is no lake at {location.name}. Make one with `daybook backfill` or try `daybook demo`."
+    )
 
 
 def _is_locked(exc: BaseException) -> bool:
     return isinstance(exc, duckdb.Error) and "locked" in str(exc).lower()
 
 
-def _first_line(exc: BaseException) -> str:
-    return str(exc).strip().splitlines()[0]
+def _patiently(ask: Callable[..., T], *arguments: object) -> T:
+    """What a question answers, asked again while the catalog is locked."""
+    retrying = tenacity.Retrying(
+        retry=tenacity.retry_if_exception(_is_locked),
+        stop=tenacity.stop_after_delay(CATALOG_BUSY_TIMEOUT_MS / 1000),
+        wait=tenacity.wait_random(0.002, 0.02),
+        reraise=True,
+    )
+    return retrying(ask, *arguments)
+
+
+def _cause(location: LakeLocation, exc: BaseException) -> BaseException | None:
+    """The error as a cause to be shown in a traceback, unless it holds a secret."""
+    return exc if location.scrubbed(str(exc)) == str(exc) else None
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
 
 
 def _shortened(statement: str) -> str:

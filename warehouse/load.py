@@ -7,7 +7,7 @@ is never marked otherwise by a worse answer. Partner: `warehouse/ledger.py`, whi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from zoneinfo import ZoneInfo
@@ -15,10 +15,10 @@ from zoneinfo import ZoneInfo
 import duckdb
 import pyarrow as pa
 
-from warehouse import revisions, sql
+from warehouse import audit, ledger_entry, revisions, rules
 from warehouse.contracts import Table
 from warehouse.lake import Lake
-from warehouse.tables import ops, vendor
+from warehouse.tables import vendor
 
 WHOLE_STATES = ("ok", "empty_confirmed")
 SHANGHAI = ZoneInfo("Asia/Shanghai")
@@ -67,6 +67,8 @@ class Load:
         merge: how accepted rows meet the rows that stand; None for replacing them by key.
         amends: whether these are single rows of partitions loaded before: their digest follows, and nothing is said of
             how many rows came.
+        unreadable: rows that could not even be read, as `audit.UNREADABLE_SCHEMA`; they go to `ops.quarantine`.
+        latest_date: newest session a row may be of; None for the newest day any partition is known through.
     """
 
     table: Table
@@ -76,6 +78,8 @@ class Load:
     replies: pa.Table | None = None
     merge: Merge | None = None
     amends: bool = False
+    unreadable: pa.Table | None = None
+    latest_date: date | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,50 +110,69 @@ def load(lake: Lake, loads: Sequence[Load], stamp: Stamp) -> pa.Table:
         ContractViolation: rows whose columns do not fit their table.
         LakeError: the lake refused a statement; nothing was written.
     """
-    prepared = [(one, _with_provenance(one, stamp)) for one in loads]
+    prepared = [(one, with_provenance(one, stamp)) for one in loads]
     replies = [vendor.REPLY.conform(one.replies) for one in loads if one.replies is not None]
 
-    def work(connection: duckdb.DuckDBPyConnection) -> None:
+    def work(connection: duckdb.DuckDBPyConnection) -> pa.Table:
+        enabled = rules.read_enabled(connection, [one.table for one in loads])
+        entries: list[ledger_entry.Entry] = []
+        amended: list[ledger_entry.Entry] = []
         for one, rows in prepared:
-            _load_one(connection, one, rows, stamp)
+            found = load_one(connection, one, rows, enabled[one.table.full_name], stamp)
+            (amended if one.amends else entries).extend(found)
         for of_one in replies:
             _enter_replies(connection, of_one)
+        ledger_entry.amend(connection, amended, stamp)
+        return ledger_entry.enter(connection, entries, stamp)
 
     names = ", ".join(sorted({one.table.name for one in loads}))
     keys = sorted({partition.key for one in loads for partition in one.partitions})
-    lake.commit(work, message=f"load {names} {keys[0]}..{keys[-1]}" if keys else f"load {names}")
-    asked = [(one.table.full_name, partition.key) for one in loads for partition in one.partitions]
-    return lake.read(
-        "with asked as (select unnest($datasets::varchar[]) as dataset, unnest($keys::varchar[]) as partition)"
-        " select * from ops.ledger semi join asked using (dataset, partition) order by dataset, partition",
-        datasets=[dataset for dataset, _ in asked],
-        keys=[key for _, key in asked],
-    )
+    return lake.commit(work, message=f"load {names} {keys[0]}..{keys[-1]}" if keys else f"load {names}")
 
 
-def _with_provenance(one: Load, stamp: Stamp) -> pa.Table:
+def with_provenance(one: Load, stamp: Stamp) -> pa.Table:
+    """The rows of a load as its table has them.
+
+    Raises:
+        ContractViolation: their columns do not fit.
+    """
     rows = one.rows
     for name, value in (("retrieved_at", stamp.loaded_at), ("load_id", stamp.load_id)):
         if name in one.table.column_names and name not in rows.column_names:
             kind = one.table.arrow_schema.field(name).type
-            rows = rows.append_column(name, pa.array([value] * rows.num_rows, kind))
+            rows = rows.append_column(name, pa.repeat(pa.scalar(value, kind), rows.num_rows))
     return one.table.conform(rows)
 
 
-def _load_one(connection: duckdb.DuckDBPyConnection, one: Load, rows: pa.Table, stamp: Stamp) -> None:
+def load_one(
+    connection: duckdb.DuckDBPyConnection, one: Load, rows: pa.Table, enabled: Sequence[rules.Rule], stamp: Stamp
+) -> list[ledger_entry.Entry]:
+    """What the ledger is to say of a load's partitions, after its rows were judged and merged.
+
+    Args:
+        connection: inside a commit.
+        one: the load.
+        rows: its rows, as `with_provenance` gives them.
+        enabled: rules in force for its table.
+        stamp: provenance.
+    """
     asked = pa.table({"partition": pa.array([p.key for p in one.partitions], pa.string())})
     connection.register("rows_in", rows)
     connection.register("asked", asked)
-    _stage(connection, one)
-    if _count(connection, "rejected"):
-        _quarantine(connection, one, stamp)
-    (one.merge or merge_by_key)(connection, one, stamp)
-    (_amend_ledger if one.amends else _enter_ledger)(connection, one, stamp)
+    received = audit.judge(connection, one, enabled, stamp)
+    connection.execute("create temp view accepted as from admitted")
+    if one.merge:
+        one.merge(connection, one, stamp)
+        stands = _read_stored(connection, one)
+    else:
+        stands = _merge_what_differs(connection, one, received, stamp)
     # After a failure the roll-back drops these; a statement run then would hide the error behind "aborted".
+    connection.execute("drop view temp.accepted")
+    connection.execute("drop table if exists temp.changed")
+    audit.forget(connection)
     connection.unregister("rows_in")
     connection.unregister("asked")
-    for name in ("incoming", "rejected", "accepted", "changed"):
-        connection.execute(f"drop table if exists temp.{name}")
+    return [ledger_entry.Entry(one.table, p, received.get(p.key), *stands.get(p.key, (0, 0))) for p in one.partitions]
 
 
 def keep_replies(lake: Lake, replies: pa.Table) -> None:
@@ -176,82 +199,60 @@ def _enter_replies(connection: duckdb.DuckDBPyConnection, replies: pa.Table) -> 
     connection.unregister("replies")
 
 
-def _names(names: Sequence[str], prefix: str = "") -> str:
-    return ", ".join(f'{prefix}"{name}"' for name in names)
+Stored = dict[str, tuple[int, int]]
 
 
-def _stage(connection: duckdb.DuckDBPyConnection, one: Load) -> None:
-    """Distinct rows with their partition, and for each broken rule a row in `rejected`."""
-    table, facts = one.table, one.table.fact_names
-    column = one.partition_column
-    partition = f"coalesce(cast(\"{column}\" as varchar), '')" if column else "(select partition from asked)"
-    connection.execute(
-        f"create temp table incoming as select *, {partition} as partition_key, hash({_names(facts)}) as fact_hash"
-        " from rows_in"
-        f" qualify row_number() over (partition by {_names(facts)} order by {_names(table.column_names)}) = 1"
-    )
-    selects = [
-        "select fact_hash, 'partition_asked', 'the row belongs to a partition that was not asked for'"
-        " from incoming where partition_key not in (select partition from asked)",
-    ]
-    for c in table.columns:
-        if not c.nullable:
-            selects.append(
-                f"select fact_hash, 'not_null', '{c.name} is missing' from incoming where \"{c.name}\" is null"
-            )
-        if c.type == "DOUBLE":
-            selects.append(
-                f"select fact_hash, 'finite', '{c.name} is not a finite number' from incoming"
-                f' where "{c.name}" is not null and not isfinite("{c.name}")'
-            )
-    for rule in table.rules:
-        selects.append(f"select fact_hash, '{rule.name}', '{rule.reason}' from incoming where not ({rule.predicate})")
-    connection.execute(
-        "create temp table rejected as select fact_hash, rule, min(reason) as reason from ("
-        + " union all ".join(selects)
-        + ") as broken(fact_hash, rule, reason) group by fact_hash, rule"
-    )
-    connection.execute(
-        "insert into rejected select fact_hash, 'key_unique', 'the same key came with different values'"
-        " from incoming anti join rejected using (fact_hash)"
-        f" qualify count(*) over (partition by {_names(table.grain)}) > 1"
-    )
-    connection.execute("create temp table accepted as from incoming anti join rejected using (fact_hash)")
+def _read_stored(connection: duckdb.DuckDBPyConnection, one: Load) -> Stored:
+    """Rows and digest of what stands in each partition asked for; empty ones left out."""
+    table, column = one.table, one.partition_column
+    keys = [partition.key for partition in one.partitions]
+    if not keys:
+        return {}
+    key = f'cast("{column}" as varchar)' if column else audit.literal(keys[0])
+    if column:
+        # A partition that is no value of its column would find nothing, even where something stands.
+        connection.execute(f"select count(cast(partition as {table.column(column).type})) from asked")
+    found = connection.execute(
+        f"select {key}, count(*), bit_xor({table.digest_sql}) from {audit.of_partitions(one, keys)} group by all"
+    ).fetchall()
+    return {key: (n_rows, digest) for key, n_rows, digest in found if n_rows}
 
 
-def _quarantine(connection: duckdb.DuckDBPyConnection, one: Load, stamp: Stamp) -> None:
-    row = "{" + ", ".join(f"'{name}': i.\"{name}\"" for name in one.table.fact_names) + "}"
-    connection.execute(
-        f"""
-        insert into {ops.QUARANTINE.full_name}
-        with fresh as (
-            select
-                $dataset as dataset,
-                i.partition_key as partition,
-                r.rule,
-                r.reason,
-                cast(to_json({row}) as varchar) as row_json
-            from rejected as r join incoming as i using (fact_hash)
+def _merge_what_differs(
+    connection: duckdb.DuckDBPyConnection, one: Load, received: Mapping[str, audit.Received], stamp: Stamp
+) -> Stored:
+    """Merge the partitions whose rows are not those that stand; what stands afterwards."""
+    before = _read_stored(connection, one)
+    came = {key: (each.n_accepted, each.content_hash) for key, each in received.items() if each.n_accepted}
+    differing = sorted(key for key in came if came[key] != before.get(key))
+    if not differing:
+        return before
+    if len(differing) < len(came):
+        kept = ", ".join(audit.literal(key) for key in differing)
+        connection.execute(f"create or replace temp view accepted as from admitted where partition_key in ({kept})")
+    if not before.keys() & set(differing) and one.partition_column in (None, *one.table.grain):
+        # Nothing stands in these partitions: no key can be there already.
+        revisions.record_arrivals(connection, one, stamp)
+        columns = audit.names(one.table.column_names)
+        connection.execute(
+            f"insert into {one.table.full_name} select {columns} from accepted order by {audit.names(one.table.grain)}"
         )
-        select dataset, partition, rule, reason, row_json, md5(row_json), $load_id, $loaded_at
-        from fresh
-        anti join {ops.QUARANTINE.full_name} as known
-            on known.dataset = fresh.dataset and known.partition = fresh.partition
-            and known.rule = fresh.rule and known.row_hash = md5(fresh.row_json)
-        """,
-        {"dataset": one.table.full_name, "load_id": stamp.load_id, "loaded_at": stamp.loaded_at},
-    )
+        return before | {key: came[key] for key in differing}
+    merge_by_key(connection, one, stamp)
+    return _read_stored(connection, one)
 
 
 def merge_by_key(connection: duckdb.DuckDBPyConnection, one: Load, stamp: Stamp) -> None:
     """New rows in, changed rows replaced with their old values kept; rows that are the same are not touched."""
     table = one.table
+    keys = [row[0] for row in connection.execute("select distinct partition_key from accepted order by 1").fetchall()]
+    standing = audit.of_partitions(one, keys)
     values = [name for name in table.fact_names if name not in table.grain]
     differs = " or ".join(f'a."{name}" is distinct from t."{name}"' for name in values) or "false"
     old_values = "".join(f', t."{name}" as "old_{name}"' for name in values)
     connection.execute(
         f"create temp table changed as select a.*{old_values}"
-        f" from accepted as a join {table.full_name} as t using ({_names(table.grain)}) where {differs}"
+        f" from accepted as a join {standing} as t using ({audit.names(table.grain)}) where {differs}"
     )
     # Before changed rows are taken out, which would then look as if they had just come.
     revisions.record_arrivals(connection, one, stamp)
@@ -262,77 +263,8 @@ def merge_by_key(connection: duckdb.DuckDBPyConnection, one: Load, stamp: Stamp)
             + " and ".join(f't."{name}" = c."{name}"' for name in table.grain)
         )
     connection.execute(
-        f"insert into {table.full_name} select {_names(table.column_names)} from accepted"
-        f" anti join {table.full_name} using ({_names(table.grain)}) order by {_names(table.grain)}"
-    )
-
-
-def _enter_ledger(connection: duckdb.DuckDBPyConnection, one: Load, stamp: Stamp) -> None:
-    """One ledger row per partition asked for; replaced only where it says something new, and never for the worse."""
-    partitions = one.partitions
-    connection.register(
-        "asked_for",
-        pa.table(
-            {
-                "partition": pa.array([p.key for p in partitions], pa.string()),
-                "through_date": pa.array([p.through_date for p in partitions], pa.date32()),
-                "n_expected": pa.array([p.n_expected for p in partitions], pa.int64()),
-                "may_be_empty": pa.array([p.may_be_empty for p in partitions], pa.bool_()),
-                "n_required": pa.array([p.n_required for p in partitions], pa.int64()),
-                "failure": pa.array([p.failure for p in partitions], pa.string()),
-                "cause": pa.array([p.cause for p in partitions], pa.string()),
-                "asked_date": pa.array([p.asked_date for p in partitions], pa.date32()),
-            }
-        ),
-    )
-    _count_received_and_stored(connection, one)
-    connection.execute(sql.load("ledger_entry"), {"dataset": one.table.full_name})
-    connection.execute(
-        f"delete from {ops.LEDGER.full_name} as o using ledger_entry as n"
-        " where o.dataset = n.dataset and o.partition = n.partition"
-    )
-    connection.execute(
-        f"insert into {ops.LEDGER.full_name} select *, $load_id, $loaded_at from ledger_entry order by partition",
-        {"load_id": stamp.load_id, "loaded_at": stamp.loaded_at},
-    )
-    connection.unregister("asked_for")
-    for name in ("received", "stored", "ledger_entry"):
-        connection.execute(f"drop table temp.{name}")
-
-
-def _amend_ledger(connection: duckdb.DuckDBPyConnection, one: Load, stamp: Stamp) -> None:
-    """What is derived from these partitions is due again when their digest changed."""
-    _count_received_and_stored(connection, one)
-    connection.execute(
-        f"update {ops.LEDGER.full_name} as o set content_hash = s.content_hash, load_id = $load_id,"
-        " loaded_at = $loaded_at from stored as s where o.dataset = $dataset and o.partition = s.partition"
-        " and o.content_hash <> s.content_hash",
-        {"dataset": one.table.full_name, "load_id": stamp.load_id, "loaded_at": stamp.loaded_at},
-    )
-    for name in ("received", "stored"):
-        connection.execute(f"drop table temp.{name}")
-
-
-def _count_received_and_stored(connection: duckdb.DuckDBPyConnection, one: Load) -> None:
-    """What came and what stands, per partition, in the temporary tables `received` and `stored`."""
-    table, column = one.table, one.partition_column
-    connection.execute(
-        f"""
-        create temp table received as
-        select partition_key as partition, count(distinct ({_names(table.grain)})) as n_received,
-            count(*) filter (where fact_hash in (select fact_hash from rejected)) as n_quarantined
-        from incoming group by all
-        """
-    )
-    stored_key = f'cast("{column}" as varchar)' if column else "(select partition from asked)"
-    of_asked = f'"{column}" in (select cast(partition as {table.column(column).type}) from asked)' if column else "true"
-    connection.execute(
-        f"""
-        create temp table stored as
-        select {stored_key} as partition, count(*) as n_stored,
-            bit_xor(hash({_names(table.fact_names)})) as content_hash
-        from {table.full_name} where {of_asked} group by all
-        """
+        f"insert into {table.full_name} select {audit.names(table.column_names)} from accepted"
+        f" anti join {standing} using ({audit.names(table.grain)}) order by {audit.names(table.grain)}"
     )
 
 

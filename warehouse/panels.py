@@ -13,8 +13,9 @@ from datetime import date
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from warehouse import sql
+from warehouse import hindsight, sql
 from warehouse.lake import Lake
 from warehouse.tables import feature
 
@@ -158,7 +159,25 @@ def read_return_panel(lake: Lake, as_of: date, *, n_sessions: int, min_share: fl
     Raises:
         LakeError: the lake cannot be read.
     """
-    rows = lake.read(
+    rows = _read_recent_returns(lake, as_of, n_sessions)
+    codes = rows["ts_code"].to_numpy(zero_copy_only=False).astype(str)
+    dates = rows["trade_date"].to_numpy(zero_copy_only=False).astype("datetime64[D]")
+    sessions, row = np.unique(dates, return_inverse=True)
+    names, column = np.unique(codes, return_inverse=True)
+    data = np.full((len(sessions), len(names)), np.nan)
+    data[row, column] = rows["log_return_1d"].to_numpy(zero_copy_only=False)
+    keep = np.isfinite(data).mean(axis=0) >= min_share if len(sessions) else np.zeros(0, dtype=bool)
+    return Panel(data[:, keep], sessions, tuple(names[keep].tolist()))
+
+
+def _read_recent_returns(lake: Lake, as_of: date, n_sessions: int) -> pa.Table:
+    """ts_code, trade_date and log_return_1d of the last sessions, as known on `as_of`."""
+    if hindsight.is_corrected_since(lake, as_of):
+        rows = hindsight.recompute_returns(lake, as_of).select(["ts_code", "trade_date", "log_return_1d"])
+        recent = sorted(set(rows["trade_date"].to_pylist()))[-n_sessions:]
+        is_recent = pc.is_in(rows["trade_date"], pa.array(recent, pa.date32()))
+        return rows.filter(pc.and_(is_recent, pc.is_valid(rows["log_return_1d"])))
+    return lake.read(
         """
         with recent as (
             select distinct trade_date from feature.log_return where trade_date <= $as_of
@@ -172,14 +191,6 @@ def read_return_panel(lake: Lake, as_of: date, *, n_sessions: int, min_share: fl
         as_of=as_of,
         n_sessions=n_sessions,
     )
-    codes = rows["ts_code"].to_numpy(zero_copy_only=False).astype(str)
-    dates = rows["trade_date"].to_numpy(zero_copy_only=False).astype("datetime64[D]")
-    sessions, row = np.unique(dates, return_inverse=True)
-    names, column = np.unique(codes, return_inverse=True)
-    data = np.full((len(sessions), len(names)), np.nan)
-    data[row, column] = rows["log_return_1d"].to_numpy(zero_copy_only=False)
-    keep = np.isfinite(data).mean(axis=0) >= min_share if len(sessions) else np.zeros(0, dtype=bool)
-    return Panel(data[:, keep], sessions, tuple(names[keep].tolist()))
 
 
 def read_feature_rows(lake: Lake, as_of: date, *, start: date | None = None) -> FeatureRows:
@@ -193,8 +204,29 @@ def read_feature_rows(lake: Lake, as_of: date, *, start: date | None = None) -> 
     Raises:
         LakeError: the lake cannot be read.
     """
+    rows = _read_features(lake, as_of, start)
+    features = np.column_stack(
+        [rows[name].to_numpy(zero_copy_only=False).astype(np.float64) for name in feature.FEATURE_NAMES]
+    )
+    return FeatureRows(
+        rows["ts_code"].to_numpy(zero_copy_only=False),
+        rows["trade_date"].to_numpy(zero_copy_only=False).astype("datetime64[D]"),
+        features,
+        rows["forward_return_5d"].to_numpy(zero_copy_only=False).astype(np.float64),
+    )
+
+
+def _read_features(lake: Lake, as_of: date, start: date | None) -> pa.Table:
+    """ts_code, trade_date, every feature and forward_return_5d, as known on `as_of`, by session and security."""
+    if hindsight.is_corrected_since(lake, as_of):
+        found, computed = hindsight.recompute_features(lake, as_of)
+        ahead = _five_rows_ahead(computed["ts_code"].to_pylist(), computed["log_return_5d"].to_pylist())
+        rows = found.append_column("forward_return_5d", pa.array(ahead, pa.float64()))
+        if start is not None:
+            rows = rows.filter(pc.greater_equal(rows["trade_date"], pa.scalar(start, pa.date32())))
+        return rows.sort_by([("trade_date", "ascending"), ("ts_code", "ascending")])
     columns = ", ".join(f"f.{name}" for name in feature.FEATURE_NAMES)
-    rows = lake.read(
+    return lake.read(
         f"""
         with ahead as (
             select ts_code, trade_date,
@@ -210,12 +242,9 @@ def read_feature_rows(lake: Lake, as_of: date, *, start: date | None = None) -> 
         as_of=as_of,
         start=start,
     )
-    features = np.column_stack(
-        [rows[name].to_numpy(zero_copy_only=False).astype(np.float64) for name in feature.FEATURE_NAMES]
-    )
-    return FeatureRows(
-        rows["ts_code"].to_numpy(zero_copy_only=False),
-        rows["trade_date"].to_numpy(zero_copy_only=False).astype("datetime64[D]"),
-        features,
-        rows["forward_return_5d"].to_numpy(zero_copy_only=False).astype(np.float64),
-    )
+
+
+def _five_rows_ahead(codes: list[str], values: list[float | None]) -> list[float | None]:
+    """The value five rows further on within the same security, None where there is none yet."""
+    last = len(codes) - 5
+    return [values[at + 5] if at < last and codes[at + 5] == codes[at] else None for at in range(len(codes))]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import duckdb
 
+from warehouse import audit
 from warehouse.tables import ops
 
 if TYPE_CHECKING:
@@ -37,7 +38,8 @@ def record_revisions(
         with fresh as ({per_column}),
         known as (
             select row_key, column_name, max(revision_no) as revision_no
-            from {ops.REVISION.full_name} where dataset = $dataset group by all
+            from {ops.REVISION.full_name}
+            where dataset = $dataset and partition in (select partition_key from changed) group by all
         )
         select
             $dataset, fresh.partition_key, fresh.row_key, fresh.column_name,
@@ -59,8 +61,18 @@ def record_arrivals(connection: duckdb.DuckDBPyConnection, one: load.Load, stamp
     A day that was first asked for long after it had passed is history being filled in: nobody was watching, and the
     day itself stands in for the day of publication.
     """
-    if one.partition_column != "trade_date":
+    late = [partition.key for partition in one.partitions if partition.key < stamp.known_date.isoformat()]
+    if one.partition_column != "trade_date" or not late:
         return
+    dataset = one.table.full_name
+    watched = connection.execute(
+        f"select partition from {ops.LEDGER.full_name} where dataset = $dataset and asked_date is not null"
+        " and partition in (select unnest($late))",
+        {"dataset": dataset, "late": late},
+    ).fetchall()
+    if not watched:
+        return
+    standing = audit.of_partitions(one, [row[0] for row in watched])
     grain = ", ".join(f'"{name}"' for name in one.table.grain)
     key = "{" + ", ".join(f"'{name}': a.\"{name}\"" for name in one.table.grain) + "}"
     connection.execute(
@@ -71,7 +83,7 @@ def record_arrivals(connection: duckdb.DuckDBPyConnection, one: load.Load, stamp
             $load_id, $loaded_at
         from accepted as a
         join {ops.LEDGER.full_name} as held on held.dataset = $dataset and held.partition = a.partition_key
-        anti join {one.table.full_name} as t using ({grain})
+        anti join {standing} as t using ({grain})
         where held.asked_date <= a.trade_date + {WATCHED_DAYS} and $revised_date > a.trade_date
         order by all
         """,

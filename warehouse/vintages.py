@@ -13,7 +13,7 @@ from datetime import date
 import duckdb
 import pyarrow as pa
 
-from warehouse import errors, load, revisions, sql
+from warehouse import errors, load, rebases, revisions, sql
 from warehouse.tables import macro
 
 STANDING = date(9999, 12, 31)
@@ -68,7 +68,17 @@ def merge_vintages(connection: duckdb.DuckDBPyConnection, one: load.Load, stamp:
         " and not exists (from macro.release as r where r.series_id = v.series_id"
         " and r.observation_date = v.observation_date) order by series_id, observation_date"
     )
+    _find_rebases(connection)
     connection.execute("drop table temp.vintage_incoming")
+
+
+def _find_rebases(connection: duckdb.DuckDBPyConnection) -> None:
+    """Look whether the pull moved whole series; a first pull has nothing to be compared with."""
+    pulled = connection.execute(
+        "select series_id, min(pull_date) from vintage_incoming where not is_first_pull group by series_id"
+    ).fetchall()
+    if pulled:
+        rebases.update(connection, [series_id for series_id, _ in pulled], min(day for _, day in pulled))
 
 
 def _refuse_unknown_series(connection: duckdb.DuckDBPyConnection) -> None:

@@ -30,6 +30,7 @@ KINDS = frozenset(
         "partial_market",
         "rate_limit",
         "reset",
+        "reversed_rows",
         "row_cap",
         "short_length",
         "status",
@@ -47,9 +48,9 @@ class Fault:
     Args:
         kind: one of KINDS. `truncate` cuts a close-delimited body, `short_length` one that announced its length,
             `chunk_cut` one sent in chunks; `reset` resets the connection before the first byte, `trickle` sends ten
-            pieces with a pause before each, `old_csv` is FRED's format of before 2025; the others are named after what
-            the client sees.
-        endpoint: Tushare api name, `fredgraph.csv`, or `*` for all.
+            pieces with a pause before each, `old_csv` is FRED's format of before 2025, `reversed_rows` Tushare's other
+            order; the others are named after what the client sees.
+        endpoint: Tushare api name, `fredgraph.csv`, `fred/` and an endpoint of FRED's API, or `*` for all.
         partition: trade_date (YYYYMMDD), ts_code or series_id of the requests to hit; None means any.
         times: how many requests it hits; None means until lifted.
         probability: share of matching requests it hits; None means all.

@@ -21,6 +21,7 @@ from pandas_datareader.fred import FredReader
 
 from warehouse import errors
 from warehouse.sources import http
+from warehouse.sources import limits as limits_of
 
 SERIES_ID = re.compile(r"[A-Z0-9]{1,40}")
 # Headers FRED has used: observation_date since December 2024, DATE before.
@@ -57,6 +58,7 @@ class FredSource:
         now: the instant, UTC.
         keep: is handed every answer.
         policy: how patient to be; FRED refuses more than two requests a second.
+        limits: shared with the client of FRED's API, because FRED counts the requests of both.
     """
 
     def __init__(
@@ -66,9 +68,10 @@ class FredSource:
         now: Callable[[], datetime],
         keep: http.Keep,
         policy: http.Policy | None = None,
+        limits: limits_of.Limits | None = None,
     ) -> None:
         self._url = f"{base_url.rstrip('/')}/graph/fredgraph.csv"
-        self._transport = http.Transport("fred", policy=policy or http.Policy(), now=now, keep=keep)
+        self._transport = http.Transport("fred", policy=policy or http.Policy(), now=now, keep=keep, limits=limits)
 
     def fetch_observations(self, series_id: str, *, n_rows_known: int = 0) -> pa.Table:
         """The whole history of a series as published now.

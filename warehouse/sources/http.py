@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TypeVar
+from typing import NoReturn, TypeVar
 
 import requests
 import tenacity
@@ -31,6 +31,8 @@ T = TypeVar("T")
 
 REDACTED = "***"
 CHUNK_BYTES = 1 << 16
+# urllib3 logs every address at DEBUG, and FRED takes its key in the address.
+ADDRESS_LOGGER = "urllib3.connectionpool"
 
 
 @dataclass(frozen=True)
@@ -124,6 +126,20 @@ class _Health:
     is_given_up: bool = False
 
 
+class _WithoutSecret(logging.Filter):
+    """Lets every record through, a secret in it replaced."""
+
+    def __init__(self, secret: str) -> None:
+        super().__init__()
+        self._secret = secret
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """True, after the record was cleaned."""
+        if self._secret in record.getMessage():
+            record.msg, record.args = record.getMessage().replace(self._secret, REDACTED), ()
+        return True
+
+
 class _Session(requests.Session):
     """A session that looks at no `Location`: requests parses it even when not told to follow, and may fail at it."""
 
@@ -142,6 +158,7 @@ class Transport:
         keep: is handed every answer, before it is judged.
         secret: what must appear nowhere; empty when there is none.
         limits: shared with another transport to the same vendor; None for limits of its own.
+        refuse: raises what the HTTP status means; None for `refuse_status`.
     """
 
     def __init__(
@@ -153,8 +170,12 @@ class Transport:
         keep: Keep,
         secret: str = "",
         limits: limits_of.Limits | None = None,
+        refuse: Callable[[Reply], None] | None = None,
     ) -> None:
         self.vendor = vendor
+        self._refuse = refuse or refuse_status
+        if secret:
+            logging.getLogger(ADDRESS_LOGGER).addFilter(_WithoutSecret(secret))
         self._policy = policy
         self._now = now
         self._keep = keep
@@ -165,6 +186,10 @@ class Transport:
 
     def __repr__(self) -> str:
         return f"Transport({self.vendor!r})"
+
+    def __reduce__(self) -> NoReturn:
+        # Prefect, Dask and multiprocessing pickle what they are handed, and would store the secret with it.
+        raise TypeError("a vendor's connection holds a secret and is not carried elsewhere: build it where it is used")
 
     def call(self, request: requests.Request, params: Mapping[str, str], read: Callable[[Reply], T]) -> T:
         """What `read` makes of the vendor's answer, after as many tries as the policy allows.
@@ -196,11 +221,11 @@ class Transport:
         return result
 
     def _call_once(self, request: requests.Request, params: Mapping[str, str], read: Callable[[Reply], T]) -> T:
-        self._limits.wait(params["endpoint"])
+        self._wait_for_turn(params)
         reply = self._send(request, params)
         self._keep(reply)
         try:
-            refuse_status(reply)
+            self._refuse(reply)
             return read(reply)
         except errors.RateLimited as exc:
             if exc.allowed is not None and self._limits.learn(reply.endpoint, *exc.allowed):
@@ -211,6 +236,12 @@ class Transport:
                     *exc.allowed,
                 )
             raise
+
+    def _wait_for_turn(self, params: Mapping[str, str]) -> None:
+        try:
+            self._limits.wait(params["endpoint"], self._policy.longest_wait_s)
+        except errors.RateLimited as exc:
+            raise errors.RateLimited(f"{self.vendor} {params['endpoint']}: {exc}", exc.retry_after_s) from None
 
     def _send(self, request: requests.Request, params: Mapping[str, str]) -> Reply:
         asked = dict(params)
@@ -283,8 +314,8 @@ class Transport:
         with self._health.lock:
             health = self._health
             health.lost_s += seconds
-            if not isinstance(exc, errors.Retryable | errors.BadCredentials):
-                # A refusal of one name, such as an unknown series, comes from a vendor that is well.
+            if not isinstance(exc, errors.BadCredentials) and not self._is_worth_another_try(exc):
+                # A refusal of one name, or of one endpoint for hours, comes from a vendor that is well.
                 return
             health.n_in_a_row += 1
             is_first = health.n_in_a_row == 1 or isinstance(exc, errors.BadCredentials)

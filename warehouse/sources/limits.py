@@ -1,14 +1,18 @@
 """How many calls a vendor allows, for the whole account and for single endpoints, over all threads of a process.
 
-Invariant: in no window do more calls start than are allowed; a limit that the vendor tells is kept from then on.
-Partner: `http.py`, which waits here before each call.
+Invariants: in no window do more calls start than are allowed; a limit that the vendor tells is kept from then on; a
+limit of an hour or a day costs no hour or day, because a wait beyond patience is an error. Partner: `http.py`, which
+waits here before each call.
 """
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Mapping
+
+from warehouse import errors
 
 
 class Limiter:
@@ -19,8 +23,15 @@ class Limiter:
         self._lock = threading.Lock()
         self._started: list[float] = []
 
-    def wait(self) -> None:
-        """Return when one more call is allowed."""
+    def wait(self, longest_s: float = math.inf) -> None:
+        """Return when one more call is allowed.
+
+        Args:
+            longest_s: patience for one wait.
+
+        Raises:
+            RateLimited: the next call is further away.
+        """
         while True:
             with self._lock:
                 now = time.monotonic()
@@ -29,6 +40,12 @@ class Limiter:
                     self._started.append(now)
                     return
                 pause = self._started[0] + self._per_s - now
+            if pause > longest_s:
+                raise errors.RateLimited(
+                    f"{self._calls} calls in {self._per_s:g} s are allowed and were made; the next is {pause:.0f} s "
+                    "away. Run again later, or raise the limit in the settings if the account allows more.",
+                    pause,
+                )
             time.sleep(max(pause, 0.001))
 
     def pause(self, seconds: float) -> None:
@@ -54,13 +71,21 @@ class Limits:
         self._allowed = dict(endpoint_limits)
         self._by_endpoint = {name: Limiter(*allowed) for name, allowed in self._allowed.items()}
 
-    def wait(self, endpoint: str) -> None:
-        """Return when one more call to the endpoint is allowed."""
+    def wait(self, endpoint: str, longest_s: float = math.inf) -> None:
+        """Return when one more call to the endpoint is allowed.
+
+        Args:
+            endpoint: what will be called.
+            longest_s: patience for one wait.
+
+        Raises:
+            RateLimited: the next call is further away.
+        """
         with self._lock:
             own = self._by_endpoint.get(endpoint)
         if own is not None:
-            own.wait()
-        self._account.wait()
+            own.wait(longest_s)
+        self._account.wait(longest_s)
 
     def learn(self, endpoint: str, calls: int, per_s: float) -> bool:
         """Whether the endpoint's limit, as the vendor told it, was news; from now on it is kept."""

@@ -7,6 +7,7 @@ Partners: `market.py`, `truth.py`; `market_folder.py` borrows the release lags.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -171,6 +172,38 @@ def release_day(frequency: str, lag_days: int, observation_date: date) -> date:
         last = date(observation_date.year + ahead // 12, ahead % 12 + 1, 1) - timedelta(days=1)
     day = last + timedelta(days=lag_days)
     return day + timedelta(days=max(0, 7 - day.weekday()) if day.weekday() > 4 else 0)
+
+
+def rebased(series: MacroSeries, day: date, ratio: float, units: str) -> MacroSeries:
+    """The series with all its values, on and after a day, multiplied: a new base year, published that day.
+
+    Args:
+        series: what is rebased.
+        day: release day of the whole history at the new base.
+        ratio: new over old value.
+        units: unit in FRED's words from that day on.
+    """
+    number = day.toordinal()
+    standing = [""] * len(series.observation_dates)
+    is_out = np.zeros(len(standing), bool)
+    prints = []
+    for each in series.prints:
+        is_later = each.release_days >= number
+        texts = tuple(_scaled(text, ratio) if late else text for text, late in zip(each.texts, is_later, strict=True))
+        prints.append(Prints(each.release_days, texts))
+        for at in np.flatnonzero(~is_later):
+            standing[at], is_out[at] = _scaled(each.texts[at], ratio), True
+    whole = Prints(np.where(is_out, number, NEVER), tuple(standing))
+    # What was to be released later than the new base replaces it then.
+    before = [Prints(np.where(each.release_days < number, each.release_days, NEVER), each.texts) for each in prints]
+    after = [Prints(np.where(each.release_days >= number, each.release_days, NEVER), each.texts) for each in prints]
+    said = (*series.units, (day, units))
+    return dataclasses.replace(series, prints=(*before, whole, *after), units=said)
+
+
+def _scaled(text: str, ratio: float) -> str:
+    decimals = len(text.partition(".")[2])
+    return f"{float(text) * ratio:.{max(decimals, 1)}f}" if text else ""
 
 
 def _draw_factors(rng: np.random.Generator, n_months: int) -> Floats:

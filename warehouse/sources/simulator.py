@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-import struct
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -25,20 +24,18 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
-from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from warehouse.sources import faults as fault_plans
+from warehouse.sources import simulator_fred
+from warehouse.sources import simulator_trouble as trouble
 from warehouse.sources import simulator_wire as wire
 from warehouse.sources.faults import Fault, FaultPlan
 from warehouse.sources.truth import MarketTruth
 
 # Most releases of the statistical agencies are at 08:30 Eastern; FRED counts its days in Central time.
 FRED_RELEASES_AT = time_of_day(7, 30)
-N_PIECES = 10
 REFUSALS = {"bad_token": wire.BAD_TOKEN, "no_permission": wire.NO_PERMISSION, "rate_limit": wire.RATE_LIMIT}
-# Linger on, zero seconds: closing the socket then sends a reset instead of a goodbye.
-RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 START_WITHIN_S = 20.0
 
 
@@ -85,6 +82,11 @@ class RunningSimulator:
         return self.url
 
     @property
+    def fred_api_url(self) -> str:
+        """Base address for the client of FRED's API."""
+        return f"{self.url}/fred"
+
+    @property
     def tushare_url(self) -> str:
         """Base address for the Tushare client; the api name follows it."""
         return f"{self.url}/dataapi"
@@ -95,7 +97,14 @@ class RunningSimulator:
         return f"{self.url}/_control/clock"
 
 
-def create_app(truth: MarketTruth, clock: SimulatedClock, faults: FaultPlan, *, token: str | None = None) -> Starlette:
+def create_app(
+    truth: MarketTruth,
+    clock: SimulatedClock,
+    faults: FaultPlan,
+    *,
+    token: str | None = None,
+    fred_key: str | None = None,
+) -> Starlette:
     """Both vendors as one ASGI application.
 
     Args:
@@ -103,13 +112,16 @@ def create_app(truth: MarketTruth, clock: SimulatedClock, faults: FaultPlan, *, 
         clock: what time it is for them.
         faults: how they misbehave.
         token: the only Tushare token accepted; None accepts any.
+        fred_key: the only key of FRED's API accepted; None accepts any that looks like one.
     """
     tushare = _Tushare(truth, clock, faults, token)
     fred = _Fred(truth, clock, faults)
+    fred_api = _FredApi(truth, clock, faults, fred_key)
     control = _Control(truth, clock, faults)
     return Starlette(
         routes=[
             Route("/graph/fredgraph.csv", fred.answer),
+            Route("/fred/{endpoint:path}", fred_api.answer),
             Route("/dataapi/{api_name}", tushare.answer, methods=["POST"]),
             Route("/", tushare.answer, methods=["POST"]),
             Route("/_control/clock", control.answer_clock, methods=["GET", "POST"]),
@@ -126,6 +138,7 @@ def running(
     clock: SimulatedClock,
     faults: FaultPlan | None = None,
     token: str | None = None,
+    fred_key: str | None = None,
     host: str = "127.0.0.1",
     port: int = 0,
 ) -> Iterator[RunningSimulator]:
@@ -136,6 +149,7 @@ def running(
         clock: what time it is for them.
         faults: how they misbehave; none at first by default.
         token: the only Tushare token accepted; None accepts any.
+        fred_key: the only key of FRED's API accepted; None accepts any that looks like one.
         host: address to listen on.
         port: 0 takes a free one.
 
@@ -144,7 +158,11 @@ def running(
     """
     plan = FaultPlan() if faults is None else faults
     config = uvicorn.Config(
-        create_app(truth, clock, plan, token=token), http=_OpenProtocol, ws="none", lifespan="off", log_config=None
+        create_app(truth, clock, plan, token=token, fred_key=fred_key),
+        http=_OpenProtocol,
+        ws="none",
+        lifespan="off",
+        log_config=None,
     )
     # A broken connection that was planned is no news: uvicorn would log a traceback for each.
     config.log_level = "critical"
@@ -175,6 +193,8 @@ class _OpenProtocol(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Keep the connection where the application finds it."""
         self.app_state = {**self.app_state, "transport": transport}
+        # FRED takes its key in the address, and a log of addresses would keep it.
+        self.access_log = False
         super().connection_made(transport)
 
 
@@ -190,7 +210,7 @@ class _Tushare:
         except wire.Refused as exc:
             return _json(wire.encode_refusal(None, exc))
         hits = self._faults.match(question.api_name, question.partition)
-        early = await _early_answer(hits)
+        early = await trouble.early_answer(hits)
         if early is not None:
             return early
         refusal = next((fault for fault in hits if fault.kind in REFUSALS), None)
@@ -207,7 +227,7 @@ class _Tushare:
             return _json(wire.encode_refusal(question, exc))
         for fault in hits:
             rows = wire.spoil_rows(rows, fault)
-        return _broken(_json(wire.encode_rows(question, rows)), hits)
+        return trouble.broken(_json(wire.encode_rows(question, rows)), hits)
 
 
 class _Fred:
@@ -218,7 +238,7 @@ class _Fred:
         """One series as CSV."""
         series_id = request.query_params.get("id", "")
         hits = self._faults.match("fredgraph.csv", series_id)
-        early = await _early_answer(hits)
+        early = await trouble.early_answer(hits)
         if early is not None:
             return early
         for fault in hits:
@@ -233,7 +253,30 @@ class _Fred:
         for fault in hits:
             body = wire.spoil_csv(body, fault)
         headers = {"Content-Disposition": f'attachment; filename="{series_id}.csv"'}
-        return _broken(Response(body, media_type="application/csv", headers=headers), hits)
+        return trouble.broken(Response(body, media_type="application/csv", headers=headers), hits)
+
+
+class _FredApi:
+    def __init__(self, truth: MarketTruth, clock: SimulatedClock, faults: FaultPlan, key: str | None) -> None:
+        self._wire = simulator_fred.FredApiWire(truth.macro, key)
+        self._clock, self._faults = clock, faults
+
+    async def answer(self, request: Request) -> Response:
+        """One question to an endpoint of FRED's API."""
+        endpoint, params = request.path_params["endpoint"], dict(request.query_params)
+        hits = self._faults.match(f"fred/{endpoint}", params.get("series_id", ""))
+        early = await trouble.early_answer(hits)
+        if early is not None:
+            return early
+        try:
+            if any(fault.kind == "bad_token" for fault in hits):
+                raise simulator_fred.Refused(400, simulator_fred.KEY_UNKNOWN)
+            if endpoint not in ("series", *simulator_fred.MOST_ROWS):
+                raise simulator_fred.Refused(404, "Not Found.")
+            body = self._wire.answer(endpoint, params, self._clock.now(), tuple(hits))
+        except simulator_fred.Refused as exc:
+            return Response(exc.body, status_code=exc.status, media_type="application/json")
+        return trouble.broken(_json(body), hits)
 
 
 class _Control:
@@ -277,23 +320,6 @@ class _Control:
         )
 
 
-async def _early_answer(hits: Sequence[Fault]) -> Response | None:
-    """What is answered before the question is even looked at, after waiting where a delay is planned."""
-    for fault in hits:
-        if fault.kind == "delay":
-            await asyncio.sleep(fault.seconds)
-    for fault in hits:
-        if fault.kind == "status":
-            page = wire.GATEWAY_PAGE.format(f"{fault.status}").encode()
-            headers = {"Retry-After": f"{fault.seconds:g}"} if fault.status == 429 else {}
-            return Response(page, status_code=fault.status, media_type="text/html", headers=headers)
-        if fault.kind == "html_200":
-            return Response(wire.HTML_PAGE, media_type="text/html")
-        if fault.kind == "reset":
-            return _BrokenReply(b"", fault)
-    return None
-
-
 def _diverted(question: wire.Question, hits: Sequence[Fault], truth: MarketTruth) -> wire.Question:
     """The question that a confused vendor answers instead."""
     for fault in hits:
@@ -312,47 +338,3 @@ def _another(asked: str, name: str, truth: MarketTruth) -> str:
 
 def _json(body: bytes) -> Response:
     return Response(body, media_type="application/json")
-
-
-def _broken(reply: Response, hits: Sequence[Fault]) -> Response:
-    for fault in hits:
-        if fault.kind in ("truncate", "short_length", "chunk_cut", "trickle"):
-            return _BrokenReply(bytes(reply.body), fault)
-    return reply
-
-
-class _BrokenReply(Response):
-    """A reply whose connection misbehaves; writes to the socket, because no ASGI server lets one lie about lengths."""
-
-    def __init__(self, whole: bytes, fault: Fault) -> None:
-        super().__init__(whole, media_type="application/octet-stream")
-        self._fault = fault
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        transport: asyncio.Transport = scope["state"]["transport"]
-        whole, kind = bytes(self.body), self._fault.kind
-        head = b"HTTP/1.1 200 OK\r\nConnection: close\r\n"
-        cut = whole[: self._fault.cut_at]
-        if kind == "reset":
-            transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
-            transport.abort()
-        elif kind == "truncate":
-            transport.write(head + b"\r\n" + cut)
-        elif kind == "short_length":
-            transport.write(head + b"Content-Length: %d\r\n\r\n" % len(whole) + cut)
-        elif kind == "chunk_cut":
-            transport.write(head + b"Transfer-Encoding: chunked\r\n\r\n%x\r\n" % len(whole) + cut)
-        else:
-            await self._trickle(transport, head, whole)
-        transport.close()
-        while (await receive())["type"] != "http.disconnect":
-            pass
-
-    async def _trickle(self, transport: asyncio.Transport, head: bytes, whole: bytes) -> None:
-        transport.write(head + b"Content-Length: %d\r\n\r\n" % len(whole))
-        step = max(1, -(-len(whole) // N_PIECES))
-        for start in range(0, len(whole), step):
-            await asyncio.sleep(self._fault.seconds)
-            if transport.is_closing():
-                return
-            transport.write(whole[start : start + step])

@@ -218,6 +218,8 @@ def spoil_rows(rows: Rows, fault: Fault) -> Rows:
         return Rows(rows.fields, [items[at] for at in kept.tolist()], rows.has_more)
     if fault.kind == "duplicate_rows":
         return Rows(rows.fields, items + items[: fault.cap], rows.has_more)
+    if fault.kind == "reversed_rows":
+        return Rows(rows.fields, items[::-1], rows.has_more)
     if fault.kind == "row_cap":
         return Rows(rows.fields, items[: fault.cap], rows.has_more or len(items) > fault.cap)
     if fault.kind == "null_column" and fault.column in rows.fields:

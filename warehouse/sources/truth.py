@@ -120,12 +120,23 @@ class Prints:
 
 @dataclass(frozen=True)
 class MacroSeries:
-    """One FRED series with all its vintages; a later print replaces an earlier one from its release day on."""
+    """One FRED series with all its vintages; a later print replaces an earlier one from its release day on.
+
+    Args:
+        series_id: FRED's identifier.
+        observation_dates: first day of each period, ascending.
+        prints: publications, the later ones last.
+        rolling_years: years that FRED shows; None for all.
+        units: unit in FRED's words and the day it is so from, ascending.
+        has_vintages: whether FRED keeps what it published when.
+    """
 
     series_id: str
     observation_dates: tuple[date, ...]
     prints: tuple[Prints, ...]
     rolling_years: int | None = None
+    units: tuple[tuple[date, str], ...] = ((date.min, "Index"),)
+    has_vintages: bool = True
     _lines: tuple[Objects, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -144,9 +155,19 @@ class MacroSeries:
             visible = each.release_days <= day.toordinal()
             chosen[visible] = lines[visible]
         if self.rolling_years is not None:
-            oldest = date(day.year - self.rolling_years, day.month, min(day.day, 28))
-            chosen[: int(np.searchsorted(np.array(self.observation_dates), oldest))] = ""  # type: ignore[call-overload]
+            hidden = int(np.searchsorted(np.array(self.observation_dates), self.oldest_shown(day)))  # type: ignore[call-overload]
+            chosen[:hidden] = ""
         return (f"observation_date,{self.series_id}\n" + "".join(chosen.tolist())).encode()
+
+    def oldest_shown(self, day: date) -> date:
+        """The oldest period that FRED still shows on a day."""
+        if self.rolling_years is None:
+            return date.min
+        return date(day.year - self.rolling_years, day.month, min(day.day, 28))
+
+    def units_at(self, day: date) -> str:
+        """The unit in FRED's words on a day."""
+        return [words for start, words in self.units if start <= day][-1]
 
 
 @dataclass(frozen=True)

@@ -108,7 +108,7 @@ class TushareSource:
         rows = pa.concat_tables(parts)
         described = f"tushare trade_cal(exchange=SSE, start_date={_compact(start)}, end_date={_compact(end)})"
         _refuse_others(rows, "exchange", "SSE", described)
-        _refuse_holes(sorted(set(rows["cal_date"].to_pylist())), described)
+        _refuse_broken_calendar(rows, end, described)
         return rows
 
     def fetch_stock_basic(self) -> pa.Table:
@@ -260,7 +260,9 @@ class TushareSource:
                     self._fetch_span(table, ts_code, middle + timedelta(days=1), end),
                 ]
             )
-        _refuse_others(rows, "ts_code", ts_code, f"tushare {table.name}(ts_code={ts_code})")
+        described = f"tushare {table.name}(ts_code={ts_code})"
+        _refuse_others(rows, "ts_code", ts_code, described)
+        _refuse_outside(rows, start, end, described)
         return rows
 
     def _fetch(self, table: Table, asked: Mapping[str, str]) -> pa.Table:
@@ -279,13 +281,32 @@ def _refuse_others(rows: pa.Table, column: str, asked: object, described: str) -
         )
 
 
-def _refuse_holes(days: Sequence[date], described: str) -> None:
-    """A calendar may end early, because the next year is not announced yet; a day missing inside it is a cut answer."""
-    holes = [before for before, after in itertools.pairwise(days) if after - before != timedelta(days=1)]
-    if holes:
-        raise errors.IncompleteReply(
-            f"{described}: days are missing after {holes[0]}. Nothing was stored; run again later."
+def _refuse_outside(rows: pa.Table, start: date, end: date, described: str) -> None:
+    strange = [day for day in rows["trade_date"].to_pylist() if day is not None and not start <= day <= end]
+    if strange:
+        raise errors.UnexpectedReply(
+            f"{described}: the answer holds {max(strange)}, asked was {start} to {end}. Nothing was stored; look at "
+            "the archived answer."
         )
+
+
+def _refuse_broken_calendar(rows: pa.Table, end: date, described: str) -> None:
+    """A session that the calendar lacks is never asked for, and nobody would miss it.
+
+    It may end with a year, because the next one is not announced yet; anywhere else its end is a cut answer.
+    """
+    said = set(zip(rows["cal_date"].to_pylist(), rows["is_open"].to_pylist(), strict=True))
+    days = sorted({day for day, _ in said})
+    holes = [before for before, after in itertools.pairwise(days) if after - before != timedelta(days=1)]
+    what = ""
+    if holes:
+        what = f"days are missing after {holes[0]}"
+    elif days and days[-1] < end and (days[-1].month, days[-1].day) != (12, 31):
+        what = f"it ends on {days[-1]}"
+    elif len(said) > len(days) or any(is_open is None for _, is_open in said):
+        what = "a day is both open and closed, or neither"
+    if what:
+        raise errors.IncompleteReply(f"{described}: {what}. Nothing was stored; run again later.")
 
 
 def _compact(day: date) -> str:

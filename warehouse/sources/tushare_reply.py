@@ -6,6 +6,7 @@ which asks.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import re
@@ -13,8 +14,11 @@ from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any
 
+import msgspec
+import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from warehouse import errors
 from warehouse.contracts import ARROW_TYPES, Table
@@ -39,6 +43,8 @@ ALLOWED_WORDS = re.compile(
     r"每(?P<unit>分钟|小时|天)最多访问该接口(?P<calls>\d+)次|(?P<calls2>\d+)次/(?P<unit2>分钟|小时|天)"
 )
 TOKEN_WORDS = re.compile(r"token")
+# What Python's float() reads besides, such as 1_000 or digits of other scripts, no vendor means as a number.
+NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*|nan|NaN|[+-]?inf", re.ASCII)
 PERMISSION_WORDS = re.compile(r"权限|积分|IP数量超限")
 
 
@@ -67,7 +73,7 @@ def read_frame(reply: http.Reply, fields: Sequence[str]) -> pd.DataFrame:
     missing = [name for name in fields if name not in columns]
     if missing:
         raise _unexpected(reply, f"the answer lacks the columns {', '.join(missing)}")
-    if any(not isinstance(row, list) or len(row) != len(columns) for row in items):
+    if set(map(type, items)) - {list} or set(map(len, items)) - {len(columns)}:
         raise _unexpected(reply, f"a row does not have {len(columns)} values")
     cap = ROW_CAPS.get(reply.endpoint)
     if data.get("has_more") or (cap and len(items) >= cap):
@@ -78,15 +84,22 @@ def read_frame(reply: http.Reply, fields: Sequence[str]) -> pd.DataFrame:
             () if code_at is None else tuple(str(row[code_at]) for row in items),
         )
     # By position: what else the vendor names may be no name at all.
-    at = [columns.index(name) for name in fields]
-    return pd.DataFrame([[row[i] for i in at] for row in items], columns=pd.Index(fields), dtype=object)
+    by_column = list(zip(*items, strict=True)) or [()] * len(columns)
+    return pd.DataFrame({name: _objects(by_column[columns.index(name)]) for name in fields}, dtype=object)
+
+
+def _objects(values: Sequence[Any]) -> np.ndarray[Any, np.dtype[np.object_]]:
+    """Values as they came: pandas would look into lists and guess a type for the rest."""
+    array = np.empty(len(values), dtype=object)
+    array[:] = values
+    return array
 
 
 def _read_json(reply: http.Reply) -> dict[str, Any]:
-    text = reply.body.decode("utf-8", "replace")
     try:
-        answer = json.loads(reply.body.decode())
+        answer = _decode(reply.body)
     except (ValueError, RecursionError):
+        text = reply.body.decode("utf-8", "replace")
         start = repr(text[:60])
         if text.lstrip().startswith("{"):
             raise errors.IncompleteReply(
@@ -99,6 +112,14 @@ def _read_json(reply: http.Reply) -> dict[str, Any]:
     if not isinstance(answer, dict) or "code" not in answer:
         raise _unexpected(reply, "the JSON has no code")
     return answer
+
+
+def _decode(body: bytes) -> Any:
+    """The JSON in a body. The standard library is asked about what msgspec refuses: NaN, which Tushare may send."""
+    try:
+        return msgspec.json.decode(body)
+    except (msgspec.DecodeError, RecursionError, UnicodeError):
+        return json.loads(body.decode())
 
 
 def _refuse_code(reply: http.Reply, answer: Mapping[str, Any]) -> None:
@@ -149,13 +170,28 @@ def table_from_frame(frame: pd.DataFrame, table: Table, described: str) -> pa.Ta
             continue
         values = frame[column.name].tolist()
         try:
-            arrays[column.name] = pa.array([_typed(value, column.type) for value in values], ARROW_TYPES[column.type])
+            arrays[column.name] = _array(values, column.type)
         except (ValueError, TypeError, OverflowError, pa.ArrowInvalid) as exc:
             raise errors.UnexpectedReply(
                 f"{described}: a value of {column.name} cannot be read as {column.type} ({str(exc)[:80]}). Nothing was "
                 "stored; look at the archived answer."
             ) from None
     return pa.table(arrays)
+
+
+def _array(values: list[Any], kind: str) -> pa.Array:
+    """A column in its type: as a whole where its values are of the usual sort, else value by value."""
+    sorts = set(map(type, values))
+    if kind == "DOUBLE" and sorts <= {float, int, type(None)}:
+        with contextlib.suppress(pa.ArrowInvalid, OverflowError):
+            numbers = pa.array(values, pa.float64(), from_pandas=True)
+            if not pc.any(pc.is_inf(numbers)).as_py():
+                return numbers
+    if kind in ("DATE", "VARCHAR", "BOOLEAN") and sorts <= {str, type(None)}:
+        words = pa.array(values, pa.string()).dictionary_encode()
+        typed = pa.array([_typed(word, kind) for word in words.dictionary.to_pylist()], ARROW_TYPES[kind])
+        return typed.take(words.indices)
+    return pa.array([_typed(value, kind) for value in values], ARROW_TYPES[kind])
 
 
 def _typed(value: Any, kind: str) -> Any:
@@ -173,6 +209,8 @@ def _typed(value: Any, kind: str) -> Any:
     if kind == "DOUBLE":
         if isinstance(value, bool | list | dict):
             raise ValueError(f"{str(value)[:20]!r} is not a number")
+        if isinstance(value, str) and not NUMBER.fullmatch(value):
+            raise ValueError(f"{value[:20]!r} is not a number")
         number = float(value)
         if math.isinf(number):
             raise ValueError(f"{str(value)[:20]!r} is not finite")

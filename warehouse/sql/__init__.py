@@ -6,6 +6,7 @@ same name stand beside this file.
 
 from __future__ import annotations
 
+import itertools
 from importlib import resources
 
 
@@ -22,3 +23,9 @@ def names(folder: str) -> list[str]:
     """Names of the statements in a folder, sorted."""
     entries = resources.files("warehouse.sql").joinpath(folder).iterdir()
     return sorted(entry.name.removesuffix(".sql") for entry in entries if entry.name.endswith(".sql"))
+
+
+def header(statement: str) -> str:
+    """The leading comment of a statement on one line: what an analyst is told about it."""
+    lines = itertools.takewhile(lambda line: line.startswith("--"), statement.splitlines())
+    return " ".join(line.removeprefix("--").strip() for line in lines)

@@ -1,34 +1,36 @@
 -- One row per partition asked for whose ledger row must be written: none for it yet, or one that says something else.
--- Inputs: temp tables `asked_for` (what was asked), `received` and `stored` (what came, what stands); $dataset.
--- Rule easy to get wrong: a worse answer for the same day never replaces a whole partition's row, and a partition that
--- is not whole keeps the day through which it was last known.
+-- Inputs: temp tables `asked_for` (what was asked, what came, what stands; n_received is NULL when nothing came) and
+-- `held` (the ledger rows of these partitions); $load_id, $loaded_at.
+-- Rules easy to get wrong: a worse answer for the same day never replaces what a whole partition's row says, but the
+-- digest of what stands must follow the rows whatever the answer was; and a partition that is not whole keeps the day
+-- through which it was last known.
 create temp table ledger_entry as
 with judged as (
     select
+        a.dataset,
         a.partition,
         a.through_date,
-        a.n_expected,
-        coalesce(r.n_received, 0) as n_received,
-        coalesce(r.n_quarantined, 0) as n_quarantined,
-        coalesce(s.content_hash, 0)::ubigint as content_hash,
+        coalesce(a.n_expected, held.n_expected) as n_expected,
+        coalesce(a.n_received, 0) as n_received,
+        a.n_quarantined,
+        a.content_hash,
         case
-            when a.failure <> '' and s.n_stored > 0 then 'partial'
+            when a.failure <> '' and a.n_stored > 0 then 'partial'
             when a.failure <> '' then 'failed'
-            when r.n_received is null and a.may_be_empty and s.n_stored is null then 'empty_confirmed'
-            when r.n_received is null and a.may_be_empty then 'ok'
-            when s.n_stored is null then 'failed'
-            when r.n_received is null or r.n_received < coalesce(a.n_required, a.n_expected) then 'partial'
+            when a.n_received is null and a.may_be_empty and a.n_stored = 0 then 'empty_confirmed'
+            when a.n_received is null and a.may_be_empty then 'ok'
+            when a.n_stored = 0 then 'failed'
+            when a.n_received is null or a.n_received < coalesce(a.n_required, a.n_expected, held.n_expected) then 'partial'
             else 'ok'
         end as state,
         a.failure,
         a.cause,
         a.asked_date
-    from asked_for as a
-    left join received as r using (partition)
-    left join stored as s using (partition)
+    from asked_for as a left join held using (dataset, partition)
 ),
 explained as (
     select
+        dataset,
         partition,
         state,
         state in ('ok', 'empty_confirmed') as is_whole,
@@ -53,34 +55,37 @@ explained as (
         asked_date
     from judged
 ),
-held as (
-    select *, state in ('ok', 'empty_confirmed') as is_whole from ops.ledger where dataset = $dataset
-),
-not_worse as (
+compared as (
     select
-        e.* replace (
-            case when e.is_whole then e.through_date else coalesce(held.through_date, e.through_date) end as through_date
-        )
-    from explained as e left join held using (partition)
-    where held.partition is null or e.is_whole or not held.is_whole or e.through_date > held.through_date
+        e.*,
+        held.state in ('ok', 'empty_confirmed') and not e.is_whole and e.through_date <= held.through_date as is_worse
+    from explained as e left join held using (dataset, partition)
+),
+said as (
+    select
+        c.dataset,
+        c.partition,
+        case when c.is_worse then held.state else c.state end as state,
+        case when c.is_whole then greatest(c.through_date, held.through_date)
+            else coalesce(held.through_date, c.through_date) end as through_date,
+        case when c.is_worse then held.n_expected else c.n_expected end as n_expected,
+        case when c.is_worse then held.n_received else c.n_received end as n_received,
+        case when c.is_worse then held.n_quarantined else c.n_quarantined end as n_quarantined,
+        c.content_hash,
+        case when c.is_worse then held.reason else c.reason end as reason,
+        case when c.is_worse then held.cause else c.cause end as cause,
+        case when c.is_worse then held.asked_date else coalesce(c.asked_date, held.asked_date) end as asked_date,
+        coalesce(held.n_attempts, 0) + 1 as n_attempts
+    from compared as c left join held using (dataset, partition)
 )
 select
-    $dataset as dataset,
-    n.partition,
-    n.state,
-    n.through_date,
-    n.n_expected,
-    n.n_received,
-    n.n_quarantined,
-    n.content_hash,
-    n.reason,
-    n.cause,
-    coalesce(n.asked_date, held.asked_date) as asked_date,
-    coalesce(held.n_attempts, 0) + 1 as n_attempts
-from not_worse as n left join held using (partition)
+    s.*,
+    $load_id as load_id,
+    $loaded_at::timestamptz as loaded_at
+from said as s left join held using (dataset, partition)
 where held.partition is null
-    or n.asked_date > coalesce(held.asked_date, date '0001-01-01')
-    or (n.state, n.through_date, n.n_expected, n.n_received, n.n_quarantined, n.content_hash, n.reason, n.cause)
+    or s.asked_date > coalesce(held.asked_date, date '0001-01-01')
+    or (s.state, s.through_date, s.n_expected, s.n_received, s.n_quarantined, s.content_hash, s.reason, s.cause)
         is distinct from
         (held.state, held.through_date, held.n_expected, held.n_received, held.n_quarantined, held.content_hash,
         held.reason, held.cause)

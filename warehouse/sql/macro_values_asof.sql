@@ -1,23 +1,34 @@
 -- One row per panel series and period: its value as it stood on $as_of, and the day the period first became known.
 -- Daily and weekly series become monthly means of complete months; monthly and quarterly ones keep their period.
 -- Rule easy to get wrong: a value revised later is known from its first publication, but its value is the one of $as_of;
--- a month of daily values is known when its last value is, and not before the month has ended.
-with seen as (
-    select series_id, observation_date, realtime_start, realtime_end, value
+-- a month of daily values is known when its last value is, and not before the month has ended; a value that stayed at
+-- the base before the newest rebasing is left out, because a change across two bases is no change.
+with first_known as (
+    select series_id, observation_date, min(realtime_start) as known_date
     from macro.observation
     where realtime_start <= $as_of
-),
-first_known as (
-    select series_id, observation_date, min(realtime_start) as known_date
-    from seen
     group by series_id, observation_date
 ),
+newest_base as (
+    select series_id, max_by(first_observation_date, vintage_date) as first_observation_date
+    from macro.rebase
+    where kind = 'level' and vintage_date <= $as_of
+    group by series_id
+),
 standing as (
-    select seen.series_id, seen.observation_date, seen.value, first_known.known_date, s.frequency, s.transform_code
-    from seen
+    select
+        published.series_id,
+        published.observation_date,
+        published.value,
+        first_known.known_date,
+        s.frequency,
+        s.transform_code
+    from macro_asof($as_of) as published
     join first_known using (series_id, observation_date)
     join macro.series as s using (series_id)
-    where seen.realtime_end >= $as_of and s.is_in_macro_panel
+    left join newest_base on newest_base.series_id = published.series_id
+    where s.is_in_macro_panel
+        and published.observation_date >= coalesce(newest_base.first_observation_date, published.observation_date)
 ),
 monthly as (
     select

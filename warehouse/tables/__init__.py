@@ -26,6 +26,10 @@ TABLES: tuple[Table, ...] = (
     macro.SERIES,
     macro.OBSERVATION,
     macro.RELEASE,
+    macro.ARCHIVED_OBSERVATION,
+    macro.VINTAGE,
+    macro.REBASE,
+    macro.SERIES_FACT,
     feature.LOG_RETURN,
     feature.FEATURE,
     feature.MACRO_PANEL,
@@ -42,6 +46,7 @@ TABLES: tuple[Table, ...] = (
     ops.RUN,
     ops.LEDGER,
     ops.QUARANTINE,
+    ops.RULE,
     ops.REVISION,
     ops.ALERT,
 )

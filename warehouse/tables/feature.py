@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from warehouse.contracts import Column, Table
-from warehouse.tables.market import TRADE_DATE, TS_CODE
+from warehouse.tables.market import BY_SECURITY, BY_YEAR, TRADE_DATE, TS_CODE
 
 LOG_RETURN_WINDOWS = (1, 5, 20, 60, 252)
 
@@ -11,6 +11,8 @@ LOG_RETURN = Table(
     schema="feature",
     name="log_return",
     grain=("ts_code", "trade_date"),
+    partition_by=BY_YEAR,
+    sort_by=BY_SECURITY,
     meaning="One row per bar: log returns on back-adjusted closes over 1 to 252 sessions of that security.",
     source="market.daily and market.adj_factor; warehouse/returns.py.",
     columns=(
@@ -67,6 +69,8 @@ FEATURE = Table(
     schema="feature",
     name="feature",
     grain=("ts_code", "trade_date"),
+    partition_by=BY_YEAR,
+    sort_by=BY_SECURITY,
     meaning="One row per bar: the features the cross-section models read, unstandardised.",
     source="feature.log_return, market.daily, market.daily_basic; warehouse/features.py.",
     columns=(TS_CODE, TRADE_DATE, *FEATURES),

@@ -11,6 +11,11 @@ from warehouse.tables.provenance import LOADED
 TS_CODE = Column("ts_code", "VARCHAR", "Tushare security code, such as 600000.SH.")
 TRADE_DATE = Column("trade_date", "DATE", "Exchange session, Shanghai calendar.")
 
+# Days arrive one by one and are read by day and by security: a file a year, sorted by security, serves both (measured
+# 2026-11-20: one security 10 times as fast as sorted by day, one day 11 ms).
+BY_YEAR = "year(trade_date)"
+BY_SECURITY = ("ts_code", "trade_date")
+
 STOCK_BASIC = Table(
     schema="market",
     name="stock_basic",
@@ -87,6 +92,8 @@ DAILY = Table(
     schema="market",
     name="daily",
     grain=("ts_code", "trade_date"),
+    partition_by=BY_YEAR,
+    sort_by=BY_SECURITY,
     meaning="One row per security and session with trading: raw, unadjusted bars.",
     source="Tushare daily (doc 27).",
     rules=_PRICE_RULES,
@@ -110,6 +117,8 @@ ADJ_FACTOR = Table(
     schema="market",
     name="adj_factor",
     grain=("ts_code", "trade_date"),
+    partition_by=BY_YEAR,
+    sort_by=BY_SECURITY,
     meaning="One row per security and session: cumulative adjustment factor; back-adjusted price = price x factor.",
     source="Tushare adj_factor (doc 28).",
     rules=(RowRule("factor_positive", "adj_factor > 0", "the factor is zero or negative"),),
@@ -125,6 +134,8 @@ DAILY_BASIC = Table(
     schema="market",
     name="daily_basic",
     grain=("ts_code", "trade_date"),
+    partition_by=BY_YEAR,
+    sort_by=BY_SECURITY,
     meaning="One row per security and session: turnover and valuation.",
     source="Tushare daily_basic (doc 32).",
     rules=(RowRule("close_positive", "close > 0", "the closing price is zero or negative"),),

@@ -70,21 +70,49 @@ LEDGER = Table(
     ),
 )
 
+QUARANTINE_STATES = ("pending", "released", "discarded")
+
 QUARANTINE = Table(
     schema="ops",
     name="quarantine",
     grain=("dataset", "partition", "row_hash", "rule"),
-    meaning="One row per rejected row and rule: nothing bad is loaded, nothing bad is lost.",
-    source="warehouse/load.py.",
+    meaning="One row per vendor row and rule it broke: nothing bad is loaded unseen, nothing bad is lost.",
+    source="warehouse/audit.py.",
     columns=(
         Column("dataset", "VARCHAR", "Table the row was meant for."),
         Column("partition", "VARCHAR", "Partition it came with."),
-        Column("rule", "VARCHAR", "Rule it broke."),
+        Column("rule", "VARCHAR", "Rule it broke, see `ops.rule`."),
         Column("reason", "VARCHAR", "What is wrong, in words."),
         Column("row_json", "VARCHAR", "The row as it came."),
         Column("row_hash", "VARCHAR", "Digest of the row."),
-        Column("load_id", "VARCHAR", "The load that rejected it.", provenance=True),
-        Column("rejected_at", "TIMESTAMPTZ", "Instant of the load.", provenance=True),
+        Column("severity", "VARCHAR", "`reject`: the row was set aside; `warn`: it was let in."),
+        Column("state", "VARCHAR", "`pending`, `released` (loaded all the same) or `discarded` (no longer a finding)."),
+        Column("decided_by", "VARCHAR", "Who released or discarded it; NULL while pending.", nullable=True),
+        Column("decision_reason", "VARCHAR", "Why; NULL while pending.", nullable=True),
+        Column("load_id", "VARCHAR", "The load that judged it.", provenance=True),
+        Column("rejected_at", "TIMESTAMPTZ", "Instant of that load.", provenance=True),
+        Column(
+            "decided_at", "TIMESTAMPTZ", "Instant of the decision; NULL while pending.", nullable=True, provenance=True
+        ),
+    ),
+)
+
+RULE = Table(
+    schema="ops",
+    name="rule",
+    grain=("dataset", "name"),
+    meaning="One row per rule that rows must keep on their way in; those of the contracts and a desk's own.",
+    source="warehouse/tables, `daybook rule add`.",
+    columns=(
+        Column("dataset", "VARCHAR", "Table whose rows are judged."),
+        Column("name", "VARCHAR", "Short name, stored with every row that breaks it."),
+        Column("severity", "VARCHAR", "`reject` sets the row aside, `warn` lets it in and is a finding."),
+        Column("predicate", "VARCHAR", "SQL over one row, true for a good one; unknown counts as good."),
+        Column("reason", "VARCHAR", "What is wrong with a row that fails."),
+        Column("action", "VARCHAR", "What a person does about it."),
+        Column("is_enabled", "BOOLEAN", "Whether loads run it."),
+        Column("origin", "VARCHAR", "`contract` or `desk`."),
+        Column("problem", "VARCHAR", "Why the last load could not run it; empty when it could."),
     ),
 )
 
@@ -92,14 +120,18 @@ REVISION = Table(
     schema="ops",
     name="revision",
     grain=("dataset", "partition", "row_key", "column_name", "revision_no"),
-    meaning="One row per corrected value: what stood there before. Column `*` is a row that came late.",
+    meaning="One row per corrected value: what stood there before. Column `*` is a row that came late or was restated.",
     source="warehouse/load.py.",
     is_provenance=True,
     columns=(
         Column("dataset", "VARCHAR", "Table corrected."),
         Column("partition", "VARCHAR", "Partition corrected."),
         Column("row_key", "VARCHAR", "The row's key as JSON."),
-        Column("column_name", "VARCHAR", "Column corrected; `*` for a whole row that came after its day was loaded."),
+        Column(
+            "column_name",
+            "VARCHAR",
+            "Column corrected; `*` for a whole row that came late, or was restated by true vintages.",
+        ),
         Column("revision_no", "BIGINT", "First correction 1, and so on."),
         Column("old_value", "VARCHAR", "Value before, as text; NULL when it was missing.", nullable=True),
         Column("new_value", "VARCHAR", "Value after, as text; NULL when it is now missing.", nullable=True),

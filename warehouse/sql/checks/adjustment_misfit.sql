@@ -22,7 +22,7 @@ set_aside as (
         json_extract_string(row_json, '$.ts_code') as ts_code,
         try_cast(json_extract_string(row_json, '$.trade_date') as date) as trade_date
     from ops.quarantine
-    where dataset = 'market.daily'
+    where dataset = 'market.daily' and severity = 'reject' and state <> 'released'
 ),
 judged as (
     select *, close_before * factor_before / adj_factor as pre_close_implied from paired

@@ -8,7 +8,7 @@ with rejected as (
         string_agg(distinct reason, '; ' order by reason) as reason,
         max(row_json) as row_json
     from ops.quarantine
-    where dataset = 'market.daily'
+    where dataset = 'market.daily' and severity = 'reject' and state = 'pending'
     group by all
 )
 select

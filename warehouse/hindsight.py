@@ -1,0 +1,80 @@
+"""What would returns and features have been on a past day, before the vendor corrected what they were computed from?
+
+The stored ones follow every correction, so as of a day before it they know too much. Where something was corrected or
+came late after that day they are computed again, by the same functions, from what was known then. Invariant: the
+numbers are those the lake held on that evening, bit for bit. Partner: `warehouse/panels.py`, which asks.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+
+import pyarrow as pa
+
+from warehouse import features, returns, sql
+from warehouse.lake import Lake
+from warehouse.tables import market
+
+INPUTS = (market.DAILY, market.ADJ_FACTOR, market.DAILY_BASIC)
+
+
+def is_corrected_since(lake: Lake, as_of: date) -> bool:
+    """Whether bars, factors or turnover of a session up to `as_of` changed or came after it.
+
+    Raises:
+        LakeError: the lake cannot be read.
+    """
+    n_later = lake.read_value(
+        "select count(*) from ops.revision where dataset in (select unnest($inputs::varchar[]))"
+        " and revised_date > $as_of and try_cast(partition as date) <= $as_of",
+        inputs=[table.full_name for table in INPUTS],
+        as_of=as_of,
+    )
+    return bool(n_later)
+
+
+def recompute_returns(lake: Lake, as_of: date) -> pa.Table:
+    """Rows of feature.log_return up to `as_of`, computed from what was known on that evening.
+
+    Returns:
+        Sorted by ts_code and trade_date.
+
+    Raises:
+        LakeError: the lake cannot be read.
+    """
+    return returns.compute_returns(_read_prices(lake, as_of))
+
+
+def recompute_features(lake: Lake, as_of: date) -> tuple[pa.Table, pa.Table]:
+    """Rows of feature.feature up to `as_of`, and of feature.log_return beside them, from what was known that evening.
+
+    Returns:
+        Two tables of the same bars, each sorted by ts_code and trade_date.
+
+    Raises:
+        LakeError: the lake cannot be read.
+    """
+    prices = _read_prices(lake, as_of)
+    computed = returns.compute_returns(prices)
+    if not computed.num_rows:
+        return features.compute_features(_with_turnover(computed, prices, None), as_of), computed
+    turnover = lake.read(sql.load("turnover_asof"), as_of=as_of)
+    first = min(computed["trade_date"].to_pylist())
+    found = features.compute_features(_with_turnover(computed, prices, turnover), first)
+    return found.sort_by([("ts_code", "ascending"), ("trade_date", "ascending")]), computed
+
+
+def _read_prices(lake: Lake, as_of: date) -> pa.Table:
+    return lake.read(sql.load("prices_asof"), as_of=as_of)
+
+
+def _with_turnover(computed: pa.Table, prices: pa.Table, turnover: pa.Table | None) -> pa.Table:
+    """The returns with the traded amount and the turnover rate of the same bar."""
+    rates: dict[tuple[str, date], float | None] = {}
+    if turnover is not None:
+        keys = zip(turnover["ts_code"].to_pylist(), turnover["trade_date"].to_pylist(), strict=True)
+        rates = dict(zip(keys, turnover["turnover_rate"].to_pylist(), strict=True))
+    bars = zip(computed["ts_code"].to_pylist(), computed["trade_date"].to_pylist(), strict=True)
+    return computed.append_column("amount", prices["amount"]).append_column(
+        "turnover_rate", pa.array([rates.get(key) for key in bars], pa.float64())
+    )

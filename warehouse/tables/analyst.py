@@ -1,0 +1,60 @@
+"""What a column means that only an analyst's view has; the views themselves are in `warehouse/sql/views/`.
+
+A view's column that a table behind the view has too, under the same name, inherits that table's meaning and needs no
+line here. Keyed by name, or by `view.name` where one name means two things. Partner: `warehouse/dictionary.py`.
+"""
+
+from __future__ import annotations
+
+from warehouse.contracts import Column
+from warehouse.tables.market import TS_CODE
+
+_OWN_SESSIONS = "of the security's own sessions, on back-adjusted closes"
+
+_COLUMNS = (
+    TS_CODE,
+    Column("entity_name", "VARCHAR", "Title of the series or name of the security behind `entity`."),
+    Column("session_date", "DATE", "The partition as a day; NULL when it is a series, an index or an exchange."),
+    Column("coverage_fraction", "DOUBLE", "Rows received / rows expected, at most 1; NULL when none is known.", "1"),
+    *(
+        Column(f"simple_return_{n}d", "DOUBLE", f"Simple return, a fraction, over {n} {_OWN_SESSIONS}.", "1")
+        for n in (1, 5, 20, 60, 252)
+    ),
+    Column("realised_return_5d", "DOUBLE", "What came: log return over 5 sessions less the market's mean.", "1"),
+    Column("newest_date", "DATE", "Newest day through which the dataset is known."),
+    Column("n_partitions", "BIGINT", "Partitions in the ledger."),
+    Column("row_id", "VARCHAR", "First 12 digits of the row's digest: what `daybook quarantine` knows it by."),
+    Column("n_not_ok", "BIGINT", "Partitions of these that are not whole."),
+    Column("close_points", "DOUBLE", "Closing level of the index.", "points"),
+    Column("n_bars", "BIGINT", "Securities with a bar that session."),
+    Column("n_up", "BIGINT", "Securities that rose."),
+    Column("n_down", "BIGINT", "Securities that fell."),
+    Column("n_unchanged", "BIGINT", "Securities that closed where they had."),
+    Column("mean_return", "DOUBLE", "Equal-weighted mean simple return, a fraction.", "1"),
+    Column("median_return", "DOUBLE", "Median simple return, a fraction.", "1"),
+    Column("return_dispersion", "DOUBLE", "Sample standard deviation of the simple returns across securities.", "1"),
+    Column("amount_cny", "DOUBLE", "Turnover; NULL in the early 1990s.", "CNY"),
+    Column("volume_shares", "DOUBLE", "Volume, after-hours fixed-price trading left out.", "shares"),
+    Column("turnover_fraction", "DOUBLE", "Volume / float shares; NULL when suspended.", "1"),
+    *(
+        Column(f"{price}_cny", "DOUBLE", f"{words} price, unadjusted.", "CNY")
+        for price, words in (("open", "Opening"), ("high", "Highest"), ("low", "Lowest"), ("close", "Closing"))
+    ),
+    *(
+        Column(f"{price}_adjusted_cny", "DOUBLE", f"{words} price x cumulative factor; NULL without a factor.", "CNY")
+        for price, words in (("open", "Opening"), ("high", "Highest"), ("low", "Lowest"), ("close", "Closing"))
+    ),
+    Column("rank_ic", "DOUBLE", "Spearman correlation of forecasts and what came; NULL when all are equal.", "1"),
+    Column("previous_value", "DOUBLE", "Standing value of the period before.", "see unit"),
+)
+_OF_A_VIEW = {
+    "evaluation.n_rows": Column("n_rows", "BIGINT", "Rows tested."),
+    "index_day.simple_return_1d": Column(
+        "simple_return_1d", "DOUBLE", "Simple return, a fraction, on the vendor's previous close.", "1"
+    ),
+    "information_coefficient.n_rows": Column("n_rows", "BIGINT", "Securities compared that day."),
+    "macro_latest.value": Column("value", "DOUBLE", "Newest published value.", "see unit"),
+    "macro_vintage.value": Column("value", "DOUBLE", "Published value; NULL when published as missing.", "see unit"),
+}
+
+MEANINGS: dict[str, Column] = {column.name: column for column in _COLUMNS} | _OF_A_VIEW
