@@ -30,6 +30,11 @@ def timed(work):
 
 
 def test_load_returns_and_features_of_a_market(new_lake, random_market, load_market, stamp):
+    # The kernels' machine code is made or loaded before the clock starts.
+    with lake.open_writer(new_lake(), holder="benchmark") as opened:
+        load_market(opened, random_market(2, 3))
+        returns.update_returns(opened, stamp(1))
+        features.update_features(opened, stamp(2))
     rows = random_market(N_CODES, N_SESSIONS, suspended=0.01)
     before, last = rows.sessions[:-1], rows.sessions[-1:]
     with lake.open_writer(new_lake(), holder="benchmark") as opened:
