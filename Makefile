@@ -6,7 +6,7 @@ PYTHON ?= $(shell for name in python3.13 python3.12 python3.11 python3; do \
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: setup demo test check bench lock clean
+.PHONY: setup demo test exhaustive check bench lock clean
 
 setup: $(READY)
 
@@ -33,6 +33,10 @@ check: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+# What takes minutes: laws over random histories, kills at random moments, many readers. Not part of `make test`.
+exhaustive: setup
+	@$(BIN)/python -m pytest -m exhaustive
 
 bench: setup
 	@$(BIN)/python -m pytest -m benchmark tests/benchmarks -s

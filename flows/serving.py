@@ -39,6 +39,8 @@ def prefect_environment(home: Path) -> dict[str, str]:
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "DO_NOT_TRACK": "1",
         "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "true",
+        # Twenty seconds, the default, are too few on a machine that is busy with something else.
+        "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "180",
         "PREFECT_LOGGING_EXTRA_LOGGERS": OUR_LOGGERS,
         # Our loggers also speak outside of runs, where Prefect has nowhere to put it.
         "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",

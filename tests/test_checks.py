@@ -255,8 +255,10 @@ def test_row_set_aside_is_found_until_a_good_row_comes(market_lake, load_whole, 
     before = [row for row in checks.find(market_lake, day).to_pylist() if row["rule"] == "row_set_aside"]
     load_days(market_lake, market.ADJ_FACTOR, frame(market.ADJ_FACTOR, factors.format(day=day, factor=1)), n=2)
 
-    assert [(row["subject"], row["subject_date"]) for row in before] == [("market.adj_factor", day)]
-    assert "1 row(s) set aside, such as 600000.SH: the factor is zero or negative" in before[0]["title"]
+    assert [(row["subject"], row["subject_date"]) for row in before] == [
+        ("market.adj_factor 2024-07-15 factor_positive", day)
+    ]
+    assert "1 row set aside, such as 600000.SH: the factor is zero or negative" in before[0]["title"]
     assert "row_set_aside" not in [rule for rule, *_ in found(market_lake, day)]
 
 
@@ -283,7 +285,10 @@ COLUMNS = {
 
 
 @pytest.mark.parametrize(("sessions", "is_found"), COLUMNS.values(), ids=COLUMNS)
-def test_null_column_is_found_when_a_column_lost_its_values(empty_lake, load_sessions, load_days, sessions, is_found):
+def test_null_column_is_found_when_a_column_lost_its_values(
+    empty_lake, load_sessions, load_days, monkeypatch, sessions, is_found
+):
+    monkeypatch.setattr(checks, "CHECKS", [check for check in checks.CHECKS if check.rule == "null_column"])
     days = DAYS[-len(sessions) :]
     load_sessions(empty_lake, days)
     rows = [

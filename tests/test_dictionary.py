@@ -93,9 +93,12 @@ def test_column_means_one_thing_in_one_view_when_its_tables_disagree(entries):
 
 
 def test_column_that_no_declaration_knows_is_read_from_its_comment(empty_lake):
-    empty_lake.connection.execute("create table market.own (price double)")
-    empty_lake.connection.execute("comment on table market.own is 'Somebody''s own.'")
-    empty_lake.connection.execute("comment on column market.own.price is 'A price. [CNY]'")
+    for statement in (
+        "create table market.own (price double)",
+        "comment on table market.own is 'Somebody''s own.'",
+        "comment on column market.own.price is 'A price. [CNY]'",
+    ):
+        empty_lake.commit(lambda c, statement=statement: c.execute(statement), message="own table")
 
     entry = dictionary.find(dictionary.read_entries(empty_lake), "own")
 
@@ -114,9 +117,12 @@ def test_name_is_found_with_and_without_its_schema_and_a_view_wins(entries):
 def test_extents_count_rows_and_know_the_newest_day(empty_lake, bars, load_days):
     daily = next(table for table in TABLES if table.name == "daily")
     load_days(empty_lake, daily, bars("600000.SH 2024-05-06 10\n600000.SH 2024-05-07 11\n600001.SH 2024-05-07 9"))
-    empty_lake.connection.execute(
-        "insert into feature.log_return by name select ts_code, trade_date from market.daily"
-        " where trade_date < '2024-05-07'"
+    empty_lake.commit(
+        lambda c: c.execute(
+            "insert into feature.log_return by name select ts_code, trade_date from market.daily"
+            " where trade_date < '2024-05-07'"
+        ),
+        message="rows",
     )
 
     found = dictionary.read_extents(empty_lake, dictionary.read_entries(empty_lake))
@@ -128,7 +134,10 @@ def test_extents_count_rows_and_know_the_newest_day(empty_lake, bars, load_days)
 
 
 def test_macro_is_listed_with_its_arguments(empty_lake):
-    empty_lake.connection.execute("create macro bars_until(day) as table from market.daily where trade_date <= day")
+    empty_lake.commit(
+        lambda c: c.execute("create macro bars_until(day) as table from market.daily where trade_date <= day"),
+        message="own macro",
+    )
 
     function = next(f for f in dictionary.read_functions(empty_lake) if f.name == "bars_until")
 

@@ -24,6 +24,8 @@ from flows import ingest, vendors
 from warehouse import errors, lake, seeds
 from warehouse.sources import faults, market
 
+pytestmark = pytest.mark.exhaustive
+
 N_SYMBOLS, N_SESSIONS, SEED = 20, 20, 5
 # Few sessions a commit, so that there is much to fall between.
 SESSIONS_PER_COMMIT = 4

@@ -49,6 +49,7 @@ def count(of: lake.Lake) -> int:
     return int(of.read_value("select count(*) from macro.release"))
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 def test_lake_holds_a_prefix_of_the_commits_when_the_writer_is_killed_at_any_moment(
     either_location: lake.LakeLocation, start_child: Callable[..., subprocess.Popen[str]]

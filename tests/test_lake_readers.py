@@ -9,6 +9,8 @@ import pytest
 
 from warehouse import lake
 
+pytestmark = pytest.mark.exhaustive
+
 N_READERS, ROWS_PER_COMMIT = 8, 2
 # A server serves readers and writers by design, so fewer commits show it.
 N_COMMITS = {"sqlite": 500, "postgres": 100}

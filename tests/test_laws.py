@@ -29,6 +29,8 @@ from flows import ingest, settings, steps, vendors
 from warehouse import lake, ledger, load, seeds
 from warehouse.sources import faults, market_calendar, truth
 
+pytestmark = pytest.mark.exhaustive
+
 SESSIONS = tuple(date(2024, 1, day) for day in (2, 3, 4, 5, 8, 9, 10, 11, 12, 15, 16, 17))
 CODES = ("000003.SZ", "600001.SH", "600002.SH")
 SUSPENDED = ("600001.SH", SESSIONS[3])

@@ -430,3 +430,12 @@ def test_many_days_load_as_one_snapshot(
     assert empty_lake.read_value("select count(*) from ops.ledger where state = 'ok'") == 3 * len(rows.sessions)
     total = empty_lake.read_value("select sum(amount) from market.daily")
     np.testing.assert_allclose(total, rows.daily["amount"].sum(), rtol=1e-12)
+
+
+def test_table_of_one_partition_that_never_came_is_failed_and_nothing_breaks(empty_lake, stamp):
+    nothing = market.TRADE_CAL.empty().drop_columns(["retrieved_at", "load_id"])
+    partition = load.Partition("SSE", date(2024, 1, 2), failure="IncompleteReply: cut", cause="truncated")
+
+    entry = load.load(empty_lake, [load.Load(market.TRADE_CAL, nothing, [partition], None)], stamp(1)).to_pylist()[0]
+
+    assert (entry["state"], entry["cause"], entry["content_hash"]) == ("failed", "truncated", 0)

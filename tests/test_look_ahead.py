@@ -29,6 +29,8 @@ from warehouse.sources import faults, truth
 from warehouse.sources import market as simulated
 from warehouse.tables import macro, market
 
+pytestmark = pytest.mark.exhaustive
+
 SHANGHAI = ZoneInfo("Asia/Shanghai")
 SEED = int(os.environ.get("DAYBOOK_TEST_SEED", "20"))
 N_CODES, N_SESSIONS, N_AT_ONCE = 8, 70, 56

@@ -241,6 +241,7 @@ def test_second_run_finds_nothing_to_do(empty_lake: lake.Lake) -> None:
     assert outcome.tables_compacted == "" and empty_lake.snapshot == snapshot
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("seed", range(3))
 def test_every_kept_snapshot_reads_as_before_over_rounds_of_writes_and_maintenance(
     empty_lake: lake.Lake, monkeypatch: pytest.MonkeyPatch, seed: int
@@ -286,6 +287,7 @@ def test_every_kept_snapshot_reads_as_before_over_rounds_of_writes_and_maintenan
         assert found == truths[snapshot]
 
 
+@pytest.mark.exhaustive
 def test_eight_readers_are_never_refused_while_maintenance_runs(
     empty_lake: lake.Lake, location: lake.LakeLocation
 ) -> None:
@@ -346,6 +348,7 @@ KILLED = textwrap.dedent(
 )
 
 
+@pytest.mark.exhaustive
 def test_killed_maintenance_leaves_every_row_and_the_next_one_ends(location: lake.LakeLocation) -> None:
     with lake.open_writer(location, holder="test") as opened:
         add_days(opened, 30)

@@ -345,3 +345,17 @@ def test_factors_fitted_after_the_day_are_not_shown(traded_lake, model_card, sec
 
     assert "together 50.0 %" in texts(on_the_day)
     assert "not fitted yet" in texts(before)
+
+
+def test_overview_and_data_tell_what_the_vendor_corrected_since_the_day_before(traded_lake, bars, load_days):
+    """One close is corrected on Wednesday: Tuesday's report does not know of it, Wednesday's says so."""
+    hours_to_wednesday = 9 * 24
+    load_days(traded_lake, market_tables.DAILY, bars("600001.SH 2024-01-09 11.5"), hours_to_wednesday)
+
+    today, before = (texts(overview.section(traded_lake, day)) for day in (WED, TUE))
+
+    # Four prices and pre_close of the flat bar, and its amount.
+    assert "6 values corrected by the vendor, back to 2024-01-09" in today
+    assert "corrected by the vendor" not in before
+    assert "Corrected or completed by a vendor" in texts(quality.section(traded_lake, WED))
+    assert "No stored value has been corrected" in texts(quality.section(traded_lake, TUE))

@@ -27,6 +27,7 @@ SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 pytestmark = [
     pytest.mark.skipif(not SHARED.exists(), reason="needs the real vendor data beside the checkout"),
     pytest.mark.slow,
+    pytest.mark.exhaustive,
 ]
 
 # The acceptance run replays 250 sessions.

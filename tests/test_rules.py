@@ -65,7 +65,7 @@ def test_rule_that_warns_lets_the_row_in_and_is_a_finding_once(empty_lake, add, 
         row for row in checks.find(empty_lake, entry["through_date"]).to_pylist() if row["rule"] == "row_set_aside"
     ]
     assert [row["title"] for row in found] == [
-        "market.daily 2024-01-02: 1 row let in with a warning: the close looks too high"
+        "market.daily 2024-01-02: 1 row let in with a warning, such as 600001.SH: the close looks too high"
     ]
 
 

@@ -128,9 +128,12 @@ def test_reader_touches_no_file_when_it_calls_maintenance(empty_lake, call):
             ),
             message="releases",
         )
-    empty_lake.connection.execute("call ducklake_merge_adjacent_files('lake')")
-    empty_lake.connection.execute("call ducklake_expire_snapshots('lake', older_than => now())")
-    empty_lake.connection.execute("insert into macro.release select 'T', '2020-01-01', '2020-02-01', '2020-02-02'")
+    for statement in (
+        "call ducklake_merge_adjacent_files('lake')",
+        "call ducklake_expire_snapshots('lake', older_than => now())",
+        "insert into macro.release select 'T', '2020-01-01', '2020-02-01', '2020-02-02'",
+    ):
+        empty_lake.commit(lambda c, statement=statement: c.execute(statement), message="upkeep")
     before = files_of(empty_lake)
 
     with lake.open_reader(empty_lake.location) as reader, pytest.raises(errors.LakeError, match="attached for reading"):

@@ -106,6 +106,7 @@ class _MarketReturn:
         self._count = np.zeros(n_sessions)
 
     def add(self, log_return: Floats) -> None:
+        """Take in the returns of some more securities, (n_codes, n_sessions), NaN where missing."""
         for of_one in log_return:
             present = np.isfinite(of_one)
             self._total += np.where(present, of_one, 0.0)
@@ -113,6 +114,7 @@ class _MarketReturn:
 
     @property
     def mean(self) -> Floats:
+        """Mean return of each session, (n_sessions,), NaN where no security has one."""
         return np.where(self._count > 0, self._total / np.maximum(self._count, 1.0), np.nan)
 
 

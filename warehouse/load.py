@@ -215,7 +215,7 @@ def _read_stored(connection: duckdb.DuckDBPyConnection, one: Load) -> Stored:
     found = connection.execute(
         f"select {key}, count(*), bit_xor({table.digest_sql}) from {audit.of_partitions(one, keys)} group by all"
     ).fetchall()
-    return {key: (n_rows, digest) for key, n_rows, digest in found}
+    return {key: (n_rows, digest) for key, n_rows, digest in found if n_rows}
 
 
 def _merge_what_differs(

@@ -120,34 +120,6 @@ def read(
         for name, matrix in matrices.items():
             _place(matrix, rows, column, batch[name].to_numpy(zero_copy_only=False))
     return matrices, has_row
-    days = axes.sessions.astype(np.int64)
-    column_of_day = np.full(int(days[-1] - days[0]) + 1, -1)
-    column_of_day[days - days[0]] = np.arange(len(days))
-    names = "".join(f', source."{name}"' for name in columns)
-    batches = lake.stream(
-        f"""
-        with wanted as (
-            select unnest($codes) as ts_code, generate_subscripts($codes, 1) - 1 as row_number
-        )
-        select wanted.row_number, source.trade_date{names}
-        from {table.full_name} as source join wanted using (ts_code)
-        where source.trade_date between $first and $last
-        """,
-        codes=list(axes.codes),
-        first=axes.sessions[0].item(),
-        last=axes.sessions[-1].item(),
-    )
-    for batch in batches:
-        column = column_of_day[batch["trade_date"].cast(pa.int32()).to_numpy() - days[0]]
-        cell = batch["row_number"].to_numpy() * len(days) + column
-        known = column >= 0
-        is_known = bool(known.all())
-        cell = cell if is_known else cell[known]
-        has_row.reshape(-1)[cell] = True
-        for name, matrix in matrices.items():
-            values = batch[name].to_numpy(zero_copy_only=False)
-            matrix.reshape(-1)[cell] = values if is_known else values[known]
-    return matrices, has_row
 
 
 def table_of(axes: Axes, is_row: npt.NDArray[np.bool_], columns: dict[str, Floats]) -> pa.Table:

@@ -69,7 +69,7 @@ def _changes(lake: Lake, as_of: date, before: date | None) -> list[str]:
         *_forecast_items(lake, as_of, before),
         *_macro_items(lake, since, as_of),
         *_model_items(lake, since, as_of),
-        *_correction_items(lake),
+        *_correction_items(lake, since, as_of),
     ]
     if len(items) > MOST_ITEMS:
         items = [*items[: MOST_ITEMS - 1], f"and {len(items) - MOST_ITEMS + 1} more, in the sections below"]
@@ -168,11 +168,24 @@ def _model_items(lake: Lake, since: date, as_of: date) -> list[str]:
     return [f"Refitted: {', '.join(rows)}"] if rows else []
 
 
-def _correction_items(lake: Lake) -> list[str]:
-    n_corrected = lake.read_value("select count(*) from analyst.revision")
-    if not n_corrected:
+def _correction_items(lake: Lake, since: date, as_of: date) -> list[str]:
+    rows = lake.read(
+        "select count(*) filter (where column_name <> '*') as n_corrected,"
+        " count(*) filter (where column_name = '*') as n_late,"
+        " min(partition) filter (where try_cast(partition as date) is not null) as oldest"
+        " from analyst.revision where dataset like 'market.%' and revised_date > $since and revised_date <= $as_of",
+        since=since,
+        as_of=as_of,
+    ).to_pylist()[0]
+    said = [
+        f"{numbers.count(n)} {what}"
+        for n, what in ((rows["n_corrected"], "values corrected"), (rows["n_late"], "rows completed"))
+        if n
+    ]
+    if not said:
         return []
-    return [f"{numbers.count(n_corrected)} stored values corrected by a vendor so far, see Data"]
+    reach = f", back to {rows['oldest']}" if rows["oldest"] else ""
+    return [f"{' and '.join(said)} by the vendor{reach}; what follows from them is computed anew"]
 
 
 def _market_tiles(lake: Lake, session: date | None) -> list[Tile]:

@@ -26,7 +26,7 @@ def section(lake: Lake, as_of: date) -> Section:
             *_coverage_figure(lake, as_of),
             _freshness_table(lake),
             _quarantine_table(lake),
-            _revision_table(lake),
+            _revision_table(lake, as_of),
             _alert_table(lake, as_of),
         ),
     )
@@ -90,22 +90,27 @@ def _quarantine_table(lake: Lake) -> Block:
     return Table("Set aside, kept in analyst.quarantine", ("Dataset", "Why", "Rows", "Newest"), cells)
 
 
-def _revision_table(lake: Lake) -> Block:
+def _revision_table(lake: Lake, as_of: date) -> Block:
     rows = lake.read(
-        "select dataset, column_name, count(*) as n, max(partition) as newest from analyst.revision"
-        f" group by dataset, column_name order by n desc, dataset, column_name limit {MOST_ROWS}"
+        "select dataset, column_name, count(*) as n, count(*) filter (where revised_date = $as_of) as n_today,"
+        " max(partition) as newest from analyst.revision where revised_date <= $as_of"
+        f" group by dataset, column_name order by n_today desc, n desc, dataset, column_name limit {MOST_ROWS}",
+        as_of=as_of,
     ).to_pylist()
     if not rows:
         return Note("No stored value has been corrected by a vendor.", "good")
     cells = [
         (
-            blocks.text(f"{row['dataset']}.{row['column_name']}"),
+            blocks.text(row["dataset"] if row["column_name"] == "*" else f"{row['dataset']}.{row['column_name']}"),
+            blocks.text("came late" if row["column_name"] == "*" else "corrected"),
+            blocks.number(numbers.count(row["n_today"])),
             blocks.number(numbers.count(row["n"])),
             blocks.text(row["newest"]),
         )
         for row in rows
     ]
-    return Table("Corrected by a vendor, old values in analyst.revision", ("Column", "Values", "Newest"), cells)
+    heads = ("What", "How", "Today", "Ever", "Newest")
+    return Table("Corrected or completed by a vendor, old values in analyst.revision", heads, cells)
 
 
 def _alert_table(lake: Lake, as_of: date) -> Block:

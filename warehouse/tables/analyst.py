@@ -23,6 +23,7 @@ _COLUMNS = (
     Column("realised_return_5d", "DOUBLE", "What came: log return over 5 sessions less the market's mean.", "1"),
     Column("newest_date", "DATE", "Newest day through which the dataset is known."),
     Column("n_partitions", "BIGINT", "Partitions in the ledger."),
+    Column("row_id", "VARCHAR", "First 12 digits of the row's digest: what `daybook quarantine` knows it by."),
     Column("n_not_ok", "BIGINT", "Partitions of these that are not whole."),
     Column("close_points", "DOUBLE", "Closing level of the index.", "points"),
     Column("n_bars", "BIGINT", "Securities with a bar that session."),

@@ -107,7 +107,7 @@ RULE = Table(
         Column("dataset", "VARCHAR", "Table whose rows are judged."),
         Column("name", "VARCHAR", "Short name, stored with every row that breaks it."),
         Column("severity", "VARCHAR", "`reject` sets the row aside, `warn` lets it in and is a finding."),
-        Column("predicate", "VARCHAR", "SQL over one row, true for a good one; NULL counts as good."),
+        Column("predicate", "VARCHAR", "SQL over one row, true for a good one; unknown counts as good."),
         Column("reason", "VARCHAR", "What is wrong with a row that fails."),
         Column("action", "VARCHAR", "What a person does about it."),
         Column("is_enabled", "BOOLEAN", "Whether loads run it."),
