@@ -18,6 +18,8 @@ import pytest
 from warehouse import backup, data_files, errors, lake, load, maintenance, returns, verify
 from warehouse.sources import archive, http
 
+pytestmark = pytest.mark.exhaustive
+
 ROOT = Path(__file__).resolve().parents[1]
 NOW = datetime(2026, 11, 20, 10, 0, tzinfo=UTC)
 
@@ -279,7 +281,6 @@ KILLED = textwrap.dedent(
 )
 
 
-@pytest.mark.exhaustive
 def test_killed_restore_leaves_the_old_lake_or_the_new_one_and_can_be_run_again(
     kept: backup.Place, tmp_path: Path
 ) -> None:

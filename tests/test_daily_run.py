@@ -188,6 +188,7 @@ def of_schemas(facts, *schemas):
     return {name: rows for name, rows in facts.items() if name.split(".")[0] in schemas}
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
 def test_run_over_a_market_fault_is_never_green_and_heals_when_it_is_lifted(
     desk, truth, facts, fault, undisturbed, caplog
@@ -367,6 +368,7 @@ def run_command(desk, truth):
     return lambda: subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
 
 
+@pytest.mark.exhaustive
 def test_killed_run_leaves_the_same_lake_as_an_undisturbed_one_when_run_again(
     desk, truth, facts, run_command, record_property, back_to_evening_before
 ):

@@ -16,6 +16,8 @@ from hypothesis import strategies as st
 from warehouse import errors, fredmd, lake, load, whole_vintages
 from warehouse.whole_vintages import Vintage
 
+pytestmark = pytest.mark.exhaustive
+
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data" / "fredmd"
 needs_archive = pytest.mark.skipif(not SHARED.exists(), reason="needs the real FRED-MD vintages beside the checkout")
 
@@ -96,7 +98,6 @@ def published():
     return {name: group.drop(columns="vintage").set_index("sasdate") for name, group in rows.groupby("vintage")}
 
 
-@pytest.mark.exhaustive
 @needs_archive
 def test_every_published_vintage_comes_back_cell_by_cell(filled, published):
     assert len(published) == 271
@@ -271,7 +272,6 @@ CELLS = st.dictionaries(
 )
 
 
-@pytest.mark.exhaustive
 @settings(max_examples=10, phases=[Phase.generate])
 @given(tables=st.lists(CELLS, min_size=4, max_size=4), order=st.permutations(range(4)), cut=st.integers(1, 3))
 def test_each_vintage_is_read_back_whatever_they_say_and_however_they_come(shared_lake, stamp, tables, order, cut):

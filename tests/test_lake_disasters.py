@@ -14,6 +14,8 @@ import pytest
 
 from warehouse import errors, lake
 
+pytestmark = pytest.mark.exhaustive
+
 N_KILLS = 12
 ROWS_PER_COMMIT = 30
 SOME = "insert into macro.release select $name || hash(i), '2024-01-01', '2024-02-01', '2024-02-01' from range($n) t(i)"
@@ -49,7 +51,6 @@ def count(of: lake.Lake) -> int:
     return int(of.read_value("select count(*) from macro.release"))
 
 
-@pytest.mark.exhaustive
 @pytest.mark.slow
 def test_lake_holds_a_prefix_of_the_commits_when_the_writer_is_killed_at_any_moment(
     either_location: lake.LakeLocation, start_child: Callable[..., subprocess.Popen[str]]
