@@ -279,7 +279,8 @@ COLUMNS = {
     "nearly all null": ([(10, 8), (10, 8), (10, 3)], True),
     "half as many": ([(10, 8), (10, 8), (10, 4)], False),
     "never had any": ([(10, 0), (10, 0), (10, 0)], False),
-    "nine rows": ([(9, 8), (9, 8), (9, 0)], False),
+    "few rows, half as many": ([(9, 8), (9, 8), (9, 3)], False),
+    "few rows, none left": ([(9, 8), (9, 8), (9, 0)], True),
     "first session": ([(10, 0)], False),
 }
 

@@ -144,9 +144,16 @@ def test_file_stays_on_the_day_it_fell_out_of_use(empty_lake: lake.Lake, locatio
 
     maintenance.maintain(empty_lake, now(), maintenance.Policy(file_grace=timedelta(0)))
     on_the_day = names_on_disk(location)
-    outcome = maintenance.maintain(empty_lake, now() + timedelta(days=1), maintenance.Policy(file_grace=timedelta(0)))
+    at_once = maintenance.Policy(file_grace=timedelta(0))
+    with lake.open_reader(location) as reader:
+        foreseen = [
+            maintenance.maintain(reader, now() + timedelta(days=n), at_once, dry_run=True).unused_files_deleted
+            for n in (0, 1)
+        ]
+    outcome = maintenance.maintain(empty_lake, now() + timedelta(days=1), at_once)
 
     assert small <= on_the_day
+    assert foreseen == [0, 20]
     assert outcome.unused_files_deleted == 20
     assert names_on_disk(location) == live_names(empty_lake)
 
