@@ -73,7 +73,8 @@ def _raise_in_sqlite(location: LakeLocation, connection: duckdb.DuckDBPyConnecti
         f"select n from sqlite_query('{CATALOG}', 'select count(*) as n from sqlite_master"
         " where name in (''daybook_writer'', ''daybook_fence'')')",
     )
-    if n_parts != 2 and location.catalog_file is not None:
+    # DuckDB hands SQLite's answers on as text.
+    if str(n_parts) != "2" and location.catalog_file is not None:
         _build_in_sqlite(location.catalog_file)
     connection.begin()
     try:

@@ -7,9 +7,11 @@ refused before anything is touched. Partner: `warehouse/lake.py`, which opens it
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import itertools
 import logging
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import duckdb
@@ -34,14 +36,23 @@ def refuse_newer(connection: duckdb.DuckDBPyConnection, location: LakeLocation) 
     Raises:
         LakeTooNew: it was written by a newer one.
     """
-    row = None
-    with contextlib.suppress(duckdb.CatalogException):
-        row = connection.execute("select value from ops.property where name = 'schema_version'").fetchone()
-    if row and int(row[0]) > tables.SCHEMA_VERSION:
+    _refuse_newer(_read_properties(connection), location)
+
+
+def _refuse_newer(found: Mapping[str, str], location: LakeLocation) -> None:
+    version = int(found.get("schema_version", 0))
+    if version > tables.SCHEMA_VERSION:
         raise errors.LakeTooNew(
-            f"the lake at {location.name} has schema version {row[0]}, this Daybook knows {tables.SCHEMA_VERSION}. "
+            f"the lake at {location.name} has schema version {version}, this Daybook knows {tables.SCHEMA_VERSION}. "
             "Nothing was changed. Install the newer Daybook, or point it at another lake."
         )
+
+
+def _read_properties(connection: duckdb.DuckDBPyConnection) -> dict[str, str]:
+    """What the lake says of itself; nothing when it was made a moment ago."""
+    with contextlib.suppress(duckdb.CatalogException):
+        return dict(connection.execute("select name, value from ops.property").fetchall())
+    return {}
 
 
 def furnish(lake: Lake) -> None:
@@ -52,12 +63,10 @@ def furnish(lake: Lake) -> None:
         LakeError: the lake cannot be written.
     """
     connection = lake.connection
-    refuse_newer(connection, lake.location)
+    found = _read_properties(connection)
+    _refuse_newer(found, lake.location)
     wanted = {"schema_version": str(tables.SCHEMA_VERSION), "views_digest": _views_digest()}
     wanted["rules_digest"] = rules.digest()
-    found: dict[str, str] = {}
-    with contextlib.suppress(duckdb.CatalogException):
-        found = dict(connection.execute("select name, value from ops.property").fetchall())
     if found == wanted:
         return
 
@@ -105,6 +114,7 @@ def _add_columns(transaction: duckdb.DuckDBPyConnection, table: Table, existing:
         transaction.execute(statement)
 
 
+@functools.cache
 def _views_digest() -> str:
     text = "\n".join([*(sql.load(f"views/{name}") for name in sql.names("views")), *macros.texts()])
     return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -7,7 +7,7 @@ and `warehouse/ledger.py`, which derives the work to do from these rows.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -42,11 +42,34 @@ class Entry:
     content_hash: int
 
 
+def hold(connection: duckdb.DuckDBPyConnection, asked: Iterable[tuple[Table, Partition]]) -> None:
+    """Read the ledger rows of some partitions once, into the temporary table `held`, which `enter` drops.
+
+    A statement on the lake costs 10 to 20 ms, whatever it asks, so that all parts of a load share these rows.
+
+    Args:
+        connection: inside a commit.
+        asked: every partition that `enter` will be told of, and its table.
+    """
+    asked = list(asked)
+    rows = pa.table(
+        {
+            "dataset": pa.array([table.full_name for table, _ in asked], pa.string()),
+            "partition": pa.array([partition.key for _, partition in asked], pa.string()),
+        }
+    )
+    connection.register("held_for", rows)
+    connection.execute(
+        f"create temp table held as from {ops.LEDGER.full_name} semi join held_for using (dataset, partition)"
+    )
+    connection.unregister("held_for")
+
+
 def enter(connection: duckdb.DuckDBPyConnection, entries: Sequence[Entry], stamp: Stamp) -> pa.Table:
     """The ledger rows of some partitions, written where they say something new, and never for the worse.
 
     Args:
-        connection: inside the commit that wrote the rows.
+        connection: inside the commit that wrote the rows, after `hold`.
         entries: one per partition; of several for the same one, the last counts.
         stamp: provenance.
     """
@@ -69,9 +92,6 @@ def enter(connection: duckdb.DuckDBPyConnection, entries: Sequence[Entry], stamp
         "content_hash": ([entry.content_hash for entry in last.values()], pa.uint64()),
     }
     connection.register("asked_for", pa.table({name: pa.array(*column) for name, column in columns.items()}))
-    connection.execute(
-        f"create temp table held as from {ops.LEDGER.full_name} semi join asked_for using (dataset, partition)"
-    )
     connection.execute(sql.load("ledger_entry"), {"load_id": stamp.load_id, "loaded_at": stamp.loaded_at})
     if _count(connection, "ledger_entry"):
         if _count(connection, "held semi join ledger_entry using (dataset, partition)"):
@@ -81,8 +101,8 @@ def enter(connection: duckdb.DuckDBPyConnection, entries: Sequence[Entry], stamp
             )
         connection.execute(f"insert into {ops.LEDGER.full_name} from ledger_entry order by dataset, partition")
     stands = connection.execute(
-        "from (from held anti join ledger_entry using (dataset, partition)) union all from ledger_entry"
-        " order by dataset, partition"
+        "from (from held semi join asked_for using (dataset, partition)"
+        " anti join ledger_entry using (dataset, partition)) union all from ledger_entry order by dataset, partition"
     ).to_arrow_table()
     connection.unregister("asked_for")
     for name in ("held", "ledger_entry"):

@@ -115,6 +115,7 @@ def load(lake: Lake, loads: Sequence[Load], stamp: Stamp) -> pa.Table:
 
     def work(connection: duckdb.DuckDBPyConnection) -> pa.Table:
         enabled = rules.read_enabled(connection, [one.table for one in loads])
+        ledger_entry.hold(connection, [(one.table, partition) for one in loads for partition in one.partitions])
         entries: list[ledger_entry.Entry] = []
         amended: list[ledger_entry.Entry] = []
         for one, rows in prepared:
@@ -150,7 +151,7 @@ def load_one(
     """What the ledger is to say of a load's partitions, after its rows were judged and merged.
 
     Args:
-        connection: inside a commit.
+        connection: inside a commit, after `ledger_entry.hold`.
         one: the load.
         rows: its rows, as `with_provenance` gives them.
         enabled: rules in force for its table.

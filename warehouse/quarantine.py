@@ -257,6 +257,7 @@ def _load_released(
         latest_date=date.max,
     )
     enabled = rules.read_enabled(connection, [table])[table.full_name]
+    ledger_entry.hold(connection, [(table, asked)])
     entries = load.load_one(connection, one, load.with_provenance(one, stamp), enabled, stamp)
     if not any(entry.received and entry.received.n_accepted for entry in entries):
         raise errors.ConfigError(

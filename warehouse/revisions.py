@@ -59,14 +59,14 @@ def record_arrivals(connection: duckdb.DuckDBPyConnection, one: load.Load, stamp
     """A row that comes after its day was asked for in vain is known from today, and `ops.revision` says so.
 
     A day that was first asked for long after it had passed is history being filled in: nobody was watching, and the
-    day itself stands in for the day of publication.
+    day itself stands in for the day of publication. Reads the temporary table `held` of `warehouse/ledger_entry.py`.
     """
     late = [partition.key for partition in one.partitions if partition.key < stamp.known_date.isoformat()]
     if one.partition_column != "trade_date" or not late:
         return
     dataset = one.table.full_name
     watched = connection.execute(
-        f"select partition from {ops.LEDGER.full_name} where dataset = $dataset and asked_date is not null"
+        "select partition from held where dataset = $dataset and asked_date is not null"
         " and partition in (select unnest($late))",
         {"dataset": dataset, "late": late},
     ).fetchall()
@@ -82,7 +82,7 @@ def record_arrivals(connection: duckdb.DuckDBPyConnection, one: load.Load, stamp
             $dataset, a.partition_key, cast(to_json({key}) as varchar), '*', 1, null, 'came late', $revised_date,
             $load_id, $loaded_at
         from accepted as a
-        join {ops.LEDGER.full_name} as held on held.dataset = $dataset and held.partition = a.partition_key
+        join held on held.dataset = $dataset and held.partition = a.partition_key
         anti join {standing} as t using ({grain})
         where held.asked_date <= a.trade_date + {WATCHED_DAYS} and $revised_date > a.trade_date
         order by all

@@ -88,6 +88,9 @@ def converse(opened: Lake, history: Path) -> None:
     from warehouse import errors, statements
 
     is_person = sys.stdin.isatty()
+    if is_person:
+        # A program that was started in the background begins with Ctrl-C ignored, and a prompt must not.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     typed = ""
     with _remembered(history) if is_person else contextlib.nullcontext():
         while True:
