@@ -10,17 +10,20 @@ READY := .venv/.ready
 
 setup: $(READY)
 
+# Python may be told to keep no byte code (PYTHONDONTWRITEBYTECODE), as in most images; every command would then compile
+# Prefect and TensorFlow anew, which takes seconds. It is made once, here.
 # pip brings uv, at the version and hash of the lock; uv brings the rest, several times as fast as pip would.
 $(READY): deploy/requirements.lock pyproject.toml
 	@test -n "$(PYTHON)" || { echo "No Python 3.11 to 3.13 was found. Install one, or name it: make PYTHON=/path/to/python"; exit 1; }
 	@test -x $(BIN)/python || "$(PYTHON)" -m venv .venv
 	@test -x $(BIN)/uv || { awk '/^uv==/ { on = 1 } on { print } on && !/\\$$/ { exit }' deploy/requirements.lock > .venv/uv.txt; \
 		$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r .venv/uv.txt; }
-	@VIRTUAL_ENV=.venv $(BIN)/uv pip sync --quiet --require-hashes deploy/requirements.lock || { \
+	@VIRTUAL_ENV=.venv $(BIN)/uv pip sync --quiet --require-hashes --compile-bytecode deploy/requirements.lock || { \
 		echo "uv could not reach a registry; trying pip, which may be configured otherwise"; \
 		$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r deploy/requirements.lock; }
 	@VIRTUAL_ENV=.venv $(BIN)/uv pip install --quiet --no-deps --editable . || \
 		$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@$(BIN)/python -m compileall -q flows warehouse models reports
 	@touch $(READY)
 
 demo: setup

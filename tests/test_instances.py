@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import itertools
 import threading
 
 import duckdb
@@ -10,9 +12,17 @@ import pytest
 from warehouse import instances
 
 
+LIMITS = itertools.count(101)
+
+
 @pytest.fixture
 def needs(tmp_path):
-    return instances.Needs((), "256MB", tmp_path / "tmp")
+    """Needs that no other test has."""
+    return instances.Needs((), f"{next(LIMITS)}MB", tmp_path / "tmp")
+
+
+def spill_folder(connection):
+    return connection.execute("select current_setting('temp_directory')").fetchone()[0]
 
 
 def test_next_user_finds_no_temporary_table_and_nothing_attached(needs, tmp_path):
@@ -38,6 +48,27 @@ def test_two_users_at_once_do_not_see_each_others_lake(needs, tmp_path):
         }
 
     assert len(paths) == 2
+
+
+def test_instance_spills_where_its_next_user_says(needs, tmp_path):
+    with instances.connection(needs):
+        pass
+    elsewhere = dataclasses.replace(needs, temp_directory=tmp_path / "elsewhere")
+
+    with instances.connection(elsewhere) as lent:
+        assert spill_folder(lent) == str(tmp_path / "elsewhere")
+    assert len([kept for kept, _ in instances._idle if kept == needs]) == 1
+
+
+def test_instance_that_has_spilled_is_not_lent_to_spill_elsewhere(needs, tmp_path):
+    with instances.connection(needs) as lent:
+        lent.execute("create table large as select i, md5(i::varchar) as word from range(4000000) as t(i)")
+        assert lent.execute("select count(*) from duckdb_temporary_files()").fetchone()[0]
+    elsewhere = dataclasses.replace(needs, temp_directory=tmp_path / "elsewhere")
+
+    with instances.connection(elsewhere) as lent:
+        assert spill_folder(lent) == str(tmp_path / "elsewhere")
+        assert lent.execute("select count(*) from duckdb_tables()").fetchone()[0] == 0
 
 
 def test_instance_is_not_lent_again_after_its_user_failed(needs):

@@ -33,13 +33,13 @@ class Needs:
     Args:
         extensions: DuckDB extensions to have loaded.
         memory_limit: as DuckDB writes it, such as `4GB`.
-        temp_directory: where DuckDB spills.
+        temp_directory: where DuckDB spills; an instance that has not spilled yet can be told another place.
         secrets: statements that make DuckDB's secrets, as they are part of an instance.
     """
 
     extensions: tuple[str, ...]
     memory_limit: str
-    temp_directory: Path
+    temp_directory: Path = field(compare=False)
     secrets: tuple[str, ...] = field(default=(), repr=False)
 
 
@@ -57,7 +57,7 @@ def connection(needs: Needs) -> Iterator[duckdb.DuckDBPyConnection]:
     Raises:
         ConfigError: an extension cannot be had.
     """
-    instance = _take(needs) or _start(needs)
+    instance = _taken(needs) or _start(needs)
     try:
         with instance.cursor() as lent:
             lent.execute("set TimeZone = 'UTC'")
@@ -70,6 +70,19 @@ def connection(needs: Needs) -> Iterator[duckdb.DuckDBPyConnection]:
         _keep(needs, instance)
     else:
         instance.close()
+
+
+def _taken(needs: Needs) -> duckdb.DuckDBPyConnection | None:
+    """A kept instance that spills where it is told; None when there is none, or it has spilled elsewhere before."""
+    instance = _take(needs)
+    if instance is None:
+        return None
+    try:
+        instance.execute("set temp_directory = $path", {"path": str(needs.temp_directory)})
+    except duckdb.Error:
+        instance.close()
+        return None
+    return instance
 
 
 def _take(needs: Needs) -> duckdb.DuckDBPyConnection | None:
