@@ -11,7 +11,6 @@ import pytest
 
 from warehouse import instances
 
-
 LIMITS = itertools.count(101)
 
 
