@@ -192,6 +192,9 @@ class _OpenProtocol(H11Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Keep the connection where the application finds it."""
+        # asyncio leaves this out for a listener made without a protocol number (CPython 3.11), and then every answer
+        # of a head and a body waits 40 ms for the client's delayed acknowledgement.
+        transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.app_state = {**self.app_state, "transport": transport}
         # FRED takes its key in the address, and a log of addresses would keep it.
         self.access_log = False
