@@ -8,6 +8,7 @@ is due exactly when that digest no longer fits. There is no watermark that could
 from __future__ import annotations
 
 import contextlib
+import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import date
 
@@ -15,9 +16,11 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from warehouse import bulk
 from warehouse.contracts import Table
 from warehouse.lake import Lake
 from warehouse.load import Stamp
+from warehouse.storage import LakeLocation
 from warehouse.tables import ops
 
 
@@ -77,18 +80,22 @@ def read_session_before(lake: Lake, table: Table, day: date, n_sessions: int) ->
 class Writer:
     """Writes computed rows of sessions from a day on, in parts.
 
-    Where the table holds nothing from that day on, rows go in as they come, one insert for each stream of them;
+    Where the table holds nothing from that day on, rows go in as they come, many of them as files of their own;
     otherwise each part is compared with what stands, and only what differs is written.
 
     Args:
         connection: inside a commit.
+        location: where the lake lies.
         table: contract of the rows, with a `trade_date` column.
         first: oldest session the rows may belong to.
     """
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, table: Table, first: date) -> None:
+    def __init__(
+        self, connection: duckdb.DuckDBPyConnection, location: LakeLocation, table: Table, first: date
+    ) -> None:
         self.n_written = 0
         self._connection = connection
+        self._location = location
         self._table = table
         held = connection.execute(
             f"select 1 from {table.full_name} where trade_date >= $first limit 1", {"first": first}
@@ -108,6 +115,18 @@ class Writer:
             for part in parts:
                 self.n_written += write_rows(self._connection, self._table, part)
             return
+        rest = iter(parts)
+        begun: list[pa.Table] = []
+        while sum(part.num_rows for part in begun) < bulk.WORTH_FILES and (part := next(rest, None)) is not None:
+            begun.append(part)
+        n_begun = sum(part.num_rows for part in begun)
+        everything = itertools.chain(begun, rest)
+        if n_begun >= bulk.WORTH_FILES and bulk.can_add(self._location, self._table):
+            self.n_written += bulk.add(self._connection, self._location, self._table, everything)
+        else:
+            self._insert(everything)
+
+    def _insert(self, parts: Iterable[pa.Table]) -> None:
         schema = self._table.empty().schema
         batches = (batch for part in parts for batch in self._table.conform(part).to_batches())
         self._connection.register("derived", pa.RecordBatchReader.from_batches(schema, batches))

@@ -48,7 +48,7 @@ def update_features(lake: Lake, stamp: Stamp) -> int:
     start = derive.read_session_before(lake, feature.LOG_RETURN, first, BETA_WINDOW)
 
     def work(connection: duckdb.DuckDBPyConnection) -> int:
-        writer = derive.Writer(connection, feature.FEATURE, first)
+        writer = derive.Writer(connection, lake.location, feature.FEATURE, first)
         axes = matrices.read_axes(lake, feature.LOG_RETURN, first=start)
         market_return = _read_market_return(lake, axes)
         for part in axes.split(MOST_CELLS):

@@ -49,7 +49,7 @@ def update_returns(lake: Lake, stamp: Stamp) -> int:
     first = derive.first_due(due)
 
     def work(connection: duckdb.DuckDBPyConnection) -> int:
-        writer = derive.Writer(connection, feature.LOG_RETURN, first)
+        writer = derive.Writer(connection, lake.location, feature.LOG_RETURN, first)
         for axes in _axes(lake, first):
             writer.write(_blocks(lake, axes, first))
         derive.enter_ledger(connection, feature.LOG_RETURN, due, stamp)
