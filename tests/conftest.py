@@ -290,6 +290,8 @@ def start_child(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]
 
 READER = """
 import time
+question = {question!r}
+pause_s = {pause_s!r}
 with lake.open_reader(location) as reader:
     print("ready", flush=True)
     for line in sys.stdin:
@@ -298,12 +300,12 @@ with lake.open_reader(location) as reader:
         while not stop.exists():
             started = time.perf_counter()
             try:
-                counts.append(reader.read_value("select count(*) from macro.release"))
+                counts.append(reader.read_value(question))
             except errors.DaybookError as exc:
                 failures.append(str(exc))
             seconds.append(time.perf_counter() - started)
-            time.sleep(0.05)
-        print(json.dumps({"seconds": seconds, "counts": counts, "failures": failures}), flush=True)
+            time.sleep(pause_s)
+        print(json.dumps(dict(seconds=seconds, counts=counts, failures=failures)), flush=True)
 """
 
 
@@ -313,12 +315,18 @@ def read_beside(
 ) -> Callable[..., Callable[[Callable[[], object]], list[dict[str, Any]]]]:
     """A function that starts processes which have a lake open; what it returns has them query while something runs.
 
-    Each process answers with the seconds its queries took, the counts it saw and the errors it met.
+    They count the releases, twenty times a second, or ask another question. Each process answers with the seconds its queries took, the counts it saw and the errors it met.
     """
     numbers = iter(range(10_000))
 
-    def start(location: lake.LakeLocation, n_readers: int) -> Callable[[Callable[[], object]], list[dict[str, Any]]]:
-        children = [start_child(location, READER) for _ in range(n_readers)]
+    def start(
+        location: lake.LakeLocation,
+        n_readers: int,
+        question: str = "select count(*) from macro.release",
+        pause_s: float = 0.05,
+    ) -> Callable[[Callable[[], object]], list[dict[str, Any]]]:
+        script = READER.format(question=question, pause_s=pause_s)
+        children = [start_child(location, script) for _ in range(n_readers)]
         assert [child.stdout.readline() for child in children] == ["ready\n"] * n_readers
 
         def run(work: Callable[[], object]) -> list[dict[str, Any]]:
