@@ -43,6 +43,7 @@ COMMANDS = (
     analysing.shell,
     analysing.export,
     estimating.factors,
+    estimating.forecast_study,
     keeping.maintain,
     keeping.verify,
     keeping.backup,

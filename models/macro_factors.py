@@ -34,6 +34,9 @@ MOST_ITERATIONS = 1000
 
 N_NAMING = 3
 
+# Below two years a monthly series says more about those years than about itself.
+FEWEST_VALUES = 24
+
 
 @dataclass(frozen=True, slots=True)
 class MacroFactors:
@@ -123,6 +126,35 @@ def stationary(levels: Levels) -> tuple[Months, Floats, int]:
     months, values = transforms.regular_grid(levels.months, levels.values, levels.frequency)
     panel, n_outliers = transforms.remove_outliers(transforms.apply_transform(values, levels.codes))
     return months, panel, n_outliers
+
+
+def scores_as_known(months: Months, transformed: Floats, *, n_factors: int = 8) -> Floats:
+    """Factor scores by month, from the rows given alone: wild values judged, columns chosen and EM run on them.
+
+    Args:
+        months: (n_dates,) of the rows, the last one being the last known.
+        transformed: (n_dates, n_names) as `transforms.apply_transform` gives it, cut at the last month known.
+        n_factors: factors that complete the holes; McCracken and Ng (2016) find eight.
+
+    Returns:
+        (n_dates, n_factors), NaN before the papers' sample; a series with fewer than `FEWEST_VALUES` values in it takes
+        no part. The last rows are of completed series where not all are out yet.
+
+    Raises:
+        ModelError: more factors than the panel has; pass a longer or wider one.
+    """
+    cleaned, _ = transforms.remove_outliers(transformed)
+    begin = int(np.searchsorted(months, PAPERS_START))
+    sample = cleaned[begin:]
+    # Two different values at least: a series that is still has nothing to say.
+    spread = np.nanmax(np.where(np.isnan(sample), -np.inf, sample), axis=0) > np.nanmin(
+        np.where(np.isnan(sample), np.inf, sample), axis=0
+    )
+    takes_part = (np.isfinite(sample).sum(axis=0) >= FEWEST_VALUES) & spread
+    model = pca.FactorPCA(n_factors=n_factors, max_iterations=MOST_ITERATIONS).fit(sample[:, takes_part])
+    scores = np.full((len(months), n_factors), np.nan)
+    scores[begin:] = model.factor_scores_
+    return scores
 
 
 def name_factors(marginal_r2: Floats, names: tuple[str, ...], n_series: int = N_NAMING) -> tuple[str, ...]:

@@ -1,4 +1,7 @@
-"""The command that estimates from a file, without a lake: factors. Partner: `flows/factor_files.py`."""
+"""The commands that estimate from files, without a lake: factors and forecast-study.
+
+Partners: `flows/factor_files.py`, `flows/macro_study.py`.
+"""
 
 from __future__ import annotations
 
@@ -77,3 +80,23 @@ def _print_facts(facts: dict[str, Any]) -> None:
             print(f"     {top['marginal_r2']:.4f}  {top['series']}")
     if facts["factors"]:
         print()
+
+
+def forecast_study(
+    vintages: Annotated[Path, typer.Argument(help="FRED-MD vintages: a Parquet file of many, or a folder.")],
+    file: Annotated[Path, typer.Option("--file", help="One FRED-MD file for the comparison with Table 4.")],
+    out: Annotated[Path, typer.Option("--out", help="Markdown page to write.")],
+) -> None:
+    """Compare forecasts by a macro factor with autoregressions, on one file and in real time."""
+    from flows import macro_study, macro_study_page
+    from flows.commands import terminal
+
+    with terminal.progress() as progress:
+        on_file = macro_study.study_file(file, progress)
+        in_real_time = macro_study.study_vintages(vintages, progress)
+    page = macro_study_page.render(on_file, in_real_time, vintages=vintages.name, file=file.name)
+    try:
+        out.write_text(page, encoding="utf-8")
+    except OSError as exc:
+        raise terminal.config_error(f"{out} cannot be written: {exc.strerror}. Name another file.") from exc
+    print(out)
