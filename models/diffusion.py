@@ -8,7 +8,7 @@ origin; all rivals of an origin are fitted on the same rows; lags are chosen at 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -35,6 +35,25 @@ class LagRule:
     criterion: str = "bic"
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Equation:
+    """A fitted diffusion index.
+
+    Args:
+        intercept: in the unit of the outcome.
+        own: (n_own,) coefficients of the series' own lags, the newest month first.
+        factor: (n_factor_lags, n_factors) those of the factors.
+    """
+
+    intercept: float
+    own: Floats
+    factor: Floats
+
+    def value(self, own: Floats, scores: Floats) -> float:
+        """The forecast from (n_own,) lags and (n_factor_lags, n_factors) scores, the newest month first."""
+        return self.intercept + float(self.own @ own) + float((self.factor * scores).sum())
+
+
 @dataclass(frozen=True, slots=True)
 class Forecasts:
     """The rivals' forecasts of one origin, in the unit of the outcome.
@@ -44,6 +63,7 @@ class Forecasts:
         autoregression, diffusion: with the lags chosen.
         n_own_autoregression, n_own, n_factor: lags chosen for the benchmark and for the diffusion index.
         n_rows: rows all three were fitted on.
+        equation: of the diffusion index.
     """
 
     mean: float
@@ -53,6 +73,7 @@ class Forecasts:
     n_own: int
     n_factor: int
     n_rows: int
+    equation: Equation = field(compare=False)
 
 
 def outcome_by_origin(levels: Floats, code: int, horizon: int) -> Floats:
@@ -129,14 +150,22 @@ def forecast(outcome: Floats, own: Floats, factors: Floats, *, horizon: int, rul
     triangle = _triangle(np.column_stack([design[is_known], outcome[is_known]]))
     found = _choose(triangle, (factors.shape[1], n_rows), rule)
     (_, alone), (_, together) = found
+    n_own = int((together[1:] <= rule.most_own).sum())
+    coefficients = _coefficients(triangle, together)
+    equation = Equation(
+        float(coefficients[0]),
+        coefficients[1 : 1 + n_own],
+        coefficients[1 + n_own :].reshape(-1, factors.shape[1]),
+    )
     return Forecasts(
         mean=float(outcome[is_known].mean()),
-        autoregression=_predict(triangle, design[-1], alone),
-        diffusion=_predict(triangle, design[-1], together),
+        autoregression=float(design[-1, alone] @ _coefficients(triangle, alone)),
+        diffusion=float(design[-1, together] @ coefficients),
         n_own_autoregression=len(alone) - 1,
-        n_own=int((together[1:] <= rule.most_own).sum()),
-        n_factor=int((together > rule.most_own).sum()) // max(factors.shape[1], 1),
+        n_own=n_own,
+        n_factor=len(equation.factor),
         n_rows=n_rows,
+        equation=equation,
     )
 
 
@@ -172,9 +201,8 @@ def _triangle(columns: Floats) -> Floats:
     return np.asarray(np.linalg.qr(columns, mode="r"), dtype=np.float64)
 
 
-def _predict(triangle: Floats, row: Floats, columns: npt.NDArray[np.int64]) -> float:
-    coefficients = np.linalg.lstsq(triangle[:, columns], triangle[:, -1], rcond=None)[0]
-    return float(row[columns] @ coefficients)
+def _coefficients(triangle: Floats, columns: npt.NDArray[np.int64]) -> Floats:
+    return np.asarray(np.linalg.lstsq(triangle[:, columns], triangle[:, -1], rcond=None)[0], dtype=np.float64)
 
 
 def _lags(table: Floats, n_lags: int) -> Floats:
