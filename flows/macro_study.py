@@ -49,13 +49,11 @@ class Made:
 
     Args:
         months: the origin of each: the last month of the series that was known.
-        vintages: name of the vintage each was made from.
         forecasts: what was forecast.
         outcomes: by way of judging, what came.
     """
 
     months: list[np.datetime64] = field(default_factory=list)
-    vintages: list[str] = field(default_factory=list)
     forecasts: list[diffusion.Forecasts] = field(default_factory=list)
     outcomes: dict[str, list[float]] = field(default_factory=dict)
 
@@ -99,26 +97,37 @@ def study_file(path: Path, progress: Progress) -> list[Comparison]:
     read = macro_file.read_macro_file(path)
     levels = Levels(read.names, read.months, read.values, read.codes, read.frequency)
     with _refusing(path):
-        months, values = transforms.regular_grid(levels.months, levels.values, levels.frequency)
-        transformed = transforms.apply_transform(values, levels.codes)
-        made: dict[Key, Made] = {(target, h): Made(outcomes={"the file": []}) for target in TARGETS for h in HORIZONS}
-        first = int(np.searchsorted(months, FIRST_OUTCOME)) - max(HORIZONS)
-        last = int(np.searchsorted(months, LAST_OUTCOME))
-        for origin in range(first, last):
-            upto = slice(0, origin + 1)
-            scores = macro_factors.scores_as_known(months[upto], transformed[upto], n_factors=N_FACTORS)[:, :N_USED]
-            for (target, horizon), one in made.items():
-                if first + max(HORIZONS) <= origin + horizon <= last:
-                    at = _position(levels.names, target)
-                    outcome = diffusion.outcome_by_origin(values[:, at], int(levels.codes[at]), horizon)
-                    one.months.append(months[origin])
-                    one.vintages.append(path.name)
-                    one.forecasts.append(
-                        diffusion.forecast(outcome[upto], transformed[upto, at], scores, horizon=horizon)
-                    )
-                    one.outcomes["the file"].append(float(outcome[origin]))
-            progress("one file", origin - first + 1, last - first)
-    return _compare(made)
+        return _compare(forecast_rows(levels, (FIRST_OUTCOME, LAST_OUTCOME), progress))
+
+
+def forecast_rows(levels: Levels, outcomes: tuple[np.datetime64, np.datetime64], progress: Progress) -> dict[Key, Made]:
+    """Forecasts from one panel, each from the rows up to its origin, beside the outcomes of the same panel.
+
+    Args:
+        levels: the panel as published.
+        outcomes: first and last month of the outcomes.
+        progress: told of every origin.
+
+    Raises:
+        ModelError: the panel lacks a target, or has too little history.
+    """
+    months, values = transforms.regular_grid(levels.months, levels.values, levels.frequency)
+    transformed = transforms.apply_transform(values, levels.codes)
+    made: dict[Key, Made] = {(target, h): Made(outcomes={FILE_JUDGE: []}) for target in TARGETS for h in HORIZONS}
+    start, end = (int(np.searchsorted(months, month)) for month in outcomes)
+    origins = range(start - max(HORIZONS), end)
+    for origin in origins:
+        upto = slice(0, origin + 1)
+        scores = macro_factors.scores_as_known(months[upto], transformed[upto], n_factors=N_FACTORS)[:, :N_USED]
+        for (target, horizon), one in made.items():
+            if start <= origin + horizon <= end:
+                at = _position(levels.names, target)
+                outcome = diffusion.outcome_by_origin(values[:, at], int(levels.codes[at]), horizon)
+                one.months.append(months[origin])
+                one.forecasts.append(diffusion.forecast(outcome[upto], transformed[upto, at], scores, horizon=horizon))
+                one.outcomes[FILE_JUDGE].append(float(outcome[origin]))
+        progress("one file", origin - origins.start + 1, len(origins))
+    return made
 
 
 def study_vintages(path: Path, progress: Progress) -> list[Comparison]:
@@ -129,20 +138,34 @@ def study_vintages(path: Path, progress: Progress) -> list[Comparison]:
         ModelRefused: too little history.
     """
     vintages = list(fredmd.read_vintages(path))
+    with _refusing(path):
+        return _compare(forecast_vintages(vintages, progress))
+
+
+def forecast_vintages(vintages: Sequence[Vintage], progress: Progress) -> dict[Key, Made]:
+    """Forecasts from each vintage by itself, beside the outcomes as first published and as the last vintage has them.
+
+    Args:
+        vintages: in time.
+        progress: told of every vintage.
+
+    Raises:
+        ModelError: a vintage lacks a target, or has too little history.
+    """
     made: dict[Key, Made] = {(target, h): Made() for target in TARGETS for h in HORIZONS}
     published = _Published()
-    with _refusing(path):
-        for number, levels in enumerate(_levels_of(vintages)):
-            published.add(levels)
-            _forecast_vintage(levels, vintages[number].name, made)
-            progress("vintages", number + 1, len(vintages))
+    for number, levels in enumerate(_levels_of(vintages)):
+        published.add(levels)
+        _forecast_vintage(levels, vintages[number].name, made)
+        progress("vintages", number + 1, len(vintages))
     for (target, horizon), one in made.items():
         one.outcomes = {
             judge: [published.outcome(judge, target, month, horizon) for month in one.months] for judge in JUDGES
         }
-    return _compare(made)
+    return made
 
 
+FILE_JUDGE = "the file"
 JUDGES = FIRST_JUDGE, LAST_JUDGE = ("first published", "last vintage")
 
 
@@ -175,6 +198,8 @@ def _levels_of(vintages: Sequence[Vintage]) -> Iterator[Levels]:
     for vintage in vintages:
         codes |= vintage.transform_codes
         kept = [at for at, name in enumerate(vintage.series) if name in codes]
+        if len(kept) < len(vintage.series):
+            log.warning("series without a code left out vintage=%s n=%s", vintage.name, len(vintage.series) - len(kept))
         names = tuple(vintage.series[at].removeprefix(fredmd.ARCHIVE) for at in kept)
         of_kept = np.array([codes[vintage.series[at]] for at in kept], np.int64)
         yield Levels(names, vintage.dates.astype("datetime64[M]"), vintage.values[:, kept], of_kept, "M")
@@ -194,7 +219,6 @@ def _forecast_vintage(levels: Levels, name: str, made: Mapping[Key, Made]) -> No
         upto = slice(0, last + 1)
         outcome = diffusion.outcome_by_origin(values[:, at], int(levels.codes[at]), horizon)
         one.months.append(months[last])
-        one.vintages.append(name)
         one.forecasts.append(diffusion.forecast(outcome[upto], transformed[upto, at], scores[upto], horizon=horizon))
 
 

@@ -2,18 +2,21 @@
 
 Each series is transformed by its code, wild values are set missing, the sample is cut, and principal components are
 completed by EM. Outliers are judged over the whole panel, before the sample is cut, as the published replications do.
-Invariant: nothing but the levels, codes and months given enters; a series that cannot take part is an error that names
-it, never left out in silence. Partners: `models/transforms.py`, `models/pca.py`.
+Invariant: nothing but the levels, codes and months given enters. In an estimate, a series that cannot take part is an
+error that names it; month by month in `scores_as_known`, where series begin, those too short are left out and counted. Partners: `models/transforms.py`, `models/pca.py`.
 """
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from models import base, pca, transforms
+
+log = logging.getLogger(__name__)
 
 Floats = npt.NDArray[np.float64]
 Months = npt.NDArray[np.datetime64]
@@ -151,6 +154,8 @@ def scores_as_known(months: Months, transformed: Floats, *, n_factors: int = 8) 
         np.where(np.isnan(sample), np.inf, sample), axis=0
     )
     takes_part = (np.isfinite(sample).sum(axis=0) >= FEWEST_VALUES) & spread
+    if not takes_part.all():
+        log.info("series left out as too short n_series=%s last=%s", int((~takes_part).sum()), months[-1])
     model = pca.FactorPCA(n_factors=n_factors, max_iterations=MOST_ITERATIONS).fit(sample[:, takes_part])
     scores = np.full((len(months), n_factors), np.nan)
     scores[begin:] = model.factor_scores_

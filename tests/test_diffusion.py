@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,8 @@ import statsmodels.api as sm
 
 from flows import macro_study, macro_study_page
 from models import diffusion, nested
+from models.macro_factors import Levels
+from warehouse.whole_vintages import Vintage
 
 Floats = npt.NDArray[np.float64]
 
@@ -173,6 +176,66 @@ def test_clark_west_refuses_columns_of_other_lengths_or_with_holes() -> None:
         nested.clark_west(np.array([1.0, np.nan, 2.0]), np.zeros(3), np.zeros(3), 1)
 
 
+def quiet(what: str, done: int, total: int) -> None:
+    """Nobody watches."""
+
+
+def macro_levels(n_rows: int, *, seed: int = 8) -> Floats:
+    """Twelve growing series with one common factor, by month from 1985 on."""
+    rng = np.random.default_rng(seed)
+    growth = rng.standard_normal((n_rows, 1)) + 0.5 * rng.standard_normal((n_rows, 12))
+    return 100 * np.exp(0.01 * growth.cumsum(axis=0))
+
+
+NAMES = ("INDPRO", "PAYEMS", "UNRATE", "CPIAUCSL", *"ABCDEFGH")
+
+
+def test_forecasts_from_one_panel_do_not_know_the_rows_after_their_origin() -> None:
+    values = macro_levels(170)
+    months = np.datetime64("1985-01", "M") + np.arange(170)
+    poisoned = values.copy()
+    poisoned[150:] *= np.random.default_rng(0).uniform(0.1, 10.0, (20, 12))
+    codes = np.full(12, 5)
+
+    made, other = (
+        macro_study.forecast_rows(Levels(NAMES, months, each, codes, "M"), (months[140], months[169]), quiet)
+        for each in (values, poisoned)
+    )
+
+    for key, one in made.items():
+        n_before = int((np.array(one.months) < months[150]).sum())
+        assert 0 < n_before < len(one.forecasts) == 30
+        assert one.forecasts[:n_before] == other[key].forecasts[:n_before]
+        assert one.forecasts[n_before:] != other[key].forecasts[n_before:]
+
+
+def test_forecasts_in_real_time_know_their_own_vintage_alone_and_are_judged_by_the_first_and_the_last() -> None:
+    series = tuple(f"FREDMD:{name}" for name in NAMES)
+    values = macro_levels(135)
+    days = (np.datetime64("1985-01", "M") + np.arange(135)).astype("datetime64[D]")
+
+    def vintages(poisoned_from: int) -> list[Vintage]:
+        made = []
+        for n_rows in range(120, 136):
+            factor = 3.0 ** np.arange(n_rows)[:, None] if n_rows >= poisoned_from else 1.0
+            codes = dict.fromkeys(series, 5) if n_rows == 120 else {}
+            made.append(Vintage(str(n_rows), date(2026, 1, 1), series, days[:n_rows], values[:n_rows] * factor, codes))
+        return made
+
+    made = macro_study.forecast_vintages(vintages(999), quiet)
+    other = macro_study.forecast_vintages(vintages(130), quiet)
+
+    one, poisoned = made["INDPRO", 3], other["INDPRO", 3]
+    assert one.forecasts[:10] == poisoned.forecasts[:10]
+    assert one.forecasts[10:] != poisoned.forecasts[10:]
+    growth = np.log(values[122, 0] / values[119, 0]) / 3
+    assert one.outcomes["first published"][0] == one.outcomes["last vintage"][0] == pytest.approx(growth, rel=1e-12)
+    # The poison adds log(3) a month to all growth, from the vintage of 130 months on.
+    assert poisoned.outcomes["first published"][0] == pytest.approx(growth, rel=1e-12)
+    assert poisoned.outcomes["last vintage"][0] == pytest.approx(growth + np.log(3), rel=1e-12)
+    assert np.isnan(one.outcomes["last vintage"][-3:]).all()
+
+
 @needs_shared
 @pytest.mark.exhaustive
 def test_study_gives_the_published_ratios_and_the_page_in_docs() -> None:
@@ -180,8 +243,8 @@ def test_study_gives_the_published_ratios_and_the_page_in_docs() -> None:
     folder = SHARED / "fredmd"
     file, vintages = folder / "fred_md_2015-05_original.csv", folder / "fred_md_all_vintages.parquet"
 
-    on_file = macro_study.study_file(file, lambda what, done, total: None)
-    in_real_time = macro_study.study_vintages(vintages, lambda what, done, total: None)
+    on_file = macro_study.study_file(file, quiet)
+    in_real_time = macro_study.study_vintages(vintages, quiet)
 
     found = {(row.target, row.horizon): row for row in on_file}
     assert {row.n_forecasts for row in on_file} == {300}
