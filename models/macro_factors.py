@@ -3,7 +3,8 @@
 Each series is transformed by its code, wild values are set missing, the sample is cut, and principal components are
 completed by EM. Outliers are judged over the whole panel, before the sample is cut, as the published replications do.
 Invariant: nothing but the levels, codes and months given enters. In an estimate, a series that cannot take part is an
-error that names it; month by month in `scores_as_known`, where series begin, those too short are left out and counted. Partners: `models/transforms.py`, `models/pca.py`.
+error that names it; month by month in `scores_as_known`, where series begin, those too short are left out and counted.
+Partners: `models/transforms.py`, `models/pca.py`.
 """
 
 from __future__ import annotations
