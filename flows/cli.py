@@ -14,7 +14,7 @@ from typing import Annotated
 
 import typer
 
-from flows.commands import analysing, keeping, loading, reading, running, serving, terminal, vintages
+from flows.commands import analysing, estimating, keeping, loading, reading, running, serving, terminal, vintages
 
 app = typer.Typer(
     name="daybook",
@@ -42,6 +42,8 @@ COMMANDS = (
     analysing.sql,
     analysing.shell,
     analysing.export,
+    estimating.factors,
+    estimating.forecast_study,
     keeping.maintain,
     keeping.verify,
     keeping.backup,

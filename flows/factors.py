@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from flows import settings
 from flows.context import Context
-from models import cluster, pca, registry, transforms
+from models import cluster, pca, registry, stability, transforms
 from warehouse import panels, results
 from warehouse.contracts import Table
 from warehouse.lake import Lake
@@ -33,6 +33,8 @@ EQUITY_PCA, EQUITY_CLUSTER = "equity_pca", "equity_cluster"
 MIN_MONTHS, MIN_SESSIONS, MIN_SECURITIES = 36, 60, 10
 # SP500 has ten years of sixty: such holes take EM some hundred rounds, more than the fifty of a small one.
 MOST_ITERATIONS = 1000
+# Metric of model.evaluation: how far the space of a refit's factors turned from that of the fit before.
+SUBSPACE_ANGLE = "subspace_angle"
 
 
 @dataclass(frozen=True)
@@ -146,7 +148,7 @@ def _read_names(lake: Lake, model_version: str) -> list[str]:
 
 def _fitted_factors(context: Context, lake: Lake, name: str, as_of: date, fit: tuple[Panel, pca.FactorPCA]) -> Fitted:
     panel, fitted = fit
-    fitted, correlations = _aligned(context, lake, name, as_of, fit)
+    fitted, correlations, angle = _aligned(lake, name, as_of, fit)
     version = (f"{name}/{as_of}", name)
     k = fitted.n_factors_
     factor_no = np.arange(1, k + 1, dtype=np.int32)
@@ -173,6 +175,9 @@ def _fitted_factors(context: Context, lake: Lake, name: str, as_of: date, fit: t
         ),
         model.FACTOR_SCORE: _score_rows(version, fitted.factor_scores_, panel.dates),
     }
+    if angle is not None:
+        span = (panel.dates[0].item(), panel.dates[-1].item())
+        rows[model.EVALUATION] = evaluation_rows(version, 0, span, {SUBSPACE_ANGLE: angle}, n_names)
     n_missing = int((~np.isfinite(panel.data)).sum())
     card = version_card(context, version, as_of, (panel.dates, params))
     card |= {"n_rows_dropped": n_missing, "is_converged": bool(fitted.is_converged_)}
@@ -182,19 +187,24 @@ def _fitted_factors(context: Context, lake: Lake, name: str, as_of: date, fit: t
 
 
 def _aligned(
-    context: Context, lake: Lake, name: str, as_of: date, fit: tuple[Panel, pca.FactorPCA]
-) -> tuple[pca.FactorPCA, npt.NDArray[np.float64]]:
-    """The fit turned towards its predecessor's, and each factor's score correlation with it on common dates."""
+    lake: Lake, name: str, as_of: date, fit: tuple[Panel, pca.FactorPCA]
+) -> tuple[pca.FactorPCA, npt.NDArray[np.float64], float | None]:
+    """The fit turned towards its predecessor's, and how near they are.
+
+    Returns:
+        The fit, each factor's score correlation with its predecessor on common dates, and the largest angle between
+        the spaces of their loadings on the common names, in radians; None without a predecessor to compare with.
+    """
     panel, fitted = fit
     correlations = np.full(fitted.n_factors_, np.nan)
     versions = [one for one in results.read_versions(lake, name, as_of) if one[1] < as_of]
     if not versions:
-        return fitted, correlations
+        return fitted, correlations, None
     before = versions[0][0]
     names_before = _read_names(lake, before)
     common = [one for one in panel.names if one in set(names_before)]
     if len(common) < MIN_SECURITIES and len(common) < len(panel.names) // 2:
-        return fitted, correlations
+        return fitted, correlations, None
     loadings_before = _pivot(
         lake.read(
             "select factor, entity as score_date, loading as score from model.factor_loading where model_version = $v"
@@ -203,7 +213,9 @@ def _aligned(
             common=common,
         )
     )
-    aligned, _ = fitted.aligned_to(loadings_before, np.searchsorted(np.array(panel.names), common))
+    own_rows = np.searchsorted(np.array(panel.names), common)
+    aligned, _ = fitted.aligned_to(loadings_before, own_rows)
+    angle = float(stability.principal_angles(loadings_before, aligned.loadings_[own_rows])[0])
     scores_before = lake.read(
         "select factor, score_date, score from model.factor_score where model_version = $v and score_date in"
         " (select unnest($dates)) order by score_date, factor",
@@ -212,12 +224,12 @@ def _aligned(
     )
     dates_before = np.unique(scores_before["score_date"].to_numpy(zero_copy_only=False).astype("datetime64[D]"))
     if len(dates_before) < 3:
-        return aligned, correlations
+        return aligned, correlations, angle
     old = _pivot(scores_before)
     own = aligned.factor_scores_[np.searchsorted(panel.dates, dates_before)]
     for factor in range(min(old.shape[1], own.shape[1])):
         correlations[factor] = np.corrcoef(old[:, factor], own[:, factor])[0, 1]
-    return aligned, correlations
+    return aligned, correlations, angle
 
 
 def _fitted_clusters(

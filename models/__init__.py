@@ -6,8 +6,11 @@ Open first: `base.py`, what every forecasting model promises, then `regression.p
 
 Forecasts: `baseline.py` (the naive forecast every model must beat), `regression.py`, `mlp.py` (the only home of Keras).
 Before a fit: `cross_section.py` puts the securities of a day on one scale, `transforms.py` makes a series stationary.
-After it: `evaluation.py` (walk-forward, metrics, intervals), `registry.py` (a fitted model as files, and back).
-Without a target: `pca.py` (factors), `cluster.py` (groups), `anomaly.py` (outlier scores).
+After it: `evaluation.py` (walk-forward, metrics, intervals), `nested.py` (Clark and West's test),
+`registry.py` (a fitted model as files, and back).
+Without a target: `pca.py` (factors; `selection.py` says how many), `macro_factors.py` (from macro levels to factors),
+`cluster.py` (groups), `anomaly.py` (outlier scores). With factors: `diffusion.py` (a series ahead, against its own AR),
+`stability.py` (is it the same factor, and why did it move?), `news.py` (why did a forecast move?).
 
 To add a forecasting model: write `models/<name>.py` with a class that keeps the promise of `base.Forecaster`, and add
 one line to `MODELS`. The tests in `tests/test_models_contract.py`, the refit and the report then pick it up by name.

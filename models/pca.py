@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import optimize
 
-from models import base
+from models import base, selection
 
 log = logging.getLogger(__name__)
 
@@ -47,9 +47,9 @@ class FactorPCA:
     """Principal-component factors of a panel with holes.
 
     Args:
-        n_factors: number of factors; None selects it by Bai and Ng's criterion at every round.
+        n_factors: number of factors; None selects it by the criterion at every round.
         max_factors: most factors the selection may choose; cut to what the panel's shape allows.
-        penalty: 1, 2 or 3 for Bai and Ng's penalty functions.
+        criterion: rule of `models/selection.py`: `pcp1`, `pcp2` or `pcp3` of Bai and Ng, `er` of Ahn and Horenstein.
         standardise: divide by the standard deviation; False only centres.
         tolerance: relative squared change of the common component at which the completion of holes stops.
         max_iterations: rounds after which it stops without having converged.
@@ -74,18 +74,17 @@ class FactorPCA:
         *,
         n_factors: int | None = None,
         max_factors: int = 8,
-        penalty: int = 2,
+        criterion: str = "pcp2",
         standardise: bool = True,
         tolerance: float = EM_TOLERANCE,
         max_iterations: int = EM_MAX_ITERATIONS,
     ) -> None:
-        if penalty not in (1, 2, 3):
-            raise base.ModelError(f"unknown penalty {penalty!r} for FactorPCA. Allowed: 1, 2, 3 (Bai and Ng).")
+        selection.check_criterion(criterion)
         if n_factors is not None and n_factors < 1:
             raise base.ModelError(f"n_factors is {n_factors} for FactorPCA. Pass at least 1, or None to select it.")
         self.n_factors = n_factors
         self.max_factors = max_factors
-        self.penalty = penalty
+        self.criterion = criterion
         self.standardise = standardise
         self.tolerance = tolerance
         self.max_iterations = max_iterations
@@ -226,7 +225,8 @@ class FactorPCA:
             ModelError: not fitted; fit first.
         """
         self._fitted_loadings()
-        settings = [self.n_factors or 0, self.max_factors, self.penalty, self.standardise, self.tolerance]
+        criterion = selection.CRITERIA.index(self.criterion)
+        settings = [self.n_factors or 0, self.max_factors, criterion, self.standardise, self.tolerance]
         settings += [self.max_iterations, self.n_iterations_, self.is_converged_]
         fitted: dict[str, Floats] = {name: getattr(self, name).copy() for name in STATE_NAMES}
         return {"settings": np.array(settings, np.float64), **fitted}
@@ -247,11 +247,11 @@ class FactorPCA:
         absent = sorted({*STATE_NAMES, "settings"} - set(state))
         if absent:
             raise base.ModelError(f"FactorPCA state lacks {absent}, it has {sorted(state)}. Save the model again.")
-        n_factors, max_factors, penalty, standardise, tolerance, *ended = (float(one) for one in state["settings"])
+        n_factors, max_factors, criterion, standardise, tolerance, *ended = (float(one) for one in state["settings"])
         model = cls(
             n_factors=int(n_factors) or None,
             max_factors=int(max_factors),
-            penalty=int(penalty),
+            criterion=selection.CRITERIA[int(criterion)],
             standardise=bool(standardise),
             tolerance=tolerance,
             max_iterations=int(ended[0]),
@@ -275,7 +275,9 @@ class FactorPCA:
         eigenvalues, vectors = _eigen(standardised)
         n_factors = self.n_factors
         if n_factors is None:
-            n_factors = select_n_factors(eigenvalues, standardised.shape, self.max_factors, penalty=self.penalty)
+            n_factors = selection.select_n_factors(
+                eigenvalues, standardised.shape, self.max_factors, criterion=self.criterion
+            )
         elif n_factors > (rank := int((eigenvalues > RANK_TOLERANCE * eigenvalues[0]).sum())):
             raise base.ModelError(
                 f"{n_factors} factors asked of a panel of shape {filled.shape} and rank {rank}. "
@@ -308,38 +310,6 @@ class _Factors:
         """The part of the panel that the factors explain, standardised."""
         common: Floats = (self.standardised @ self.loadings) @ self.loadings.T
         return common
-
-
-def select_n_factors(eigenvalues: Floats, shape: tuple[int, ...], max_factors: int, *, penalty: int = 2) -> int:
-    """How many factors Bai and Ng's information criterion finds, 0 included.
-
-    The criterion is log V(k) + k g, V(k) the mean squared residual after k factors. FRED-MD's documentation calls it
-    PCp2 for penalty 2; in the paper the form with the logarithm is IC_p2.
-
-    Args:
-        eigenvalues: all eigenvalues of the standardised panel, largest first, in any scale.
-        shape: (n_dates, n_names) of the panel.
-        max_factors: most factors considered; at least one eigenvalue is always left over.
-        penalty: 1, 2 or 3, the penalty g.
-
-    Returns:
-        A number from 0 to `max_factors`.
-
-    Raises:
-        ModelError: never; `FactorPCA` has checked the penalty.
-
-    Source:
-        Bai and Ng (2002), equation 9 and section 5; McCracken and Ng's baing.m.
-    """
-    n_dates, n_names = shape
-    most = min(max_factors, len(eigenvalues) - 1)
-    smaller, harmonic = min(n_dates, n_names), n_dates * n_names / (n_dates + n_names)
-    growth = {1: np.log(harmonic) / harmonic, 2: np.log(smaller) / harmonic, 3: np.log(smaller) / smaller}[penalty]
-    shares = eigenvalues / eigenvalues.sum()
-    left_over = 1.0 - np.concatenate([[0.0], np.cumsum(shares[:most])])
-    # An exact factor structure leaves rounding error, whose logarithm would reward ever more factors.
-    criterion = np.log(np.maximum(left_over, RANK_TOLERANCE)) + growth * np.arange(most + 1)
-    return int(np.argmin(criterion))
 
 
 def _eigen(standardised: Floats) -> tuple[Floats, Floats]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 import pytest
+from sklearn import datasets, metrics
 
-from models import cluster
+from models import cluster, pca
 
 Floats = npt.NDArray[np.float64]
 
@@ -78,6 +79,22 @@ def test_cluster_points_has_no_silhouette_when_one_cluster_is_asked_for() -> Non
     assert found.labels.tolist() == [1, 1]
     assert found.centres.tolist() == [[2.0, 4.0]]
     assert np.isnan(found.silhouette)
+
+
+def test_groups_of_wine_agree_with_its_cultivars_as_the_textbook_prints_it() -> None:
+    """Three components of the 13 standardised measurements, three groups; figures as printed for K-means there."""
+    wine = datasets.load_wine()
+
+    scores = pca.FactorPCA(n_factors=3).fit(wine.data).factor_scores_
+    found = cluster.cluster_points(scores, n_clusters=3, seed=0)
+
+    homogeneity, completeness, v_measure = metrics.homogeneity_completeness_v_measure(wine.target, found.labels)
+    assert homogeneity == pytest.approx(0.879, abs=0.001)
+    assert completeness == pytest.approx(0.873, abs=0.001)
+    assert v_measure == pytest.approx(0.876, abs=0.001)
+    assert metrics.adjusted_rand_score(wine.target, found.labels) == pytest.approx(0.897, abs=0.001)
+    assert metrics.adjusted_mutual_info_score(wine.target, found.labels) == pytest.approx(0.875, abs=0.001)
+    assert found.silhouette == pytest.approx(0.454, abs=0.001)
 
 
 def test_assign_gives_the_nearest_centre_when_points_are_new() -> None:

@@ -10,10 +10,11 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from flows import factors
+from flows import factors, settings
+from flows.context import Context
 from models import pca
 from warehouse import derive, lake, load, seeds, vintages
-from warehouse.tables import macro
+from warehouse.tables import macro, model
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 needs_shared = pytest.mark.skipif(not SHARED.exists(), reason="needs the real vendor data beside the checkout")
@@ -106,3 +107,38 @@ def test_macro_panel_of_a_past_day_ignores_what_came_later(real_lake):
         "select count(*) from feature.macro_panel where as_of_date = $as_of and observation_date > $as_of", as_of=as_of
     )
     assert later == 0
+
+
+@needs_shared
+def test_refit_keeps_signs_and_stores_how_far_its_space_turned(real_lake, tmp_path):
+    """A year of months later; the angle is the one between the column spaces, by numpy's QR and SVD."""
+    options = settings.read_settings(home=tmp_path / "home", _env_file=None)
+    now = datetime(2026, 11, 20, tzinfo=UTC)
+    context = Context(options, now, "refit/test", None, None, None)
+
+    def fit(as_of):
+        fitted = next(
+            one for one in factors.fit_macro(context, real_lake, as_of) if one.model_version.startswith("macro_pca")
+        )
+        wanted = (model.MODEL_VERSION, model.FACTOR, model.FACTOR_LOADING, model.FACTOR_SCORE)
+
+        def write(connection):
+            for table in wanted:
+                derive.write_rows(connection, table, fitted.rows[table])
+
+        real_lake.commit(write, message=fitted.model_version)
+        return fitted.rows
+
+    first, second = fit(date(2023, 12, 29)), fit(date(2024, 12, 31))
+
+    assert model.EVALUATION not in first
+    loadings = [
+        rows[model.FACTOR_LOADING].to_pandas().pivot(index="entity", columns="factor", values="loading").to_numpy()
+        for rows in (first, second)
+    ]
+    cosines = np.linalg.svd(np.linalg.qr(loadings[0])[0].T @ np.linalg.qr(loadings[1])[0])[1]
+    evaluated = second[model.EVALUATION].to_pylist()
+    assert [row["metric"] for row in evaluated] == ["subspace_angle"]
+    assert evaluated[0]["value"] == pytest.approx(np.arccos(cosines.min()), abs=1e-7)
+    assert 0 < evaluated[0]["value"] < np.deg2rad(30)
+    assert min(second[model.FACTOR]["predecessor_correlation"].to_pylist()) > 0.9

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pytest
 from statsmodels.multivariate.pca import PCA
 
-from models import pca, transforms
+from models import selection, transforms
 from models.pca import FactorPCA
 
 Floats = npt.NDArray[np.float64]
@@ -131,14 +131,14 @@ def test_fit_says_so_when_it_has_not_converged(caplog: pytest.LogCaptureFixture)
     assert "did not converge" in caplog.text
 
 
-@pytest.mark.parametrize("penalty", [1, 2, 3])
+@pytest.mark.parametrize("criterion", ["pcp1", "pcp2", "pcp3", "er"])
 @pytest.mark.parametrize(("shape", "planted"), [((200, 60), 1), ((200, 60), 4), ((100, 250), 3)])
 def test_selection_finds_the_planted_number_when_the_panel_is_large(
-    shape: tuple[int, int], planted: int, penalty: int
+    shape: tuple[int, int], planted: int, criterion: str
 ) -> None:
     panel = planted_panel(*shape, n_factors=planted, noise=1.0, seed=planted)
 
-    model = FactorPCA(penalty=penalty).fit(panel)
+    model = FactorPCA(criterion=criterion).fit(panel)
 
     assert model.n_factors_ == planted
 
@@ -159,15 +159,31 @@ def test_selection_equals_bai_and_ng_written_out_when_residuals_are_formed(penal
         residual = standardised - (left[:, :k] * singular[:k]) @ right[:k]
         criterion.append(np.log((residual**2).mean()) + k * g)
 
-    chosen = pca.select_n_factors(singular**2, standardised.shape, 8, penalty=penalty)
+    chosen = selection.select_n_factors(singular**2, standardised.shape, 8, criterion=f"pcp{penalty}")
 
     assert chosen == int(np.argmin(criterion))
 
 
-def test_fit_has_no_factor_when_the_selection_finds_none() -> None:
+@pytest.mark.parametrize(
+    ("eigenvalues", "chosen"),
+    [
+        # Sum 12 over log(10) is 5.21: ratios 0.74, 7, 1.25, 1.6, ... so one factor.
+        ([7.0, 1.0, 0.8, 0.5, 0.5, 0.5, 0.5, 0.5, 0.4, 0.3], 1),
+        # Ratios 10 / log(10) / 4 = 1.09, 1.33, 3, 1.25, ... so two.
+        ([4.0, 3.0, 1.0, 0.8, 0.5, 0.3, 0.2, 0.1, 0.06, 0.04], 2),
+        # Ratios 10 / log(10) = 4.34 before the first, then one throughout: none.
+        ([1.0] * 10, 0),
+    ],
+)
+def test_eigenvalue_ratio_selects_where_the_drop_is_largest(eigenvalues: list[float], chosen: int) -> None:
+    assert selection.select_n_factors(np.array(eigenvalues), (50, 10), 4, criterion="er") == chosen
+
+
+@pytest.mark.parametrize("criterion", ["pcp2", "er"])
+def test_fit_has_no_factor_when_the_selection_finds_none(criterion: str) -> None:
     panel = np.random.default_rng(5).standard_normal((300, 60))
 
-    model = FactorPCA().fit(panel)
+    model = FactorPCA(criterion=criterion).fit(panel)
 
     assert model.n_factors_ == 0
     assert model.score(with_holes(panel, 0.1)).shape == (300, 0)
@@ -342,7 +358,7 @@ def test_aligned_to_refuses_loadings_when_positions_do_not_fit() -> None:
 
 def test_state_round_trip_scores_identically_when_restored() -> None:
     panel = with_holes(planted_panel(60, 9), 0.1)
-    model = FactorPCA(n_factors=2, penalty=3, tolerance=1e-7).fit(panel)
+    model = FactorPCA(n_factors=2, criterion="pcp3", tolerance=1e-7).fit(panel)
 
     restored = FactorPCA.from_state(model.state())
 
@@ -399,8 +415,8 @@ def test_fit_refuses_a_number_of_factors_when_the_panel_has_lower_rank() -> None
         FactorPCA(n_factors=2).fit(np.column_stack([column, 2 * column, -column]))
 
 
-@pytest.mark.parametrize(("argument", "value"), [("penalty", 4), ("n_factors", 0)])
-def test_factor_pca_refuses_an_argument_when_it_has_no_meaning(argument: str, value: int) -> None:
+@pytest.mark.parametrize(("argument", "value"), [("criterion", "pcp4"), ("n_factors", 0)])
+def test_factor_pca_refuses_an_argument_when_it_has_no_meaning(argument: str, value: object) -> None:
     with pytest.raises(ValueError, match=argument):
         FactorPCA(**{argument: value})
 

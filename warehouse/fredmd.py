@@ -92,7 +92,7 @@ def _of_csv(path: Path) -> Vintage:
             if row[0].strip().lower().startswith(TRANSFORM_WORD):
                 codes = {name: int(float(word)) for name, word in zip(names, row[1:], strict=True) if word.strip()}
                 continue
-            dates.append(_day(row[0].strip()))
+            dates.append(day_from_text(row[0].strip()))
             rows.append([np.nan if word.strip() in BLANKS else float(word) for word in row[1:]])
         except ValueError as exc:
             raise _unreadable(path, number, str(exc)) from exc
@@ -152,7 +152,12 @@ def _read_codes(folder: Path) -> dict[str, dict[str, int]]:
     return codes
 
 
-def _day(text: str) -> date:
+def day_from_text(text: str) -> date:
+    """The day that a cell such as `1/1/1959` or `1959-01-01` names.
+
+    Raises:
+        ValueError: it names none; the caller knows the file and line.
+    """
     for form in DATE_FORMATS:
         try:
             return datetime.strptime(text, form).date()

@@ -140,7 +140,7 @@ EVALUATION = Table(
         Column(
             "metric",
             "VARCHAR",
-            "`rmse`, `mae`, `r2_oos`, `rank_ic_mean`, `rank_ic_t`, `hit_rate`, `dm_p_value`, `interval_coverage`, `silhouette`.",
+            "`rmse`, `mae`, `r2_oos`, `rank_ic_mean`, `rank_ic_t`, `hit_rate`, `dm_p_value`, `interval_coverage`, `silhouette`, `subspace_angle` (radians, to the fit before).",
         ),
         Column("value", "DOUBLE", "Value of the metric; NULL when undefined.", unit="see metric", nullable=True),
         Column("n_rows", "BIGINT", "Rows tested."),
