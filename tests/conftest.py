@@ -315,7 +315,8 @@ def read_beside(
 ) -> Callable[..., Callable[[Callable[[], object]], list[dict[str, Any]]]]:
     """A function that starts processes which have a lake open; what it returns has them query while something runs.
 
-    They count the releases, twenty times a second, or ask another question. Each process answers with the seconds its queries took, the counts it saw and the errors it met.
+    They count the releases, twenty times a second, or ask another question. Each process answers with the seconds its
+    queries took, the counts it saw and the errors it met.
     """
     numbers = iter(range(10_000))
 
