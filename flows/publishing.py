@@ -17,6 +17,7 @@ from flows import settings
 from flows.context import Context
 from reports import alerts, channels, dictionary, site
 from warehouse import checks, errors, lake, runs
+from warehouse.tables import SCHEMA_VERSION
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +47,7 @@ def rebuild(context: Context, as_of: date, snapshot: int | None = None) -> Path:
         snapshot: lake snapshot; None for the one `ops.run` keeps for the day.
 
     Raises:
-        ConfigError: no run has published that day.
+        ConfigError: no run has published that day, or one of an older Daybook did.
         LakeError: the lake cannot be read.
     """
     run_id = f"daily/{as_of}"
@@ -54,6 +55,7 @@ def rebuild(context: Context, as_of: date, snapshot: int | None = None) -> Path:
         with context.reader() as open_lake:
             snapshot = runs.read_snapshot(open_lake, run_id)
     with lake.open_reader(context.settings.lake, snapshot=snapshot) as pinned:
+        refuse_older(pinned, as_of)
         path = site.publish_day(
             pinned,
             context.settings.reports_path,
@@ -64,6 +66,24 @@ def rebuild(context: Context, as_of: date, snapshot: int | None = None) -> Path:
         )
     log.info("published as_of=%s snapshot=%s path=%s", as_of, snapshot, path)
     return path
+
+
+def refuse_older(pinned: lake.Lake, as_of: date) -> None:
+    """Nothing when a report can be built from a snapshot.
+
+    Args:
+        pinned: the lake at the snapshot.
+        as_of: day of the report.
+
+    Raises:
+        ConfigError: the snapshot lacks what this Daybook's pages read.
+    """
+    version = int(pinned.read_value("select value from ops.property where name = 'schema_version'"))
+    if version < SCHEMA_VERSION:
+        raise errors.ConfigError(
+            f"the report of {as_of} reads snapshot {pinned.snapshot}, which a Daybook of schema version {version} "
+            "wrote; this one cannot build it again. The page built then stays as it is."
+        )
 
 
 def deliver(context: Context, as_of: date, report: Path) -> int:

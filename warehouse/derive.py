@@ -16,7 +16,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from warehouse import bulk
+from warehouse import bulk, sql
 from warehouse.contracts import Table
 from warehouse.lake import Lake
 from warehouse.load import Stamp
@@ -39,11 +39,9 @@ def read_due(lake: Lake, table: Table, inputs: Sequence[Table]) -> pa.Table:
         LakeError: the lake cannot be read.
     """
     return lake.read(
-        """
+        f"""
         with wanted as (
-            select partition, bit_xor(hash(dataset, content_hash)) as input_hash
-            from ops.ledger where dataset in (select unnest($inputs)) and content_hash <> 0 group by partition
-            having count(*) filter (where dataset = $first and content_hash <> 0) > 0
+            {sql.load("derived_inputs")}
         )
         select wanted.partition, wanted.input_hash
         from wanted

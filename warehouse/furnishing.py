@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import duckdb
 
-from warehouse import errors, macros, rules, sql, tables
+from warehouse import errors, macros, rules, sql, tables, upgrades
 from warehouse.contracts import Table
 from warehouse.storage import LakeLocation
 
@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 
 VIEW_SCHEMA = "analyst"
 # What an added column that may not be NULL holds in rows written before it was there.
-FIRST_VALUES = {"VARCHAR": "''", "BIGINT": "0", "INTEGER": "0", "BOOLEAN": "false", "DATE": "date '1970-01-01'"}
+FIRST_VALUES = {"VARCHAR": "''", "BIGINT": "0", "INTEGER": "0", "BOOLEAN": "false", "DATE": "'1970-01-01'"}
 
 
 def refuse_newer(connection: duckdb.DuckDBPyConnection, location: LakeLocation) -> None:
@@ -87,6 +87,8 @@ def furnish(lake: Lake) -> None:
             transaction.execute(f"comment on view {VIEW_SCHEMA}.{name} is '{_header(text)}'")
         macros.install(transaction)
         rules.enter_contract_rules(transaction)
+        if existing:
+            upgrades.upgrade(transaction, int(found.get("schema_version", tables.SCHEMA_VERSION)))
         transaction.execute("delete from ops.property")
         transaction.executemany("insert into ops.property values (?, ?)", list(wanted.items()))
 

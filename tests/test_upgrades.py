@@ -1,0 +1,133 @@
+"""A lake of an older version gets what it lacks, loses nothing, and what was up to date stays so."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+
+import pytest
+
+from flows import publishing
+from warehouse import derive, errors, lake, maintenance, returns, tables, upgrades, verify
+from warehouse.partitions import PARTITION_COLUMNS
+from warehouse.tables import feature, market, ops
+
+# What version 1 did not have: columns of tables that it had.
+NEW_COLUMNS = {
+    "ops.ledger": ("cause", "asked_date"),
+    "ops.revision": ("revised_date",),
+    "ops.quarantine": ("severity",),
+}
+INPUTS = (market.DAILY, market.ADJ_FACTOR)
+
+
+def make_version_1(opened):
+    """Take away what came later, and compute digests as version 1 did: without the outer hash."""
+
+    def work(connection):
+        for table, columns in NEW_COLUMNS.items():
+            for column in columns:
+                connection.execute(f"alter table {table} drop column {column}")
+        for table in (market.DAILY, market.ADJ_FACTOR, market.DAILY_BASIC):
+            names = ", ".join(f'"{name}"' for name in table.fact_names)
+            connection.execute(
+                f"update ops.ledger as l set content_hash = s.digest from (select cast(trade_date as varchar) as partition,"
+                f" bit_xor(hash({names})) as digest from {table.full_name} group by all) as s"
+                f" where l.dataset = '{table.full_name}' and l.partition = s.partition"
+            )
+        connection.execute(
+            "update ops.ledger as l set content_hash = w.digest from (select partition, bit_xor(hash(dataset,"
+            " content_hash)) as digest from ops.ledger where dataset in ('market.daily', 'market.adj_factor')"
+            " group by all) as w where l.dataset = 'feature.log_return' and l.partition = w.partition"
+        )
+        connection.execute("update ops.property set value = '1' where name = 'schema_version'")
+
+    opened.commit(work, message="as version 1 left it")
+
+
+@pytest.fixture
+def old_lake(location, load_market, random_market, stamp):
+    """A lake of version 1 with bars and returns that are up to date, but for the newest day."""
+    with lake.open_writer(location, holder="old") as opened:
+        load_market(opened, random_market(n_sessions=20))
+        returns.update_returns(opened, stamp(1))
+        make_version_1(opened)
+        opened.commit(
+            lambda c: c.execute(
+                "update ops.ledger set content_hash = 1 where dataset = 'feature.log_return'"
+                " and partition = (select max(partition) from ops.ledger where dataset = 'feature.log_return')"
+            ),
+            message="the newest day is due",
+        )
+        before = {
+            table.full_name: opened.read(f"select * from {table.full_name} order by all")
+            for table in (market.DAILY, feature.LOG_RETURN)
+        }
+    return location, before
+
+
+def test_older_lake_keeps_its_rows_and_promises(old_lake):
+    location, before = old_lake
+
+    with lake.open_writer(location, holder="new") as opened:
+        for name, rows in before.items():
+            assert opened.read(f"select * from {name} order by all").equals(rows)
+        assert opened.read_value("select value from ops.property where name = 'schema_version'") == str(
+            tables.SCHEMA_VERSION
+        )
+        assert set(ops.LEDGER.column_names) == set(opened.read("from ops.ledger limit 0").column_names)
+        assert verify.check_ledger(opened).culprits == []
+
+
+def test_derived_days_that_were_up_to_date_are_not_computed_again(old_lake):
+    location, _ = old_lake
+
+    with lake.open_writer(location, holder="new") as opened:
+        due = derive.read_due(opened, feature.LOG_RETURN, INPUTS)
+        newest = opened.read_value("select max(partition) from ops.ledger where dataset = 'feature.log_return'")
+
+    assert due["partition"].to_pylist() == [newest]
+
+
+def test_upgraded_lake_can_be_maintained_while_a_report_holds_an_older_snapshot(old_lake):
+    location, _ = old_lake
+    with lake.open_reader(location) as reader:
+        pinned = reader.snapshot
+    with lake.open_writer(location, holder="new") as opened:
+        now = datetime.now(UTC)
+        opened.commit(
+            lambda c: c.execute(
+                "insert into ops.run by name select 'daily/2023-01-27' as run_id, 'daily' as flow,"
+                " date '2023-01-27' as as_of_date, 'ok' as state, '' as message, $pinned as snapshot,"
+                " now() as started_at, now() as finished_at, 'older' as code_version",
+                {"pinned": pinned},
+            ),
+            message="a report of before",
+        )
+        maintenance.maintain(opened, now + timedelta(days=1), maintenance.Policy())
+        assert verify.check_files(opened).culprits == []
+
+
+def test_report_of_a_snapshot_of_before_is_not_built_again_and_says_why(old_lake, tmp_path):
+    location, _ = old_lake
+    with lake.open_reader(location) as reader:
+        pinned = reader.snapshot
+    with lake.open_writer(location, holder="new"):
+        pass
+
+    with (
+        lake.open_reader(location, snapshot=pinned) as older,
+        pytest.raises(errors.ConfigError, match=r"2023-01-27 reads snapshot \d+, which a Daybook of schema version 1"),
+    ):
+        publishing.refuse_older(older, date(2023, 1, 27))
+
+
+def test_step_is_for_older_lakes_only(empty_lake, monkeypatch):
+    taken = []
+    monkeypatch.setattr(upgrades, "STEPS", {2: lambda c: taken.append(2), 3: lambda c: taken.append(3)})
+    upgrades.upgrade(empty_lake.connection, 2)
+
+    assert taken == [3]
+
+
+def test_every_partitioned_dataset_is_a_table():
+    assert set(PARTITION_COLUMNS) <= {table.full_name for table in tables.TABLES}

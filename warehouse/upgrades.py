@@ -1,0 +1,72 @@
+"""What an older lake needs besides the tables and columns it lacks.
+
+Invariant: a step runs once, in the commit that raises the lake's schema version, after tables and columns were added;
+it changes what is said of rows, never the rows. Partner: `warehouse/furnishing.py`.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+import duckdb
+
+from warehouse import sql
+from warehouse.partitions import DERIVED, PARTITION_COLUMNS
+from warehouse.tables import TABLES, ops
+
+log = logging.getLogger(__name__)
+
+
+def upgrade(connection: duckdb.DuckDBPyConnection, version: int) -> None:
+    """Run the steps that a lake of an older version needs.
+
+    Args:
+        connection: inside the commit that furnishes the lake.
+        version: the lake's.
+    """
+    for step in (step for above, step in sorted(STEPS.items()) if above > version):
+        step(connection)
+        log.info("upgraded lake from_version=%s step=%s", version, step.__name__)
+
+
+def renew_digests(connection: duckdb.DuckDBPyConnection) -> None:
+    """The ledger's digests as they are now computed; up to version 1 they missed changes that came in pairs.
+
+    Derived days that were up to date with their inputs stay so, as neither they nor their inputs have changed.
+
+    Args:
+        connection: inside a commit.
+    """
+    connection.execute("create temp table up_to_date (dataset varchar, partition varchar)")
+    for dataset, inputs in DERIVED.items():
+        connection.execute(
+            f"insert into up_to_date select dataset, partition from {ops.LEDGER.full_name} as held"
+            f" join ({sql.load('derived_inputs')}) as wanted using (partition)"
+            " where held.dataset = $dataset and held.content_hash = wanted.input_hash",
+            {"dataset": dataset, "inputs": [one.full_name for one in inputs], "first": inputs[0].full_name},
+        )
+    tables = {table.full_name: table for table in TABLES}
+    for dataset, column in PARTITION_COLUMNS.items():
+        of_partition = " and l.partition = s.partition" if column else ""
+        key = f'cast("{column}" as varchar)' if column else "''"
+        connection.execute(
+            f"update {ops.LEDGER.full_name} as l set content_hash = s.digest"
+            f" from (select {key} as partition, {tables[dataset].facts_digest} as digest"
+            f" from {dataset} group by all) as s"
+            f" where l.dataset = $dataset and l.content_hash <> 0 and s.digest is not null{of_partition}",
+            {"dataset": dataset},
+        )
+    for dataset, inputs in DERIVED.items():
+        connection.execute(
+            f"update {ops.LEDGER.full_name} as l set content_hash = wanted.input_hash"
+            f" from ({sql.load('derived_inputs')}) as wanted"
+            " where l.dataset = $dataset and l.partition = wanted.partition"
+            " and l.partition in (select partition from up_to_date where dataset = $dataset)",
+            {"dataset": dataset, "inputs": [one.full_name for one in inputs], "first": inputs[0].full_name},
+        )
+    connection.execute("drop table temp.up_to_date")
+
+
+# By the version that a lake has afterwards.
+STEPS: dict[int, Callable[[duckdb.DuckDBPyConnection], None]] = {2: renew_digests}
