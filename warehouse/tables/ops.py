@@ -172,6 +172,20 @@ ALERT = Table(
     ),
 )
 
+CHECKED_SESSION = Table(
+    schema="ops",
+    name="checked_session",
+    grain=("trade_date",),
+    meaning="One row per session whose rows the checks have looked at, and the digest of what they saw.",
+    source="warehouse/check_scope.py.",
+    is_provenance=True,
+    columns=(
+        Column("trade_date", "DATE", "Exchange session."),
+        Column("input_hash", "UBIGINT", "Digest of state and content of its partitions in `ops.ledger`."),
+        Column("checked_at", "TIMESTAMPTZ", "Instant of the run that looked.", provenance=True),
+    ),
+)
+
 PROPERTY = Table(
     schema="ops",
     name="property",
