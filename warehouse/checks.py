@@ -98,6 +98,11 @@ CHECKS: tuple[Check, ...] = (
         is_by_session=True,
     ),
     Check(
+        "bar_unknown",
+        "high",
+        "Ask the vendor for the security's entry: until it has one, the universe and what is expected leave it out.",
+    ),
+    Check(
         "null_column",
         "high",
         "Do not use the column over that session; ask the vendor to send it again.",
