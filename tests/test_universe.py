@@ -1,7 +1,8 @@
-"""Who is on the market is known whole: a bar that no list explains is an alert."""
+"""Who is on the market is known whole: a bar that no list explains, and a list without the delisted, are alerts."""
 
 from __future__ import annotations
 
+import dataclasses
 from datetime import date
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from warehouse import checks, derive, load
+from warehouse import checks, derive, errors, load
 from warehouse.tables import market
 
 DAYS = [date(2024, 7, 11), date(2024, 7, 12)]
@@ -76,3 +77,24 @@ def test_every_bar_of_a_real_market_day_is_of_a_known_security(empty_lake, load_
 
     assert empty_lake.read_value("select count(*) from market.daily") == 5393
     assert unknown(empty_lake, day) == []
+
+
+def test_list_without_the_delisted_is_partial_and_an_alert_until_it_comes_whole(open_desk, truth30):
+    first, second = truth30.session_dates[11:13]
+    survivors = tuple(each for each in truth30.listings if each.delist_date is None)
+    desk = open_desk(dataclasses.replace(truth30, listings=survivors), first)
+    whole = open_desk(truth30, first)
+
+    ran = desk.evening(first)
+    without, alerts = desk.ledger("market.stock_basic", "all"), desk.alerts()
+    desk.options = whole.options.model_copy(update={"home": desk.options.home})
+    desk.vendor = whole.vendor
+    healed = desk.evening(second)
+
+    assert ran.exit_code == errors.PartialData.exit_code
+    assert "no security is delisted" in ran.message
+    assert without == ("partial", "")
+    assert [alert for alert in alerts if alert[0] == "failed_load"] == [("failed_load", "market.stock_basic", first)]
+    assert desk.read("select count(*) as n from market.stock_basic where list_status = 'L'")[0]["n"] > 0
+    assert "stock_basic" not in healed.message
+    assert desk.ledger("market.stock_basic", "all") == ("ok", "")
