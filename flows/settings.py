@@ -12,7 +12,7 @@ import os
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NoReturn
 
 import pydantic
 import pydantic_settings
@@ -96,6 +96,12 @@ class Settings(pydantic_settings.BaseSettings):
     alert_channels: tuple[SecretStr, ...] = Field((), description='Apprise addresses as JSON, such as ["mailto://…"].')
     prefect_port: int = Field(4200, ge=1, le=65535, description="Port of the Prefect server `daybook serve` starts.")
     reports_port: int = Field(4201, ge=1, le=65535, description="Port on which `daybook serve` shows the reports.")
+
+    def __reduce__(self) -> NoReturn:
+        # Prefect, Dask and multiprocessing pickle what they are handed, and a pickle shows what `SecretStr` hides.
+        raise TypeError(
+            "the settings hold secrets and are not carried elsewhere: build them where used, with read_settings()"
+        )
 
     @pydantic.field_validator("lake_catalog")
     @classmethod
