@@ -39,7 +39,8 @@ def detect(context: Context, as_of: date, session: date | None) -> pa.Table:
     rules = [check.rule for check in checks.CHECKS]
     with context.reader() as lake:
         look = checks.Look(checks.read_scope(lake, as_of), context.now)
-        findings = [checks.find(lake, as_of, look.scope)]
+        tolerated = context.settings.missing_bars_fraction
+        findings = [checks.find(lake, as_of, look.scope, missing_fraction=tolerated)]
         if session is not None:
             findings.append(find_outliers(lake, session, context.settings.robust_z_threshold))
             rules.append(ROBUST_Z)

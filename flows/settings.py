@@ -20,6 +20,7 @@ from pydantic import AliasChoices, Field, SecretStr
 
 from warehouse import errors
 from warehouse.storage import LakeLocation, S3Access, refuse_password
+from warehouse.tables import ops
 
 PREFIX = "DAYBOOK__"
 
@@ -53,7 +54,10 @@ class Settings(pydantic_settings.BaseSettings):
         (1, 7), description="Calendar days after a session on which it is asked for again, as JSON, for corrections."
     )
     missing_bars_fraction: float = Field(
-        0.002, ge=0, lt=1, description="Share of a session's expected bars that may be missing before it is partial."
+        ops.MISSING_FRACTION,
+        ge=0,
+        lt=1,
+        description="Share of a session's expected bars that may be missing before it is partial.",
     )
     index_codes: tuple[str, ...] = Field(("000300.SH", "000001.SH"), description="Indices to follow.")
     fred_url: str = Field("https://fred.stlouisfed.org", description="Base address of FRED.")

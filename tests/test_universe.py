@@ -11,6 +11,7 @@ import pyarrow as pa
 import pytest
 
 from warehouse import checks, derive, errors, load
+from warehouse.sources.faults import Fault
 from warehouse.tables import market
 
 DAYS = [date(2024, 7, 11), date(2024, 7, 12)]
@@ -98,3 +99,17 @@ def test_list_without_the_delisted_is_partial_and_an_alert_until_it_comes_whole(
     assert desk.read("select count(*) as n from market.stock_basic where list_status = 'L'")[0]["n"] > 0
     assert "stock_basic" not in healed.message
     assert desk.ledger("market.stock_basic", "all") == ("ok", "")
+
+
+def test_checks_tolerate_as_many_missing_bars_as_the_settings_say(open_desk, truth30):
+    """Two of some 29 bars never come: no gap for a desk that allows one in ten."""
+    day = truth30.session_dates[11]
+    desk = open_desk(truth30, day, missing_bars_fraction=0.1)
+    desk.vendor.faults.replace([Fault("partial_market", endpoint="daily", share=0.94)])
+
+    ran = desk.evening(day)
+
+    n_missing = desk.read("select n_expected - n_received as n from ops.ledger where dataset = 'market.daily'")[0]["n"]
+    assert n_missing > 0
+    assert [rule for rule, subject, _ in desk.alerts() if subject == "market.daily"] == ["bar_missing"]
+    assert (ran.exit_code, desk.ledger("market.daily", day)) == (0, ("ok", ""))

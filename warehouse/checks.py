@@ -55,6 +55,7 @@ class Check:
             the table, not one of each security.
         is_by_session: whether it judges sessions by their rows: it looks at those that changed, however old, and at
             others only in turn.
+        tolerates_missing: whether it counts missing rows against the share that may be missing, `$missing_fraction`.
     """
 
     rule: str
@@ -63,6 +64,7 @@ class Check:
     is_completeness: bool = False
     dataset: str = ""
     is_by_session: bool = False
+    tolerates_missing: bool = False
 
 
 BASIC = "market.daily_basic"
@@ -81,6 +83,7 @@ CHECKS: tuple[Check, ...] = (
         "Run `daybook backfill` for that day; if it stays, ask the vendor for the row.",
         True,
         is_by_session=True,
+        tolerates_missing=True,
     ),
     Check(
         "failed_load", "high", "Read the reason, then run `daybook run` again; `daybook doctor` tries the vendor.", True
@@ -96,6 +99,7 @@ CHECKS: tuple[Check, ...] = (
         "medium",
         "Ask why: a halt the vendor does not list, a delisting, or rows that come late; it is asked for again.",
         is_by_session=True,
+        tolerates_missing=True,
     ),
     Check(
         "bar_unknown",
@@ -193,13 +197,20 @@ SET_ASIDE_RULES = ("row_set_aside", "bar_order")
 MOST_ROWS_A_SESSION = 20
 
 
-def find(lake: Lake, as_of: date, scope: check_scope.Scope | None = None) -> pa.Table:
+def find(
+    lake: Lake,
+    as_of: date,
+    scope: check_scope.Scope | None = None,
+    *,
+    missing_fraction: float = ops.MISSING_FRACTION,
+) -> pa.Table:
     """What every check finds, as rows of `FINDING_SCHEMA`.
 
     Args:
         lake: the lake.
         as_of: last day looked at.
         scope: where to look; None for wherever nobody has looked since something changed.
+        missing_fraction: share of a session's rows that may be missing before it counts as a gap.
 
     Raises:
         LakeError: a statement cannot be run.
@@ -210,7 +221,7 @@ def find(lake: Lake, as_of: date, scope: check_scope.Scope | None = None) -> pa.
         spans = [check_scope.Span(_window_start(lake, check.rule, scope), as_of)]
         if check.is_by_session:
             spans = list(scope.of_rule(check.rule))
-        rows = pa.concat_tables([_run(lake, check, span) for span in spans])
+        rows = pa.concat_tables([_run(lake, check, span, missing_fraction) for span in spans])
         found.append(_gathered(check, rows))
         if rows.num_rows:
             log.warning("check found rule=%s rows=%s as_of=%s", check.rule, rows.num_rows, as_of)
@@ -226,8 +237,9 @@ def read_scope(lake: Lake, as_of: date) -> check_scope.Scope:
     return check_scope.read(lake, as_of, SESSION_RULES)
 
 
-def _run(lake: Lake, check: Check, span: check_scope.Span) -> pa.Table:
-    rows = lake.read(sql.load(f"checks/{check.rule}"), as_of=span.last, start_date=span.first)
+def _run(lake: Lake, check: Check, span: check_scope.Span, missing_fraction: float) -> pa.Table:
+    params = {"missing_fraction": missing_fraction} if check.tolerates_missing else {}
+    rows = lake.read(sql.load(f"checks/{check.rule}"), as_of=span.last, start_date=span.first, **params)
     for name in ("rule", "severity", "action"):
         rows = rows.append_column(name, pa.array([getattr(check, name)] * rows.num_rows, pa.string()))
     return rows.select(FINDING_SCHEMA.names).cast(FINDING_SCHEMA)
