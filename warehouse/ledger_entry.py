@@ -79,9 +79,9 @@ def enter(connection: duckdb.DuckDBPyConnection, entries: Sequence[Entry], stamp
                 f"delete from {ops.LEDGER.full_name} as o using ledger_entry as n"
                 " where o.dataset = n.dataset and o.partition = n.partition"
             )
-        connection.execute(f"insert into {ops.LEDGER.full_name} from ledger_entry order by dataset, partition")
+        connection.execute(f"insert into {ops.LEDGER.full_name} by name from ledger_entry order by dataset, partition")
     stands = connection.execute(
-        "from (from held anti join ledger_entry using (dataset, partition)) union all from ledger_entry"
+        "from (from held anti join ledger_entry using (dataset, partition)) union all by name from ledger_entry"
         " order by dataset, partition"
     ).to_arrow_table()
     connection.unregister("asked_for")

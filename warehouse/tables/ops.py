@@ -67,6 +67,13 @@ LEDGER = Table(
             nullable=True,
             provenance=True,
         ),
+        Column(
+            "first_asked_date",
+            "DATE",
+            "Vendor's local day on which it was first asked for; rows that come after that day came late.",
+            nullable=True,
+            provenance=True,
+        ),
         Column("n_attempts", "BIGINT", "Loads tried so far.", provenance=True),
         Column("load_id", "VARCHAR", "The last load.", provenance=True),
         Column("loaded_at", "TIMESTAMPTZ", "Instant of the last load.", provenance=True),
