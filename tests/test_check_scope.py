@@ -121,3 +121,14 @@ def test_few_spans_hold_all_days_when_many_days_far_apart_changed():
     assert len(spans) <= check_scope.MOST_SPANS
     assert all(any(span.holds(day) for span in spans) for day in [*days, *JULY])
     assert all(before.last < after.first for before, after in itertools.pairwise(spans))
+
+
+def test_years_are_looked_at_a_year_at_a_time_and_no_day_is_left_out():
+    span = check_scope.Span(date(2010, 1, 4), AS_OF)
+
+    pieces = span.pieces()
+
+    assert (pieces[0].first, pieces[-1].last) == (span.first, span.last)
+    assert all(after.first - before.last == timedelta(days=1) for before, after in itertools.pairwise(pieces))
+    assert all((piece.last - piece.first).days < 366 for piece in pieces)
+    assert check_scope.Span(AS_OF, AS_OF).pieces() == (check_scope.Span(AS_OF, AS_OF),)

@@ -25,6 +25,8 @@ WINDOW_SESSIONS = 5
 # too when they would make more spans than this.
 MOST_SPANS = 8
 LEAST_GAP = timedelta(days=30)
+# A year of the whole market is some 1.3 million bars.
+MOST_DAYS_A_PASS = 366
 # Old troubles are looked at again in turn, so many an evening: what may end them without touching their session, such
 # as a corrected listing, is rare.
 MOST_OLD_TROUBLES = 20
@@ -40,6 +42,14 @@ class Span:
     def holds(self, day: date) -> bool:
         """Whether the day is one of them."""
         return self.first <= day <= self.last
+
+    def pieces(self) -> tuple[Span, ...]:
+        """The same days in pieces of at most a year, which a check can look at within the lake's memory."""
+        firsts = range(self.first.toordinal(), self.last.toordinal() + 1, MOST_DAYS_A_PASS)
+        lasts = [min(first + MOST_DAYS_A_PASS - 1, self.last.toordinal()) for first in firsts]
+        return tuple(
+            Span(date.fromordinal(first), date.fromordinal(last)) for first, last in zip(firsts, lasts, strict=True)
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +71,8 @@ class Scope:
     fresh: pa.Table
 
     def of_rule(self, rule: str) -> tuple[Span, ...]:
-        """The days that a check of sessions looks at."""
-        return (*self.troubles.get(rule, ()), *self.spans)
+        """The days that a check of sessions looks at, a pass over the tables each."""
+        return (*self.troubles.get(rule, ()), *(piece for span in self.spans for piece in span.pieces()))
 
 
 def read(lake: Lake, as_of: date, rules: Sequence[str]) -> Scope:
