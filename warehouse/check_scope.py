@@ -60,6 +60,7 @@ class Scope:
         recent: the newest sessions.
         spans: days every check of sessions looks at, oldest first, disjoint.
         troubles: older days with an open alert, by rule, which that rule looks at again.
+        unseen_since: the oldest day that no daily run has looked at to its end, or the first of the newest sessions.
         since: the oldest day on which a row was set aside that nobody has looked at.
         fresh: the sessions that count as looked at once what was found is recorded (trade_date, input_hash).
     """
@@ -67,6 +68,7 @@ class Scope:
     recent: Span
     spans: tuple[Span, ...]
     troubles: Mapping[str, tuple[Span, ...]]
+    unseen_since: date
     since: date
     fresh: pa.Table
 
@@ -97,10 +99,16 @@ def read(lake: Lake, as_of: date, rules: Sequence[str]) -> Scope:
         " where state = 'pending'"
         " and rejected_at >= coalesce((select max(checked_at) from ops.checked_session), '-infinity'::timestamptz)"
     )
+    last_run: date | None = lake.read_value(
+        "select max(as_of_date) from ops.run"
+        " where flow = 'daily' and state in ('ok', 'degraded') and as_of_date < $as_of",
+        as_of=as_of,
+    )
     return Scope(
         recent,
         spans,
         _troubles(lake, rules, spans),
+        min(recent.first, last_run or recent.first),
         min([spans[0].first] if since is None else [spans[0].first, since]),
         # A later session may have its bar before in a changed one, and is not looked at now.
         fresh if _is_newest(lake, as_of) else fresh.slice(0, 0),

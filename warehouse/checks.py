@@ -271,7 +271,7 @@ def _gathered(check: Check, rows: pa.Table) -> pa.Table:
 
 def _window_start(lake: Lake, rule: str, scope: check_scope.Scope) -> date:
     """The oldest day that a check of something else than sessions looks at: what is new, and its open alerts."""
-    newest = scope.since if rule in SET_ASIDE_RULES else scope.recent.first
+    newest = scope.since if rule in SET_ASIDE_RULES else scope.unseen_since
     oldest: date | None = lake.read_value(
         "select min(subject_date) from ops.alert where rule = $rule and state <> 'resolved'", rule=rule
     )
