@@ -38,12 +38,14 @@ def detect(context: Context, as_of: date, session: date | None) -> pa.Table:
     """
     rules = [check.rule for check in checks.CHECKS]
     with context.reader() as lake:
-        findings = [checks.find(lake, as_of)]
+        look = checks.Look(checks.read_scope(lake, as_of), context.now)
+        tolerated = context.settings.missing_bars_fraction
+        findings = [checks.find(lake, as_of, look.scope, missing_fraction=tolerated)]
         if session is not None:
             findings.append(find_outliers(lake, session, context.settings.robust_z_threshold))
             rules.append(ROBUST_Z)
     with context.writer() as lake:
-        standing = checks.record(lake, pa.concat_tables(findings), rules, as_of)
+        standing = checks.record(lake, pa.concat_tables(findings), rules, as_of, look)
     log.info("detected open_alerts=%s as_of=%s", standing.num_rows, as_of)
     return standing
 

@@ -12,7 +12,7 @@ import os
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NoReturn
 
 import pydantic
 import pydantic_settings
@@ -20,6 +20,7 @@ from pydantic import AliasChoices, Field, SecretStr
 
 from warehouse import errors
 from warehouse.storage import LakeLocation, S3Access, refuse_password
+from warehouse.tables import ops
 
 PREFIX = "DAYBOOK__"
 
@@ -53,7 +54,10 @@ class Settings(pydantic_settings.BaseSettings):
         (1, 7), description="Calendar days after a session on which it is asked for again, as JSON, for corrections."
     )
     missing_bars_fraction: float = Field(
-        0.002, ge=0, lt=1, description="Share of a session's expected bars that may be missing before it is partial."
+        ops.MISSING_FRACTION,
+        ge=0,
+        lt=1,
+        description="Share of a session's expected bars that may be missing before it is partial.",
     )
     index_codes: tuple[str, ...] = Field(("000300.SH", "000001.SH"), description="Indices to follow.")
     fred_url: str = Field("https://fred.stlouisfed.org", description="Base address of FRED.")
@@ -96,6 +100,12 @@ class Settings(pydantic_settings.BaseSettings):
     alert_channels: tuple[SecretStr, ...] = Field((), description='Apprise addresses as JSON, such as ["mailto://…"].')
     prefect_port: int = Field(4200, ge=1, le=65535, description="Port of the Prefect server `daybook serve` starts.")
     reports_port: int = Field(4201, ge=1, le=65535, description="Port on which `daybook serve` shows the reports.")
+
+    def __reduce__(self) -> NoReturn:
+        # Prefect, Dask and multiprocessing pickle what they are handed, and a pickle shows what `SecretStr` hides.
+        raise TypeError(
+            "the settings hold secrets and are not carried elsewhere: build them where used, with read_settings()"
+        )
 
     @pydantic.field_validator("lake_catalog")
     @classmethod

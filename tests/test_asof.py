@@ -57,6 +57,18 @@ def test_bar_that_came_a_day_late_is_unknown_on_its_evening(empty_lake, pull):
     assert closes(empty_lake, WED) == {("600000.SH", TUE): 10.0, ("600001.SH", TUE): 20.0}
 
 
+def test_bar_that_came_after_weeks_of_asking_is_unknown_until_it_came(empty_lake, pull):
+    """A day that is not whole is asked for every evening; that it was watched is told by the first one."""
+    came = TUE + timedelta(days=40)
+    for day in (TUE, WED, TUE + timedelta(days=35)):
+        pull(day, "600000.SH 2024-01-02 10", [TUE])
+
+    pull(came, "600000.SH 2024-01-02 10\n600001.SH 2024-01-02 20", [TUE])
+
+    assert closes(empty_lake, came - timedelta(days=1)) == {("600000.SH", TUE): 10.0}
+    assert closes(empty_lake, came) == {("600000.SH", TUE): 10.0, ("600001.SH", TUE): 20.0}
+
+
 def test_whole_day_that_came_late_is_unknown_until_it_came(empty_lake, pull):
     pull(TUE, "", [TUE])
     pull(THU, "600000.SH 2024-01-02 10", [TUE])

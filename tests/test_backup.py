@@ -209,6 +209,34 @@ def test_damaged_backup_touches_nothing(kept: backup.Place, tmp_path: Path) -> N
     assert sorted(kept.location.path.rglob("*")) == before
 
 
+@pytest.mark.parametrize("where", [".", "lake", "lake/data", "archive", "archive/backup", "..", "reports"])
+def test_backup_into_what_it_backs_up_is_refused_and_loses_nothing(kept: backup.Place, where: str) -> None:
+    """It would keep a second copy beside each file, and then remove those that its manifest does not name."""
+    home = kept.location.path.parent
+    before = {path: path.read_bytes() for path in sorted(home.rglob("*")) if path.is_file()}
+
+    with pytest.raises(errors.ConfigError, match="Nothing was touched"):
+        make(kept, (home / where).resolve())
+    assert {path: path.read_bytes() for path in sorted(home.rglob("*")) if path.is_file()} == before
+
+
+def test_folder_with_files_of_somebody_else_is_refused_and_left_alone(kept: backup.Place, tmp_path: Path) -> None:
+    folder = tmp_path / "project"
+    (folder / "data").mkdir(parents=True)
+    (folder / "data" / "thesis.txt").write_text("three years")
+
+    with pytest.raises(errors.ConfigError, match="holds what no backup made"):
+        make(kept, folder)
+    assert (folder / "data" / "thesis.txt").read_text() == "three years"
+
+
+def test_backup_that_was_cut_short_at_its_first_try_goes_on(kept: backup.Place, tmp_path: Path) -> None:
+    make(kept, tmp_path / "backup")
+    (tmp_path / "backup" / backup.MANIFEST).unlink()
+
+    assert make(kept, tmp_path / "backup")["files"] > 0
+
+
 def test_living_lake_is_not_replaced_without_force(kept: backup.Place, tmp_path: Path) -> None:
     make(kept, tmp_path / "backup")
     change(kept)

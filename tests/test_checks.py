@@ -229,7 +229,7 @@ def test_row_missing_is_found_when_an_unknown_bar_makes_up_the_count(market_lake
 
     load_whole(market_lake, lines=pa.Table.from_pylist(rows), n_expected=2)
 
-    assert found(market_lake) == [("row_missing", "market.daily", AS_OF)]
+    assert found(market_lake) == [("row_missing", "market.daily", AS_OF), ("bar_unknown", "999999.SH", AS_OF)]
 
 
 @pytest.mark.parametrize("table", [market.ADJ_FACTOR, market.DAILY_BASIC], ids=lambda table: table.name)

@@ -372,3 +372,24 @@ def test_file_says_which_snapshot_it_is_of(filled, database):
     with lake.open_reader(filled.location, snapshot=filled.snapshot) as pinned:
         at = pinned.read_value("select max(snapshot_time) from ducklake_snapshots('lake')")
     assert database.execute("select max(snapshot_at) from main.daybook_export").fetchone() == (at,)
+
+
+@pytest.mark.parametrize("to", ["parquet", "parquet/market", "catalogs/c.sqlite", "catalogs"])
+def test_lake_that_lies_in_several_places_is_not_overwritten_even_by_force(tmp_path, to):
+    (tmp_path / "catalogs").mkdir()
+    location = lake.LakeLocation(
+        tmp_path / "lock",
+        catalog=f"sqlite:{tmp_path / 'catalogs' / 'c.sqlite'}",
+        data_path=f"{tmp_path / 'parquet'}/",
+        memory_limit="1GB",
+    )
+    many = "insert into macro.release select 'a' || i, '2024-01-01', '2024-02-01', '2024-02-01' from range(100) as t(i)"
+    with lake.open_writer(location, holder="test") as opened:
+        opened.commit(lambda connection: connection.execute(many), message="many")
+    export_to = export.export_database if to.endswith(".sqlite") else export.export_parquet
+
+    with pytest.raises(errors.ConfigError, match="Nothing was written"):
+        export_to(location, tmp_path / to, force=True)
+
+    with lake.open_reader(location) as reader:
+        assert reader.read_value("select count(*) from macro.release") == 100

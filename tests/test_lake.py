@@ -11,15 +11,19 @@ import sys
 import textwrap
 import threading
 from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 
 import duckdb
+import pyarrow as pa
 import pytest
 
 from warehouse import errors, lake, sql, tables
+from warehouse.tables import market
 
 ROOT = Path(__file__).resolve().parents[1]
 
+DAY = date(2024, 1, 2)
 INSERT = "insert into macro.release values (?, date '2024-01-01', date '2024-02-01', date '2024-02-01')"
 
 
@@ -355,6 +359,28 @@ def test_opening_again_writes_nothing(location: lake.LakeLocation) -> None:
 
     with lake.open_writer(location, holder="second") as opened:
         assert opened.snapshot == before
+
+
+def test_lake_of_an_older_shape_takes_rows_in_columns_it_got_later(
+    location: lake.LakeLocation, bars: Callable[[str], pa.Table], load_days: Callable[..., pa.Table]
+) -> None:
+    """A column that is added stands last in the lake, wherever the contract has it."""
+    added = {
+        "ops.quarantine": ("severity", "state", "decided_by", "decision_reason", "decided_at"),
+        "ops.ledger": ("cause", "first_asked_date"),
+    }
+    with lake.open_writer(location, holder="old") as opened:
+        older = [f"alter table {table} drop column {name}" for table, names in added.items() for name in names]
+        older.append("update ops.property set value = '1' where name = 'schema_version'")
+        opened.commit(executing(*older), message="an older shape")
+
+    with lake.open_writer(location, holder="new") as opened:
+        load_days(opened, market.DAILY, bars("600000.SH 2024-01-02 -10\n600001.SH 2024-01-02 10"), asked_date=DAY)
+        aside = opened.read("select rule, severity, state, decided_by from ops.quarantine").to_pylist()
+        entry = opened.read("select state, cause, first_asked_date, n_attempts from ops.ledger").to_pylist()
+
+    assert aside == [{"rule": "price_positive", "severity": "reject", "state": "pending", "decided_by": None}]
+    assert entry == [{"state": "ok", "cause": "", "first_asked_date": DAY, "n_attempts": 1}]
 
 
 def test_views_are_made_again_when_their_text_changed(location: lake.LakeLocation) -> None:

@@ -608,7 +608,10 @@ def shared_ground(tmp_path_factory):
         session_dates=SESSIONS,
         ts_codes=CODES,
         sheets={"index_daily": sheet_of([{"ts_code": "000300.SH", "trade_date": "20240102"}])},
-        listings=tuple(truth.Listing(code, code, None, None, None, None, date(2000, 1, 4)) for code in CODES),
+        listings=(
+            *(truth.Listing(code, code, None, None, None, None, date(2000, 1, 4)) for code in CODES),
+            truth.Listing("600999.SH", "gone", None, None, None, None, date(1993, 5, 4), date(2001, 4, 23)),
+        ),
         # Closed for good after the last session, so that a week may pass without new ones.
         calendar={
             day: is_open and day <= SESSIONS[-1]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 
 import pyarrow as pa
 import pytest
 
-from warehouse import checks, load, series_facts, vintages
+from warehouse import checks, load, runs, series_facts, vintages
 from warehouse.tables import macro
 
 FIRST, SECOND = date(2024, 7, 8), date(2024, 7, 12)
@@ -53,6 +53,20 @@ def found(of, as_of=SECOND):
 
 
 LEVEL = [100.0 + at for at in range(36)]
+
+
+def test_new_base_is_found_when_no_daily_run_looked_for_weeks(followed, pull, load_sessions):
+    """The mornings' pulls go on while the evenings' runs are down."""
+    after = [SECOND + timedelta(days=days) for days in range(3, 20)]
+    load_sessions(followed, [FIRST, SECOND, *after])
+    pull(followed, FIRST, LEVEL, 1)
+    instant = datetime(2024, 7, 8, 10, tzinfo=UTC)
+    runs.start(followed, f"daily/{FIRST}", FIRST, instant, "1")
+    runs.finish(followed, f"daily/{FIRST}", "ok", "complete", instant)
+
+    pull(followed, SECOND, [2 * value for value in LEVEL], 2)
+
+    assert [(rule, day) for rule, day, _ in found(followed, after[-1])] == [("series_rebased", SECOND)]
 
 
 def test_new_base_is_found_as_such_and_not_as_a_revision(followed, pull):

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+
+import cloudpickle
 import pytest
 
 from flows import doctor, settings
@@ -62,3 +66,22 @@ def test_environment_template_names_every_setting():
 
 def test_every_setting_has_a_description():
     assert [name for name, field in settings.Settings.model_fields.items() if not field.description] == []
+
+
+@pytest.mark.parametrize("carry", [pickle.dumps, cloudpickle.dumps, lambda own: cloudpickle.dumps(lambda: own)])
+def test_settings_are_not_carried_elsewhere_with_their_secrets(carry):
+    """What a flow, a Dask worker or a process pool is handed is pickled, and may be stored."""
+    own = settings.read_settings(tushare_token=TOKEN)
+
+    with pytest.raises(TypeError, match=r"settings hold secrets.*build them where used") as refused:
+        carry(own)
+    assert TOKEN not in str(refused.value)
+
+
+def test_settings_can_be_copied_with_another_value():
+    own = settings.read_settings(tushare_token=TOKEN)
+
+    other = own.model_copy(update={"seed": 1})
+
+    assert (other.seed, other.tushare_token) == (1, own.tushare_token)
+    assert copy.copy(own) == own == copy.deepcopy(own)

@@ -30,8 +30,8 @@ def make_version_1(opened):
         for table in (market.DAILY, market.ADJ_FACTOR, market.DAILY_BASIC):
             names = ", ".join(f'"{name}"' for name in table.fact_names)
             connection.execute(
-                f"update ops.ledger as l set content_hash = s.digest from (select cast(trade_date as varchar) as partition,"
-                f" bit_xor(hash({names})) as digest from {table.full_name} group by all) as s"
+                "update ops.ledger as l set content_hash = s.digest from (select cast(trade_date as varchar) as"
+                f" partition, bit_xor(hash({names})) as digest from {table.full_name} group by all) as s"
                 f" where l.dataset = '{table.full_name}' and l.partition = s.partition"
             )
         connection.execute(

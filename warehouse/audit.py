@@ -211,8 +211,9 @@ def _enter_quarantined(connection: duckdb.DuckDBPyConnection, table: Table, stam
     connection.execute(
         f"""
         insert into {ops.QUARANTINE.full_name}
-        select $dataset, partition, rule, reason, row_json, md5(row_json), severity, 'pending', null, null,
-            $load_id, $loaded_at, null
+        by name
+        select $dataset as dataset, partition, rule, reason, row_json, md5(row_json) as row_hash, severity,
+            'pending' as state, $load_id as load_id, $loaded_at as rejected_at
         from quarantined as fresh
         where not exists (
             from {ops.QUARANTINE.full_name} as known

@@ -25,6 +25,8 @@ from warehouse import errors, lake, tables
 log = logging.getLogger(__name__)
 
 MANIFEST = "manifest.json"
+# Stands in a folder from the first file on: what a backup no longer names may be removed there, and nowhere else.
+MARKER = "daybook-backup"
 FORMAT = 1
 CATALOG, DATA = "catalog.sqlite", "data"
 FILE_TABLES = ("ducklake_data_file", "ducklake_delete_file")
@@ -83,16 +85,19 @@ def back_up(place: Place, to: Path, made_at: datetime, *, wait_s: float, progres
         progress: told how far it is.
 
     Raises:
-        ConfigError: there is no lake, its catalog or data is on a server, or the folder cannot be written.
+        ConfigError: there is no lake, its catalog or data is on a server, or the folder cannot be written, holds
+            what no backup made, or is part of what is backed up.
         LakeBusy: a writer kept the lake.
         LakeError: a file the catalog names is gone.
     """
     _refuse_servers(place.location, "back up")
     if not place.location.exists:
         raise errors.ConfigError(f"there is no lake at {place.location.path}. Nothing was backed up; check --home.")
+    _refuse_folder(place, to)
     held = _read_manifest(to).files if (to / MANIFEST).exists() else {}
     with _foreseen(f"the backup folder {to} cannot be written"):
         to.mkdir(parents=True, exist_ok=True)
+        (to / MARKER).touch()
         snapshot, catalog = _copy_catalog(place.location, to, wait_s)
         kept = {CATALOG: catalog}
         sources = _list_sources(place, to / catalog.stored)
@@ -168,6 +173,25 @@ def _refuse_servers(location: lake.LakeLocation, doing: str) -> None:
         raise errors.ConfigError(
             f"daybook cannot {doing} data at {location.data_address}. Use the store's own versioning or replication, "
             f"and copy {location.catalog_address.removeprefix('sqlite:')} with `sqlite3 ... .backup`."
+        )
+
+
+def _refuse_folder(place: Place, to: Path) -> None:
+    """Files that the backup does not name are removed from its folder, so it must be the backup's alone."""
+    there = to.resolve()
+    for root in (place.location.path, Path(place.location.data_address), *place.folders.values()):
+        home = root.resolve()
+        if there == home or home in there.parents or there in home.parents:
+            raise errors.ConfigError(
+                f"{to} lies in {root} or around it, which is backed up itself. Nothing was touched; choose a folder "
+                "elsewhere, best on another disk."
+            )
+    if to.exists() and not to.is_dir():
+        raise errors.ConfigError(f"{to} is a file. Nothing was touched; name a folder.")
+    is_ours = (to / MANIFEST).exists() or (to / MARKER).exists()
+    if not is_ours and to.exists() and any(to.iterdir()):
+        raise errors.ConfigError(
+            f"{to} holds what no backup made. Nothing was touched; name an empty folder or one that is not there yet."
         )
 
 
@@ -300,11 +324,15 @@ def _swap_catalog(location: lake.LakeLocation, source: Path) -> None:
     fresh = target.with_name(target.name + ".partial")
     fresh.unlink(missing_ok=True)
     _copy(source, fresh)
-    with contextlib.closing(sqlite3.connect(fresh)) as opened, opened:
-        # The copy may be restored to another home than it came from.
-        opened.execute(
-            "update ducklake_metadata set value = ? where key = 'data_path'", (location.data_address.rstrip("/") + "/",)
-        )
+    with contextlib.closing(sqlite3.connect(fresh)) as opened:
+        with opened:
+            # The copy may be restored to another home than it came from.
+            opened.execute(
+                "update ducklake_metadata set value = ? where key = 'data_path'",
+                (location.data_address.rstrip("/") + "/",),
+            )
+        # Readers cannot change the mode, and refuse a catalog of another one until a writer has come.
+        opened.execute("pragma journal_mode = wal")
     if target.exists():
         _settle(target)
         replaced = target.with_name(target.name + ".replaced")

@@ -1,8 +1,9 @@
 """What is wrong with the lake's contents, as findings a person can act on.
 
 A check is a SELECT in `sql/checks/` that returns the offending rows; none means good. Invariants: the same trouble has
-the same fingerprint and is one alert, however often it is seen; a trouble that is no longer found is resolved by
-itself; a second run for the same day changes nothing. Partner: `flows/detecting.py`, which adds what models find.
+the same fingerprint and is one alert, however often it is seen; a trouble that is looked for and no longer found is
+resolved by itself; a second run for the same day changes nothing. Partners: `warehouse/check_scope.py`, which says
+where to look, and `flows/detecting.py`, which adds what models find.
 """
 
 from __future__ import annotations
@@ -14,12 +15,13 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from typing import Any
 
 import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from warehouse import sql
+from warehouse import check_scope, sql
 from warehouse.lake import Lake
 from warehouse.tables import ops
 
@@ -51,6 +53,9 @@ class Check:
         is_completeness: whether it says that something expected is not there.
         dataset: table whose rows it judges one by one, if it does: what ails many rows of a session is one trouble of
             the table, not one of each security.
+        is_by_session: whether it judges sessions by their rows: it looks at those that changed, however old, and at
+            others only in turn.
+        tolerates_missing: whether it counts missing rows against the share that may be missing, `$missing_fraction`.
     """
 
     rule: str
@@ -58,6 +63,8 @@ class Check:
     action: str
     is_completeness: bool = False
     dataset: str = ""
+    is_by_session: bool = False
+    tolerates_missing: bool = False
 
 
 BASIC = "market.daily_basic"
@@ -70,7 +77,14 @@ CHECKS: tuple[Check, ...] = (
         True,
     ),
     Check("partial_day", "high", "Run `daybook run` again later: the vendor is probably not finished.", True),
-    Check("row_missing", "high", "Run `daybook backfill` for that day; if it stays, ask the vendor for the row.", True),
+    Check(
+        "row_missing",
+        "high",
+        "Run `daybook backfill` for that day; if it stays, ask the vendor for the row.",
+        True,
+        is_by_session=True,
+        tolerates_missing=True,
+    ),
     Check(
         "failed_load", "high", "Read the reason, then run `daybook run` again; `daybook doctor` tries the vendor.", True
     ),
@@ -84,8 +98,20 @@ CHECKS: tuple[Check, ...] = (
         "bar_missing",
         "medium",
         "Ask why: a halt the vendor does not list, a delisting, or rows that come late; it is asked for again.",
+        is_by_session=True,
+        tolerates_missing=True,
     ),
-    Check("null_column", "high", "Do not use the column over that session; ask the vendor to send it again."),
+    Check(
+        "bar_unknown",
+        "high",
+        "Ask the vendor for the security's entry: until it has one, the universe and what is expected leave it out.",
+    ),
+    Check(
+        "null_column",
+        "high",
+        "Do not use the column over that session; ask the vendor to send it again.",
+        is_by_session=True,
+    ),
     Check("mass_revision", "high", "Compare old and new values in analyst.revision; what is worse goes to the vendor."),
     Check("index_gap", "medium", "Do not use the index over the gap; ask the vendor for the missing sessions."),
     Check("stale_series", "medium", "Look whether the release was late; otherwise run `daybook run` again."),
@@ -113,58 +139,110 @@ CHECKS: tuple[Check, ...] = (
         dataset=DAILY,
     ),
     Check(
-        "bar_incomplete", "medium", "Run `daybook backfill` for that day; if it stays, ask the vendor.", dataset=DAILY
+        "bar_incomplete",
+        "medium",
+        "Run `daybook backfill` for that day; if it stays, ask the vendor.",
+        dataset=DAILY,
+        is_by_session=True,
     ),
-    Check("pct_chg_disagrees", "medium", "Do not use that bar before the vendor has corrected it.", dataset=DAILY),
-    Check("vwap_outside_range", "medium", "Do not use its volume and amount: one has another unit.", dataset=DAILY),
-    Check("basic_close_differs", "medium", "Do not use that row before the vendor has corrected it.", dataset=BASIC),
     Check(
-        "turnover_disagrees", "medium", "Do not use its turnover: a unit changed in one of the tables.", dataset=BASIC
+        "pct_chg_disagrees",
+        "medium",
+        "Do not use that bar before the vendor has corrected it.",
+        dataset=DAILY,
+        is_by_session=True,
+    ),
+    Check(
+        "vwap_outside_range",
+        "medium",
+        "Do not use its volume and amount: one has another unit.",
+        dataset=DAILY,
+        is_by_session=True,
+    ),
+    Check(
+        "basic_close_differs",
+        "medium",
+        "Do not use that row before the vendor has corrected it.",
+        dataset=BASIC,
+        is_by_session=True,
+    ),
+    Check(
+        "turnover_disagrees",
+        "medium",
+        "Do not use its turnover: a unit changed in one of the tables.",
+        dataset=BASIC,
+        is_by_session=True,
     ),
     Check(
         "price_limit_broken",
         "medium",
         "Check the bar against the exchange; a relisting day has no limit.",
         dataset=DAILY,
+        is_by_session=True,
     ),
     Check(
         "adjustment_misfit",
         "medium",
         "Do not use returns over that day before the vendor has corrected the factor.",
         dataset=DAILY,
+        is_by_session=True,
     ),
 )
 
 COMPLETENESS_RULES = tuple(check.rule for check in CHECKS if check.is_completeness)
-# The oldest session a check looks at; an open alert older than that is looked at again all the same.
-WINDOW_SESSIONS = 5
+SESSION_RULES = tuple(check.rule for check in CHECKS if check.is_by_session)
+# They look at rows by the day they are of, and a backfill sets rows of any day aside.
+SET_ASIDE_RULES = ("row_set_aside", "bar_order")
 # More rows of one session than this that break one rule are no troubles of theirs: the whole table is suspect.
 MOST_ROWS_A_SESSION = 20
 
 
-def find(lake: Lake, as_of: date) -> pa.Table:
+def find(
+    lake: Lake,
+    as_of: date,
+    scope: check_scope.Scope | None = None,
+    *,
+    missing_fraction: float = ops.MISSING_FRACTION,
+) -> pa.Table:
     """What every check finds, as rows of `FINDING_SCHEMA`.
 
     Args:
         lake: the lake.
-        as_of: last day looked at; the first is five sessions before, or the day of the oldest open alert of that rule.
+        as_of: last day looked at.
+        scope: where to look; None for wherever nobody has looked since something changed.
+        missing_fraction: share of a session's rows that may be missing before it counts as a gap.
 
     Raises:
         LakeError: a statement cannot be run.
     """
+    scope = scope or read_scope(lake, as_of)
     found = []
     for check in CHECKS:
-        rows = lake.read(
-            sql.load(f"checks/{check.rule}"), as_of=as_of, start_date=_window_start(lake, check.rule, as_of)
-        )
-        n_rows = rows.num_rows
-        rows = rows.append_column("rule", pa.array([check.rule] * n_rows, pa.string()))
-        rows = rows.append_column("severity", pa.array([check.severity] * n_rows, pa.string()))
-        rows = rows.append_column("action", pa.array([check.action] * n_rows, pa.string()))
-        found.append(_gathered(check, rows.select(FINDING_SCHEMA.names).cast(FINDING_SCHEMA)))
-        if n_rows:
-            log.warning("check found rule=%s rows=%s as_of=%s", check.rule, n_rows, as_of)
+        spans = [check_scope.Span(_window_start(lake, check.rule, scope), as_of)]
+        if check.is_by_session:
+            spans = list(scope.of_rule(check.rule))
+        rows = pa.concat_tables([_run(lake, check, span, missing_fraction) for span in spans])
+        found.append(_gathered(check, rows))
+        if rows.num_rows:
+            log.warning("check found rule=%s rows=%s as_of=%s", check.rule, rows.num_rows, as_of)
     return pa.concat_tables(found)
+
+
+def read_scope(lake: Lake, as_of: date) -> check_scope.Scope:
+    """Where the checks of a run have to look.
+
+    Raises:
+        LakeError: the lake cannot be read.
+    """
+    return check_scope.read(lake, as_of, SESSION_RULES)
+
+
+def _run(lake: Lake, check: Check, span: check_scope.Span, missing_fraction: float) -> pa.Table:
+    params = {"missing_fraction": missing_fraction} if check.tolerates_missing else {}
+    rows = lake.read(sql.load(f"checks/{check.rule}"), as_of=span.last, start_date=span.first, **params)
+    for name in ("rule", "severity", "action"):
+        rows = rows.append_column(name, pa.array([getattr(check, name)] * rows.num_rows, pa.string()))
+    return rows.select(FINDING_SCHEMA.names).cast(FINDING_SCHEMA)
 
 
 def _gathered(check: Check, rows: pa.Table) -> pa.Table:
@@ -191,22 +269,13 @@ def _gathered(check: Check, rows: pa.Table) -> pa.Table:
     return pa.concat_tables([rows.filter(pc.invert(is_crowded)), pa.Table.from_pylist(gathered, FINDING_SCHEMA)])
 
 
-def _window_start(lake: Lake, rule: str, as_of: date) -> date:
-    start: date | None = lake.read_value(
-        """
-        select least(
-            (select min(subject_date) from ops.alert where rule = $rule and state <> 'resolved'),
-            (select min(trade_date) from (
-                select distinct cal_date as trade_date from market.trade_cal
-                where exchange = 'SSE' and is_open and cal_date <= $as_of order by cal_date desc limit $n_sessions
-            ))
-        )
-        """,
-        rule=rule,
-        as_of=as_of,
-        n_sessions=WINDOW_SESSIONS,
+def _window_start(lake: Lake, rule: str, scope: check_scope.Scope) -> date:
+    """The oldest day that a check of something else than sessions looks at: what is new, and its open alerts."""
+    newest = scope.since if rule in SET_ASIDE_RULES else scope.unseen_since
+    oldest: date | None = lake.read_value(
+        "select min(subject_date) from ops.alert where rule = $rule and state <> 'resolved'", rule=rule
     )
-    return start or as_of
+    return min(newest, oldest or newest)
 
 
 def fingerprint(rule: str, subject: str, subject_date: date) -> str:
@@ -214,7 +283,20 @@ def fingerprint(rule: str, subject: str, subject_date: date) -> str:
     return hashlib.sha256(f"{rule}|{subject}|{subject_date}".encode()).hexdigest()[:16]
 
 
-def record(lake: Lake, findings: pa.Table, rules_run: Sequence[str], as_of: date) -> pa.Table:
+@dataclass(frozen=True, slots=True)
+class Look:
+    """Which sessions were looked at, and when.
+
+    Args:
+        scope: the sessions; an open alert of another one is left alone.
+        at: the run's instant.
+    """
+
+    scope: check_scope.Scope
+    at: datetime
+
+
+def record(lake: Lake, findings: pa.Table, rules_run: Sequence[str], as_of: date, look: Look | None = None) -> pa.Table:
     """The alerts as they stand after `findings`: new ones opened, those no longer found resolved.
 
     Args:
@@ -222,6 +304,7 @@ def record(lake: Lake, findings: pa.Table, rules_run: Sequence[str], as_of: date
         findings: rows of `FINDING_SCHEMA`.
         rules_run: rules that were looked at; an open alert of another rule is left alone.
         as_of: day of the run.
+        look: the sessions looked at, which then count as such; None for all.
 
     Returns:
         Rows of `ops.alert` that are open and concern the day or one before it, gravest first.
@@ -234,13 +317,18 @@ def record(lake: Lake, findings: pa.Table, rules_run: Sequence[str], as_of: date
         for row in findings.select(["rule", "subject", "subject_date"]).to_pylist()
     ]
     findings = findings.append_column("fingerprint", pa.array(prints, pa.string()))
+    looked_at = _looked_at(rules_run, look)
 
     def work(connection: duckdb.DuckDBPyConnection) -> None:
         connection.register("finding", findings)
-        connection.execute(sql.load("alert_resolve"), {"as_of": as_of, "rules": list(rules_run)})
+        connection.register("looked_at", looked_at)
+        connection.execute(sql.load("alert_resolve"), {"as_of": as_of})
         connection.execute(sql.load("alert_see_again"), {"as_of": as_of})
         connection.execute(sql.load("alert_open"), {"as_of": as_of})
         connection.unregister("finding")
+        connection.unregister("looked_at")
+        if look:
+            check_scope.mark_looked_at(connection, look.scope, look.at)
 
     lake.commit(work, message=f"alerts {as_of}")
     return lake.read(
@@ -249,6 +337,18 @@ def record(lake: Lake, findings: pa.Table, rules_run: Sequence[str], as_of: date
         " case severity when 'high' then 1 when 'medium' then 2 else 3 end, rule, subject, subject_date",
         as_of=as_of,
     )
+
+
+def _looked_at(rules_run: Sequence[str], look: Look | None) -> pa.Table:
+    """The days that each rule looked at: rows (rule, first_date, last_date)."""
+    always = check_scope.Span(date.min, date.max)
+    rows: list[dict[str, Any]] = [
+        {"rule": rule, "first_date": span.first, "last_date": span.last}
+        for rule in rules_run
+        for span in (look.scope.of_rule(rule) if look and rule in SESSION_RULES else (always,))
+    ]
+    names = {"rule": pa.string(), "first_date": pa.date32(), "last_date": pa.date32()}
+    return pa.Table.from_pylist(rows, pa.schema(names))
 
 
 def mark_delivered(lake: Lake, fingerprints: Sequence[str], delivered_at: datetime) -> None:

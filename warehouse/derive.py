@@ -129,7 +129,7 @@ class Writer:
         batches = (batch for part in parts for batch in self._table.conform(part).to_batches())
         self._connection.register("derived", pa.RecordBatchReader.from_batches(schema, batches))
         with _in_any_order(self._connection):
-            inserted = self._connection.execute(f"insert into {self._table.full_name} select * from derived").fetchone()
+            inserted = self._connection.execute(f"insert into {self._table.full_name} by name from derived").fetchone()
         self.n_written += int(inserted[0]) if inserted else 0
         self._connection.unregister("derived")
 
@@ -182,7 +182,9 @@ def write_rows(connection: duckdb.DuckDBPyConnection, table: Table, rows: pa.Tab
             bounds,
         )
     if n_fresh:
-        connection.execute(f"insert into {table.full_name} select * exclude (is_held) from fresh order by {key}")
+        connection.execute(
+            f"insert into {table.full_name} by name select * exclude (is_held) from fresh order by {key}"
+        )
     connection.execute("drop table temp.fresh")
     connection.unregister("derived")
     return n_fresh
@@ -234,7 +236,8 @@ def enter_ledger(connection: duckdb.DuckDBPyConnection, table: Table, due: pa.Ta
         {"dataset": table.full_name},
     )
     connection.execute(
-        f"insert into {ops.LEDGER.full_name} select *, $load_id, $loaded_at from derived_ledger",
+        f"insert into {ops.LEDGER.full_name} by name"
+        " select *, $load_id as load_id, $loaded_at as loaded_at from derived_ledger",
         {"load_id": stamp.load_id, "loaded_at": stamp.loaded_at},
     )
     connection.execute("drop table temp.derived_ledger")

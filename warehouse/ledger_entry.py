@@ -99,10 +99,11 @@ def enter(connection: duckdb.DuckDBPyConnection, entries: Sequence[Entry], stamp
                 f"delete from {ops.LEDGER.full_name} as o using ledger_entry as n"
                 " where o.dataset = n.dataset and o.partition = n.partition"
             )
-        connection.execute(f"insert into {ops.LEDGER.full_name} from ledger_entry order by dataset, partition")
+        connection.execute(f"insert into {ops.LEDGER.full_name} by name from ledger_entry order by dataset, partition")
     stands = connection.execute(
         "from (from held semi join asked_for using (dataset, partition)"
-        " anti join ledger_entry using (dataset, partition)) union all from ledger_entry order by dataset, partition"
+        " anti join ledger_entry using (dataset, partition)) union all by name from ledger_entry"
+        " order by dataset, partition"
     ).to_arrow_table()
     connection.unregister("asked_for")
     for name in ("held", "ledger_entry"):

@@ -194,7 +194,7 @@ def keep_replies(lake: Lake, replies: pa.Table) -> None:
 def _enter_replies(connection: duckdb.DuckDBPyConnection, replies: pa.Table) -> None:
     connection.register("replies", replies)
     connection.execute(
-        f"insert into {vendor.REPLY.full_name} select * from replies"
+        f"insert into {vendor.REPLY.full_name} by name select * from replies"
         f" anti join {vendor.REPLY.full_name} using (reply_id)"
     )
     connection.unregister("replies")
@@ -236,7 +236,8 @@ def _merge_what_differs(
         revisions.record_arrivals(connection, one, stamp)
         columns = audit.names(one.table.column_names)
         connection.execute(
-            f"insert into {one.table.full_name} select {columns} from accepted order by {audit.names(one.table.grain)}"
+            f"insert into {one.table.full_name} by name select {columns} from accepted"
+            f" order by {audit.names(one.table.grain)}"
         )
         return before | {key: came[key] for key in differing}
     merge_by_key(connection, one, stamp)
@@ -264,7 +265,7 @@ def merge_by_key(connection: duckdb.DuckDBPyConnection, one: Load, stamp: Stamp)
             + " and ".join(f't."{name}" = c."{name}"' for name in table.grain)
         )
     connection.execute(
-        f"insert into {table.full_name} select {audit.names(table.column_names)} from accepted"
+        f"insert into {table.full_name} by name select {audit.names(table.column_names)} from accepted"
         f" anti join {standing} using ({audit.names(table.grain)}) order by {audit.names(table.grain)}"
     )
 

@@ -84,7 +84,8 @@ def record_arrivals(connection: duckdb.DuckDBPyConnection, one: load.Load, stamp
         from accepted as a
         join held on held.dataset = $dataset and held.partition = a.partition_key
         anti join {standing} as t using ({grain})
-        where held.asked_date <= a.trade_date + {WATCHED_DAYS} and $revised_date > a.trade_date
+        where coalesce(held.first_asked_date, held.asked_date) <= a.trade_date + {WATCHED_DAYS}
+            and $revised_date > a.trade_date
         order by all
         """,
         {

@@ -108,8 +108,13 @@ def _put_in_place(fresh: Path, path: Path, beside: Path) -> None:
 
 
 def _refuse_the_lakes_own(path: Path, location: LakeLocation) -> None:
-    home, there = location.path.resolve(), path.resolve()
-    if there == home or home in there.parents or there in home.parents or there in (Path.cwd(), *Path.cwd().parents):
+    there = path.resolve()
+    folders = [location.path.resolve()]
+    if "://" not in location.data_address:
+        folders.append(Path(location.data_address).resolve())
+    # The catalog may lie among other things, so that only it and what is around it are the lake's.
+    held = [*folders, Path.cwd(), *([location.catalog_file.resolve()] if location.catalog_file else [])]
+    if any(there == own or there in own.parents for own in held) or any(own in there.parents for own in folders):
         raise errors.ConfigError(
             f"{path} is the lake's folder, in it, or around it or this one. Nothing was written; choose another place."
         )

@@ -324,7 +324,8 @@ def _enter_ledger(
         " where t.dataset = v.dataset and t.partition = v.partition"
     )
     connection.execute(
-        f"insert into {ops.LEDGER.full_name} select *, $load_id, $loaded_at from vintage_entry order by partition",
+        f"insert into {ops.LEDGER.full_name} by name select * rename (n_cells as n_received), $load_id as load_id,"
+        " $loaded_at as loaded_at from vintage_entry order by partition",
         {"load_id": stamp.load_id, "loaded_at": stamp.loaded_at},
     )
     connection.execute("drop table temp.vintage_entry")

@@ -27,6 +27,8 @@ LAST_DAY_KINDS = ("adj_factor_misfit", "return_outlier", "price_order")
 DAY_BEFORE_KINDS = ("limit_break", "pct_chg_mismatch", "volume_burst")
 FORCED_RETURNS = {"limit_break": (0.134, -0.127), "return_outlier": (0.192, -0.19)}
 SESSIONS_WITHOUT_LIMIT = 5
+# No vendor's list of delisted securities is empty; this one went before any window. No board draws its code.
+GONE_BEFORE = Listing("604001.SH", "退市华昌", "上海", "普钢", "TSHC", "主板", date(1993, 5, 4), date(2001, 4, 23))
 
 
 @dataclass(frozen=True)
@@ -207,4 +209,4 @@ def _list_securities(
                 gone,
             )
         )
-    return tuple(listings)
+    return (*listings, GONE_BEFORE)

@@ -7,7 +7,7 @@ folder's own list of suspensions is completed from the bars. Partners: `truth.py
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ BASIC_COLUMNS = (
     *("total_mv", "circ_mv"),
 )
 INDEX_CODE = "000300.SH"
+DELISTED_FILE = "stock_basic_with_delisted_*.csv"
 
 
 def folder_market(path: Path, *, n_symbols: int | None = None) -> MarketTruth:
@@ -80,7 +81,9 @@ def _read_table(folder: Path, pattern: str) -> pd.DataFrame:
     try:
         if found[0].suffix == ".parquet":
             return pd.read_parquet(found[0])
-        return pd.read_csv(found[0], dtype={"ts_code": str, "trade_date": str, "symbol": str, "list_date": str})
+        return pd.read_csv(
+            found[0], dtype={"ts_code": str, "trade_date": str, "symbol": str, "list_date": str, "delist_date": str}
+        )
     except (ValueError, OSError) as exc:
         raise errors.ConfigError(f"{found[0]} cannot be read: {exc}. Replace the file.") from exc
 
@@ -138,7 +141,21 @@ def _read_listings(folder: Path, daily: pd.DataFrame) -> tuple[Listing, ...]:
                 act_ent_type=_text(entry.get("act_ent_type")),
             )
         )
-    return tuple(listings)
+    return (*listings, *_read_gone(folder, {each.ts_code for each in listings}, _day(daily["trade_date"].min())))
+
+
+def _read_gone(folder: Path, served: Collection[str], first_session: date) -> list[Listing]:
+    """Securities delisted before the folder's first session, where it says so."""
+    if not list(folder.glob(DELISTED_FILE)):
+        return []
+    entries = _read_table(folder, DELISTED_FILE)
+    return [
+        Listing(str(row["ts_code"]), _text(row["name"]) or str(row["ts_code"]), None, None, None, None, *days)
+        for row in entries[entries["list_status"] == "D"].to_dict("records")
+        if row["ts_code"] not in served
+        and isinstance(row["list_date"], str)
+        and (days := (_day(row["list_date"]), _day(row["delist_date"])))[1] <= first_session
+    ]
 
 
 def _suspensions(daily: pd.DataFrame, listings: Sequence[Listing], sessions: Sequence[date]) -> pd.DataFrame:

@@ -75,6 +75,7 @@ said as (
         case when c.is_worse then held.reason else c.reason end as reason,
         case when c.is_worse then held.cause else c.cause end as cause,
         case when c.is_worse then held.asked_date else coalesce(c.asked_date, held.asked_date) end as asked_date,
+        coalesce(held.first_asked_date, held.asked_date, c.asked_date) as first_asked_date,
         coalesce(held.n_attempts, 0) + 1 as n_attempts
     from compared as c left join held using (dataset, partition)
 )

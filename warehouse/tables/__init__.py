@@ -10,7 +10,7 @@ from __future__ import annotations
 from warehouse.contracts import Table
 from warehouse.tables import feature, macro, market, model, ops, vendor
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 TABLES: tuple[Table, ...] = (
     vendor.REPLY,
@@ -49,4 +49,5 @@ TABLES: tuple[Table, ...] = (
     ops.RULE,
     ops.REVISION,
     ops.ALERT,
+    ops.CHECKED_SESSION,
 )

@@ -1,5 +1,5 @@
 -- Sessions that count as whole though some securities have no bar: listed, not suspended all day, and not there.
--- One row per session, when at most 2 in 1,000 are missing; more are the check row_missing. $start_date opens the window.
+-- One row per session, when at most $missing_fraction is missing; more are the check row_missing.
 -- Rule easy to get wrong: a security whose code changed has its bar under either code; delist_date is the first day
 -- without trading; a day that is partial or failed, and a bar that was set aside, are alerts of their own. The count of
 -- rows proves nothing: the bar of a security that nobody expected makes up for one that never came.
@@ -52,5 +52,5 @@ select
 from missing
 join session using (trade_date)
 group by missing.trade_date
-having count(*) <= 0.002 * any_value(session.n_expected)
+having count(*) <= $missing_fraction * any_value(session.n_expected)
 order by missing.trade_date

@@ -1,5 +1,5 @@
 -- Sessions that count as whole and yet lack rows that must be there: listed, not suspended securities without a bar, or
--- bars without factor or basics. One row per table and session, when more than 2 in 1,000 are missing.
+-- bars without factor or basics. One row per table and session, when more than $missing_fraction is missing.
 -- Rule easy to get wrong: a count is no proof. A bar of a security that nobody expected, or a factor of a suspended one,
 -- makes up for a row that never came. Bars set aside have an alert of their own; from 1 in 100 they are a gap as well.
 with whole as (
@@ -80,5 +80,5 @@ select
     format('select * from analyst.coverage where dataset = ''{}'' and session_date = date ''{}''', dataset, trade_date)
         as evidence_sql
 from judged
-where n_missing - n_set_aside > 0.002 * n_wanted or n_set_aside > greatest(3, 0.01 * n_wanted)
+where n_missing - n_set_aside > $missing_fraction * n_wanted or n_set_aside > greatest(3, 0.01 * n_wanted)
 order by dataset, trade_date
