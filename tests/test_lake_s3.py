@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import os
 import traceback
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from flows import doctor, settings
-from warehouse import errors, lake, storage
+from flows import doctor, settings, steps, vendors
+from warehouse import errors, lake, maintenance, storage, verify
+from warehouse.sources import market as synthetic
 
 KEY_ID, SECRET = "planted-key-4711", "planted-secret-4711"
 BUCKET = "desk"
@@ -182,3 +185,35 @@ def test_settings_reach_the_secret(variables: dict[str, str], s3: Storage) -> No
         f"create or replace temporary secret daybook_data (type s3, endpoint '{s3.endpoint}', region 'us-east-1', "
         f"url_style 'path', key_id '{KEY_ID}', secret '{SECRET}', use_ssl false)"
     )
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("s3_location", ["postgres"], indirect=True)
+def test_desk_on_a_server_and_s3_ends_as_a_desk_on_files(s3_location, desk_at, facts_of, tmp_path) -> None:
+    """The whole job: a backfill, two evenings with scores, checks and report, upkeep, and a look by the verifier."""
+    truth = synthetic.synthetic_market(seed=3, n_symbols=30, n_sessions=300)
+    *_, before_last, last = truth.session_dates
+    ends = []
+    with vendors.running(truth, vendors.evening_of(last)) as vendor:
+        elsewhere = {
+            "lake_catalog": os.environ["DAYBOOK__LAKE_CATALOG"],
+            "lake_catalog_password": os.environ["DAYBOOK__LAKE_CATALOG_PASSWORD"],
+        }
+        on_files = {"lake_catalog": "", "lake_catalog_password": "", "lake_data_path": ""}
+        for name, overrides in (("elsewhere", elsewhere), ("files", on_files)):
+            desk = desk_at(tmp_path / name, vendor, **overrides)
+            assert desk.options.lake.is_on_s3 == (name == "elsewhere")
+            desk.backfill(truth.session_dates[0], before_last)
+            for day in (before_last, last):
+                vendor.clock.set(vendors.evening_of(day))
+                context = steps.open_context(desk.options, "daily", day)
+                steps.run_daily(context, day, steps.call_directly(steps.no_progress))
+            with lake.open_writer(desk.options.lake, holder="upkeep") as opened:
+                maintenance.maintain(opened, datetime.now(UTC) + timedelta(days=2), maintenance.Policy())
+                found = verify.verify(opened, desk.options.archive_path, lambda check: None)
+                verify.refuse_broken(found)
+                ends.append(facts_of(opened, ("market", "macro", "feature", "model")))
+
+    assert all((tmp_path / name / "reports" / f"{last}.html").exists() for name in ("elsewhere", "files"))
+    assert ends[0] == ends[1]
+    assert not list((tmp_path / "elsewhere" / "lake").rglob("*.parquet"))
