@@ -9,18 +9,16 @@ again. Partner: `warehouse/data_files.py`.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import logging
 import os
-import shutil
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 
-from warehouse import errors, lake, tables
+from warehouse import copying, errors, lake, tables
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +28,6 @@ MARKER = "daybook-backup"
 FORMAT = 1
 CATALOG, DATA = "catalog.sqlite", "data"
 FILE_TABLES = ("ducklake_data_file", "ducklake_delete_file")
-PIECE_BYTES = 1 << 20
 
 Progress = Callable[[str, int, int], None]
 
@@ -115,7 +112,7 @@ def back_up(place: Place, to: Path, made_at: datetime, *, wait_s: float, progres
             "schema_version": tables.SCHEMA_VERSION,
             "files": [asdict(entry) for _, entry in sorted(kept.items())],
         }
-        _write_whole(to / MANIFEST, json.dumps(manifest, indent=1).encode())
+        copying.write_whole(to / MANIFEST, json.dumps(manifest, indent=1).encode())
         _remove_unnamed(to, {entry.stored for entry in kept.values()})
     log.info("backed up snapshot=%s files=%s copied=%s bytes=%s to=%s", snapshot, len(kept), n_copied, bytes_copied, to)
     return {"snapshot": snapshot, "files": len(kept), "files_copied": n_copied, "bytes_copied": bytes_copied}
@@ -212,7 +209,7 @@ def _copy_catalog(location: lake.LakeLocation, to: Path, wait_s: float) -> tuple
         opened.backup(copied)
         copied.execute("pragma journal_mode = delete")
         snapshot = copied.execute("select max(snapshot_id) from ducklake_snapshot").fetchone()[0]
-    n_bytes, digest = fresh.stat().st_size, _digest(fresh)
+    n_bytes, digest = fresh.stat().st_size, copying.digest(fresh)
     stored = f"catalog-{snapshot}-{digest[:12]}.sqlite"
     os.replace(fresh, to / stored)
     return int(snapshot), Kept(CATALOG, stored, n_bytes, digest, 0)
@@ -264,19 +261,15 @@ def _keep(path: str, source: Path, to: Path, before: Kept | None) -> tuple[Kept,
             f"{source} is gone, so the backup cannot be made; the one before it stands. See `daybook verify`."
         ) from exc
     is_same = before is not None and (before.n_bytes, before.modified_ns) == (facts.st_size, facts.st_mtime_ns)
-    if before is not None and is_same and _has_length(to / before.stored, before.n_bytes):
+    if before is not None and is_same and copying.has_length(to / before.stored, before.n_bytes):
         return before, False
     partial = to / "copy.partial"
-    digest = _copy(source, partial)
+    digest = copying.copy(source, partial)
     # A name that is taken belongs to the manifest that still stands.
     stored = path if not (to / path).exists() else f"{path}.{digest[:12]}"
     (to / stored).parent.mkdir(parents=True, exist_ok=True)
     os.replace(partial, to / stored)
     return Kept(path, stored, (to / stored).stat().st_size, digest, facts.st_mtime_ns), True
-
-
-def _has_length(path: Path, n_bytes: int) -> bool:
-    return path.is_file() and path.stat().st_size == n_bytes
 
 
 def _refuse_unsound(source: Path, held: Mapping[str, Kept], progress: Progress) -> None:
@@ -285,7 +278,7 @@ def _refuse_unsound(source: Path, held: Mapping[str, Kept], progress: Progress) 
         path = source / entry.stored
         if not path.is_file():
             faults.append(f"{entry.stored} is missing")
-        elif path.stat().st_size != entry.n_bytes or _digest(path) != entry.sha256:
+        elif path.stat().st_size != entry.n_bytes or copying.digest(path) != entry.sha256:
             faults.append(f"{entry.stored} is not the file that was backed up")
         progress("checking the backup", number + 1, len(held))
     if faults:
@@ -308,11 +301,11 @@ def _target(place: Place, path: str) -> Path:
 
 def _put_back(source: Path, target: Path, entry: Kept) -> bool:
     """Whether a file had to be written: one that is there with the right bytes is left alone."""
-    if _has_length(target, entry.n_bytes) and _digest(target) == entry.sha256:
+    if copying.has_length(target, entry.n_bytes) and copying.digest(target) == entry.sha256:
         return False
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_name(target.name + ".partial")
-    _copy(source, partial)
+    copying.copy(source, partial)
     os.replace(partial, target)
     return True
 
@@ -323,7 +316,7 @@ def _swap_catalog(location: lake.LakeLocation, source: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     fresh = target.with_name(target.name + ".partial")
     fresh.unlink(missing_ok=True)
-    _copy(source, fresh)
+    copying.copy(source, fresh)
     with contextlib.closing(sqlite3.connect(fresh)) as opened:
         with opened:
             # The copy may be restored to another home than it came from.
@@ -377,33 +370,6 @@ def _remove_unnamed(folder: Path, named: set[str]) -> None:
         is_ours = area in (DATA, "archive", "models", "reports") or area.startswith("catalog")
         if path.is_file() and is_ours and below not in named:
             path.unlink()
-
-
-def _copy(source: Path, target: Path) -> str:
-    """The digest of a file, copied to `target` and on the disk."""
-    digest = hashlib.sha256()
-    with source.open("rb") as read, target.open("wb") as written:
-        while piece := read.read(PIECE_BYTES):
-            digest.update(piece)
-            written.write(piece)
-        written.flush()
-        os.fsync(written.fileno())
-    shutil.copystat(source, target)
-    return digest.hexdigest()
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()
-
-
-def _write_whole(path: Path, content: bytes) -> None:
-    partial = path.with_suffix(".partial")
-    with partial.open("wb") as opened:
-        opened.write(content)
-        opened.flush()
-        os.fsync(opened.fileno())
-    os.replace(partial, path)
 
 
 @contextlib.contextmanager
