@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from flows import ingest, vendors
+from flows import ingest, ingest_macro, vendors
 from warehouse import errors, lake, seeds
 from warehouse.sources import faults, market
 
@@ -55,7 +55,7 @@ def small_commits(monkeypatch):
     few = every.filter(pc.is_in(every["series_id"], pa.array(SERIES)))
     monkeypatch.setattr(seeds, "fred_series", lambda: few)
     monkeypatch.setattr(ingest, "SESSIONS_PER_COMMIT", SESSIONS_PER_COMMIT)
-    monkeypatch.setattr(ingest, "SERIES_PER_COMMIT", 1)
+    monkeypatch.setattr(ingest_macro, "SERIES_PER_COMMIT", 1)
 
 
 @pytest.fixture
@@ -117,12 +117,12 @@ def assert_only_whole_days(desk, undisturbed, are_tables_together=True):
 PREAMBLE = f"""
 import sys
 import pyarrow as pa, pyarrow.compute as pc
-from flows import cli, ingest
+from flows import cli, ingest, ingest_macro
 from warehouse import seeds
 every = seeds.fred_series()
 few = every.filter(pc.is_in(every["series_id"], pa.array({SERIES!r})))
 seeds.fred_series = lambda: few
-ingest.SESSIONS_PER_COMMIT, ingest.SERIES_PER_COMMIT = {SESSIONS_PER_COMMIT}, 1
+ingest.SESSIONS_PER_COMMIT, ingest_macro.SERIES_PER_COMMIT = {SESSIONS_PER_COMMIT}, 1
 sys.argv = ["daybook", *sys.argv[1:]]
 cli.main()
 """
