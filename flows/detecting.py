@@ -1,7 +1,7 @@
 """What is wrong or unusual today, as alerts.
 
-The checks of `warehouse/checks.py` look at the data; detectors of `models/anomaly.py` look at the market. Both end as
-rows of `ops.alert`, where the same trouble is one row.
+The checks of `warehouse/checks.py` look at the data, detectors of `models/anomaly.py` at the market, and
+`models/stability.py` at the factors. All end as rows of `ops.alert`, where the same trouble is one row.
 """
 
 from __future__ import annotations
@@ -13,14 +13,16 @@ from datetime import date
 import numpy as np
 import pyarrow as pa
 
+from flows import factors
 from flows.context import Context
-from models import anomaly
+from models import anomaly, stability
 from warehouse import checks
 from warehouse.lake import Lake
 
 log = logging.getLogger(__name__)
 
 ROBUST_Z = "robust_z_outlier"
+FACTOR_JUMP = "factor_space_jump"
 # On a day of panic hundreds move; the list in the alert is for reading, the query in it shows the rest.
 MOST_OUTLIERS_A_DAY = 20
 
@@ -36,11 +38,12 @@ def detect(context: Context, as_of: date, session: date | None) -> pa.Table:
     Raises:
         LakeError: the lake cannot be read or written.
     """
-    rules = [check.rule for check in checks.CHECKS]
+    rules = [*(check.rule for check in checks.CHECKS), FACTOR_JUMP]
     with context.reader() as lake:
         look = checks.Look(checks.read_scope(lake, as_of), context.now)
         tolerated = context.settings.missing_bars_fraction
         findings = [checks.find(lake, as_of, look.scope, missing_fraction=tolerated)]
+        findings.append(find_factor_jumps(lake, as_of))
         if session is not None:
             findings.append(find_outliers(lake, session, context.settings.robust_z_threshold))
             rules.append(ROBUST_Z)
@@ -98,6 +101,48 @@ def find_outliers(lake: Lake, session: date, threshold: float) -> pa.Table:
                 ),
                 "evidence_sql": f"select * from analyst.daily_return where ts_code = '{ts_code}'"
                 f" and trade_date between date '{session}' - 14 and date '{session}' order by trade_date",
+            }
+        )
+    return pa.Table.from_pylist(found, schema=checks.FINDING_SCHEMA)
+
+
+def find_factor_jumps(lake: Lake, as_of: date) -> pa.Table:
+    """Factor models whose newest refit turned further than their refits do, as rows of `checks.FINDING_SCHEMA`.
+
+    Until the next refit the scores before and after it do not measure the same thing.
+
+    Args:
+        lake: the lake.
+        as_of: fits of later days are not looked at.
+
+    Raises:
+        LakeError: the lake cannot be read.
+    """
+    rows = lake.read(
+        "select v.model_name, v.model_version, v.as_of_date, e.value from model.evaluation as e"
+        " join model.model_version as v using (model_version)"
+        " where e.metric = $metric and v.as_of_date <= $as_of order by v.model_name, v.as_of_date",
+        metric=factors.SUBSPACE_ANGLE,
+        as_of=as_of,
+    ).to_pylist()
+    found = []
+    for name in sorted({row["model_name"] for row in rows}):
+        *before, newest = [row for row in rows if row["model_name"] == name]
+        usual = [row["value"] for row in before]
+        if not stability.has_jumped(newest["value"], usual):
+            continue
+        version, degrees, median = newest["model_version"], np.rad2deg(newest["value"]), np.rad2deg(np.median(usual))
+        found.append(
+            {
+                "rule": FACTOR_JUMP,
+                "severity": "medium",
+                "subject": name,
+                "subject_date": newest["as_of_date"],
+                "title": f"{version} turned its factors by {degrees:.1f} degrees; {median:.1f} is usual",
+                "action": "Do not read the factors' lines across this refit; look at what entered or left the panel.",
+                "evidence": json.dumps({"degrees": round(float(degrees), 2), "usual_degrees": round(float(median), 2)}),
+                "evidence_sql": "select model_version, degrees(value) as degrees from model.evaluation"
+                f" where metric = '{factors.SUBSPACE_ANGLE}' and model_version like '{name}/%' order by model_version",
             }
         )
     return pa.Table.from_pylist(found, schema=checks.FINDING_SCHEMA)
