@@ -383,7 +383,8 @@ def _negate(column: str) -> Callable[[Planter, int], Outcome]:
 def _negate_factor(p: Planter, at: int) -> Outcome:
     found = ((p.factor["ts_code"] == p.codes[at]) & (p.factor["trade_date"] == p.days[at])).to_numpy()
     p.factor.loc[found, "adj_factor"] *= -1
-    return _here(p, at)
+    # Set aside, it leaves the bar without a factor.
+    return _here(p, at, removes=True)
 
 
 KINDS: dict[str, dict[str, Callable[[Planter, int], Outcome]]] = {
@@ -423,6 +424,7 @@ KINDS: dict[str, dict[str, Callable[[Planter, int], Outcome]]] = {
         "ten thousand CNY": _scale(["amount"], 0.1),
         "fen for CNY": _scale([*PRICES, "pre_close", "change"], 100.0),
         "shares and CNY": _unit_of_both,
+        "both a hundredfold": _scale(["vol", "amount"], 100.0),
     },
     "duplicated_day": {
         "instead of the next": _repeat_instead,
@@ -527,5 +529,5 @@ def score(findings: list[dict[str, object]], faults: list[Fault]) -> Score:
 def _codes_in(finding: dict[str, object]) -> list[str]:
     """The securities that a finding about a whole table lists in its evidence."""
     evidence = json.loads(str(finding["evidence"]) or "{}")
-    listed = [evidence.get("ts_code")] + list(evidence.get("first", [])) + list(evidence.get("missing", []))
+    listed = [evidence.get("ts_code"), *evidence.get("first", []), *evidence.get("missing", [])]
     return [code for code in listed if isinstance(code, str)]
