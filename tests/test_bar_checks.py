@@ -165,6 +165,13 @@ LIMITS = {
 }
 
 
+def test_limit_price_of_half_a_fen_is_rounded_up(find_in):
+    """69.85 x 1.1 = 76.835: the exchange let 002459.SZ trade at 76.84 on 2022-04-27."""
+    rows = [bar("002459.SZ", AS_OF, (70.0, 76.84, 68.0, 76.84, 69.85))]
+
+    assert find_in(rows, days=[AS_OF]) == []
+
+
 @pytest.mark.parametrize(("code", "day", "list_date", "high", "is_broken"), LIMITS.values(), ids=LIMITS)
 def test_price_limit_is_that_of_the_board_on_the_day(find_in, code, day, list_date, high, is_broken):
     rows = [bar(code, day, (10.0, high, 10.0, 10.0, 10.0))]

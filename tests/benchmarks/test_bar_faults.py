@@ -36,7 +36,6 @@ KNOWN = {
     ("vwap_outside_range", "300999.SZ", "2020-11-09"),
     ("vwap_outside_range", "300999.SZ", "2020-12-09"),
     ("price_limit_broken", "000792.SZ", "2021-08-10"),
-    ("price_limit_broken", "002459.SZ", "2022-04-27"),
 }
 
 

@@ -1,6 +1,7 @@
 -- Bars beyond the daily price limit: 20 % on STAR (688, 689) and, since 2020-08-24, ChiNext (300, 301, 302); 30 % in
 -- Beijing; 10 % elsewhere; 5 % for securities under special treatment (ST) of the other boards.
--- The limit price is pre_close x (1 +- limit), rounded to a fen. Without limit are a security's first five sessions on
+-- The limit price is pre_close x (1 +- limit), half a fen rounded away from pre_close: 69.85 x 1.1 is 76.84, though its
+-- binary form lies below 76.835. Without limit are a security's first five sessions on
 -- boards with registration (STAR; ChiNext since 2020-08-24; the others since 2023-04-10), and else its first.
 -- Rule easy to get wrong: the vendor's name is today's, so ST counts only from the day the lake first held the list, by
 -- what it was called then; and as the exchanges may end the 5 % (in 2025 they said they would), it is held against ST
@@ -49,7 +50,7 @@ special as (
     select
         bar.ts_code,
         bar.trade_date,
-        bar.high > round(bar.pre_close * 1.05, 2) + 0.005 or bar.low < round(bar.pre_close * 0.95, 2) - 0.005 as is_beyond
+        bar.high > round(bar.pre_close * 1.05 + 1e-6, 2) + 0.005 or bar.low < round(bar.pre_close * 0.95 - 1e-6, 2) - 0.005 as is_beyond
     from bar
     join named using (ts_code, trade_date)
     where named.name like '%ST%'
@@ -84,8 +85,8 @@ broken as (
         ) <= limited.n_free_sessions as is_new
     from limited
     left join market.stock_basic as stock using (ts_code)
-    where high > round(pre_close * (1 + limit_fraction), 2) + 0.005
-        or low < round(pre_close * (1 - limit_fraction), 2) - 0.005
+    where high > round(pre_close * (1 + limit_fraction) + 1e-6, 2) + 0.005
+        or low < round(pre_close * (1 - limit_fraction) - 1e-6, 2) - 0.005
 )
 select
     ts_code as subject,
