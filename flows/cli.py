@@ -14,7 +14,18 @@ from typing import Annotated
 
 import typer
 
-from flows.commands import analysing, estimating, keeping, loading, reading, running, serving, terminal, vintages
+from flows.commands import (
+    analysing,
+    detecting,
+    estimating,
+    keeping,
+    loading,
+    reading,
+    running,
+    serving,
+    terminal,
+    vintages,
+)
 
 app = typer.Typer(
     name="daybook",
@@ -44,6 +55,7 @@ COMMANDS = (
     analysing.export,
     estimating.factors,
     estimating.forecast_study,
+    detecting.detect,
     keeping.maintain,
     keeping.verify,
     keeping.backup,

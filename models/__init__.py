@@ -9,7 +9,8 @@ Before a fit: `cross_section.py` puts the securities of a day on one scale, `tra
 After it: `evaluation.py` (walk-forward, metrics, intervals), `nested.py` (Clark and West's test),
 `registry.py` (a fitted model as files, and back).
 Without a target: `pca.py` (factors; `selection.py` says how many), `macro_factors.py` (from macro levels to factors),
-`cluster.py` (groups), `anomaly.py` (outlier scores). With factors: `diffusion.py` (a series ahead, against its own AR),
+`cluster.py` (groups), `anomaly.py` (outlier scores), `detectors.py` (which rows of any table are strange, with
+`autoencoder.py`, `encoding.py` and `labelled.py`). With factors: `diffusion.py` (a series ahead, against its own AR),
 `stability.py` (is it the same factor, and why did it move?), `news.py` (why did a forecast move?).
 
 To add a forecasting model: write `models/<name>.py` with a class that keeps the promise of `base.Forecaster`, and add

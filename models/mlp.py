@@ -113,7 +113,7 @@ class MLP:
         self._scale(rows.features[is_training], rows.target[is_training])
         inputs = ((rows.features - self.mean_) / self.scale_).astype(np.float32)
         outputs = ((rows.target - self.target_mean_) / self.target_scale_).astype(np.float32)
-        with _keras_session(self.seed) as keras:
+        with keras_session(self.seed) as keras:
             network = self._network(keras, inputs.shape[1])
             network.compile(
                 optimizer=keras.optimizers.Adam(self.learning_rate), loss="mse", metrics=["mse"], jit_compile=False
@@ -214,7 +214,7 @@ class MLP:
         """
         state = {name: array for name, array in self.state().items() if not name.startswith("weight_")}
         base.write_arrays(folder / base.ARRAYS_FILE, state)
-        with _keras_session(self.seed) as keras:
+        with keras_session(self.seed) as keras:
             network = self._network(keras, len(self.mean_))
             network.set_weights(self.weights_)
             network.save(folder / NETWORK_FILE)
@@ -233,7 +233,7 @@ class MLP:
         state = base.read_arrays(folder / base.ARRAYS_FILE)
         path = folder / NETWORK_FILE
         try:
-            with _keras_session(0) as keras:
+            with keras_session(0) as keras:
                 weights = keras.saving.load_model(path, compile=False, safe_mode=True).get_weights()
         # Keras raises these for a file that is no archive, lacks a part, or holds code.
         except (OSError, ValueError, TypeError, KeyError, zipfile.BadZipFile) as exc:
@@ -279,7 +279,7 @@ class MLP:
 
 
 @contextlib.contextmanager
-def _keras_session(seed: int) -> Iterator[Any]:
+def keras_session(seed: int) -> Iterator[Any]:
     """Keras with a fresh state, which is cleared afterwards: graphs of earlier fits would pile up."""
     keras, tensorflow = _import_keras()
     with warnings.catch_warnings():

@@ -46,8 +46,8 @@ HOMES = {
     "sklearn": ("models",),
     "scipy": ("models",),
     "statsmodels": (),
-    "tensorflow": ("models.mlp",),
-    "keras": ("models.mlp",),
+    "tensorflow": ("models.mlp", "models.autoencoder"),
+    "keras": ("models.mlp", "models.autoencoder"),
     "jinja2": ("reports",),
     "apprise": ("reports",),
 }

@@ -137,7 +137,7 @@ def test_fit_does_not_depend_on_units_of_features_and_target() -> None:
 def test_predict_equals_keras_own_forward_pass(fitted: MLP, tmp_path: Path) -> None:
     features = planted_rows(seed=2)[0]
     fitted.save(tmp_path)
-    with mlp._keras_session(0) as keras:
+    with mlp.keras_session(0) as keras:
         network = keras.saving.load_model(tmp_path / "mlp.keras", compile=False)
         inputs = ((features - fitted.mean_) / fitted.scale_).astype(np.float32)
         expected = network.predict(inputs, verbose=0)[:, 0] * fitted.target_scale_ + fitted.target_mean_
@@ -159,7 +159,7 @@ def test_save_writes_the_same_bytes_when_a_reloaded_model_is_saved(fitted: MLP, 
 
 def test_load_runs_no_code_when_the_file_holds_some(fitted: MLP, tmp_path: Path) -> None:
     fitted.save(tmp_path)
-    with mlp._keras_session(0) as keras:
+    with mlp.keras_session(0) as keras:
         layers = [keras.Input((3,)), keras.layers.Lambda(lambda rows: rows), keras.layers.Dense(1)]
         keras.Sequential(layers).save(tmp_path / "mlp.keras")
 

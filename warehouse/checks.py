@@ -69,6 +69,8 @@ class Check:
 
 BASIC = "market.daily_basic"
 DAILY = "market.daily"
+# What is wrong with a bar beside its neighbours: those of the security, of the session, of the calendar.
+BAR_RULES = ("change_disagrees", "bar_frozen", "bar_copied", "bar_repeated", "bar_on_closed_day", "volume_slip")
 CHECKS: tuple[Check, ...] = (
     Check(
         "missing_day",
@@ -186,6 +188,10 @@ CHECKS: tuple[Check, ...] = (
         "Do not use returns over that day before the vendor has corrected the factor.",
         dataset=DAILY,
         is_by_session=True,
+    ),
+    *(
+        Check(rule, "medium", "Do not use that bar before the vendor has corrected it.", dataset=DAILY)
+        for rule in BAR_RULES
     ),
 )
 

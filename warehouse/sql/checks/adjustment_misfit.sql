@@ -30,8 +30,16 @@ judged as (
 select
     ts_code as subject,
     trade_date as subject_date,
-    format('{} {}: factors imply a previous close of {:.2f}, the bar says {:.2f}', ts_code, trade_date,
-        pre_close_implied, pre_close) as title,
+    format('{} {}: factors imply a previous close of {:.2f}, the bar says {:.2f}{}', ts_code, trade_date,
+        pre_close_implied, pre_close,
+        case
+            when round(log10(pre_close / pre_close_implied)) <> 0
+                and abs(pre_close / pre_close_implied / power(10, round(log10(pre_close / pre_close_implied))) - 1) < 0.05
+                then '; as if a decimal point slipped'
+            when factor_before = adj_factor and abs(pre_close / pre_close_implied - 1) > 0.3
+                then '; as if a split were missing from the factors'
+            else ''
+        end) as title,
     json_object('pre_close', pre_close, 'pre_close_implied', round(pre_close_implied, 4), 'close_before', close_before,
         'factor_before', factor_before, 'factor', adj_factor)::varchar as evidence,
     format('select * from analyst.price_adjusted where ts_code = ''{}'' and trade_date between date ''{}'' - 7 and date ''{}'' + 7',

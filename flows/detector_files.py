@@ -1,0 +1,159 @@
+"""Rows of a file that are unlike the others: any table, any of the detectors, without a lake.
+
+Partners: `models/detectors.py`, `models/labelled.py`; `flows/commands/detecting.py` prints what is found here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from pyarrow import csv, parquet
+
+from models import base, detectors, encoding, labelled
+from warehouse import errors
+
+SCORE_COLUMN, FLAG_COLUMN = "anomaly_score", "is_anomaly"
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What was asked for.
+
+    Args:
+        detector: one of `detectors.DETECTORS`.
+        label: column that says which rows are anomalous, empty for none; it is never learned from.
+        share: share of the rows learned from that lies above the threshold.
+        budget: alerts that somebody can look at.
+        seed: of the detector.
+    """
+
+    detector: str
+    label: str = ""
+    share: float = 0.1
+    budget: int = 20
+    seed: int = 0
+
+
+def detect_file(path: Path, train: Path | None, out: Path, wanted: Wanted) -> dict[str, Any]:
+    """Score a file's rows, write them with their scores, and say what was found.
+
+    Args:
+        path: Parquet or CSV to score.
+        train: file to learn from; None for the same one.
+        out: Parquet or CSV to write: the rows, `anomaly_score` and `is_anomaly` (score above the threshold).
+        wanted: how.
+
+    Returns:
+        Facts as JSON can hold them; with a label column the figures of `labelled.judge` under `labelled`.
+
+    Raises:
+        ConfigError: a file that cannot be read or written, or that lacks the label column.
+        ModelRefused: rows or labels that cannot be used.
+    """
+    if out.suffix.lower() not in (".parquet", ".csv"):
+        raise errors.ConfigError(f"{out} has no ending that is known. Name a .parquet or a .csv file.")
+    table = _read(path)
+    labels = _labels(path, table, wanted.label) if wanted.label else None
+    learned = table if train is None else _read(train)
+    try:
+        encoder = encoding.TableEncoder().fit(_columns(train or path, learned, wanted.label))
+        detector = detectors.make(wanted.detector, seed=wanted.seed)
+        rows = encoder.transform(_columns(train or path, learned, wanted.label))
+        learned_scores = detector.fit(rows).score(rows)
+        scores = learned_scores
+        if train is not None:
+            scores = detector.score(encoder.transform(_columns(path, table, wanted.label)))
+    except base.ModelError as exc:
+        raise errors.ModelRefused(f"{path}: {exc}") from exc
+    threshold = float(np.quantile(learned_scores, 1 - wanted.share))
+    _write(out, table, scores, scores > threshold)
+    found = {
+        "file": str(path),
+        "train": str(train or path),
+        "detector": wanted.detector,
+        "seed": wanted.seed,
+        "n_rows": table.num_rows,
+        "n_columns": len(encoder.names_),
+        "constant_columns": encoder.constant_,
+        "n_filled": sum(encoder.n_filled_[name] for name in encoder.names_ if name in encoder.n_filled_),
+        "threshold": threshold,
+        "n_flagged": int((scores > threshold).sum()),
+    }
+    if labels is None:
+        return found
+    return found | {"labelled": labelled.judge(scores, labels, threshold=threshold, budget=wanted.budget)}
+
+
+def _read(path: Path) -> pa.Table:
+    name = path.name.lower()
+    try:
+        if name.endswith((".parquet", ".pq")):
+            table = parquet.read_table(path)
+        elif name.endswith((".csv", ".csv.gz")):
+            table = csv.read_csv(path)
+        else:
+            raise errors.ConfigError(f"{path} has no ending that is known. Name a .parquet or a .csv file.")
+    except FileNotFoundError as exc:
+        raise errors.ConfigError(f"there is no file {path}. Check the path.") from exc
+    except (pa.ArrowInvalid, OSError) as exc:
+        raise errors.ConfigError(
+            f"{path} cannot be read: {str(exc).splitlines()[0]}. Look whether it is whole."
+        ) from exc
+    if not table.num_rows:
+        raise errors.ConfigError(f"{path} has no rows. Give a file with rows to score.")
+    return table
+
+
+def _labels(path: Path, table: pa.Table, label: str) -> labelled.Labels:
+    if label not in table.column_names:
+        raise errors.ConfigError(
+            f"{path} has no column {label}; it has {', '.join(table.column_names)}. Name one of these with --label."
+        )
+    values = set(table[label].unique().to_pylist())
+    strange = sorted(repr(value) for value in values - {0, 1, "0", "1"})
+    if strange:
+        raise errors.ModelRefused(
+            f"{path}: label column {label} holds {', '.join(strange[:3])}. Write 1 for an anomaly and 0 for the others."
+        )
+    return np.array([int(value) for value in table[label].to_pylist()], dtype=np.int64)
+
+
+def _columns(path: Path, table: pa.Table, label: str) -> dict[str, encoding.Column]:
+    """Columns as float64 or objects; dates count as text, and the label is left out."""
+    columns: dict[str, encoding.Column] = {}
+    for name in table.column_names:
+        kind = table.schema.field(name).type
+        if name == label:
+            continue
+        if pa.types.is_nested(kind):
+            raise errors.ModelRefused(
+                f"{path}: column {name} holds {kind}, not single values. Leave it out of the file."
+            )
+        if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind):
+            columns[name] = table[name].cast(pa.float64()).to_numpy()
+        elif pa.types.is_decimal(kind):
+            columns[name] = table[name].cast(pa.float64(), safe=False).to_numpy()
+        elif pa.types.is_null(kind):
+            columns[name] = np.full(table.num_rows, np.nan)
+        else:
+            columns[name] = np.array(
+                [None if value is None else str(value) for value in table[name].to_pylist()], object
+            )
+    return columns
+
+
+def _write(out: Path, table: pa.Table, scores: labelled.Floats, is_flagged: Any) -> None:
+    kept = [name for name in table.column_names if name not in (SCORE_COLUMN, FLAG_COLUMN)]
+    scored = table.select(kept).append_column(SCORE_COLUMN, pa.array(scores))
+    scored = scored.append_column(FLAG_COLUMN, pa.array(is_flagged))
+    try:
+        if out.suffix.lower() == ".parquet":
+            parquet.write_table(scored, out)
+        else:
+            csv.write_csv(scored, out)
+    except OSError as exc:
+        raise errors.ConfigError(f"{out} cannot be written: {exc.strerror or exc}. Name another file.") from exc

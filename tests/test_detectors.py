@@ -1,0 +1,249 @@
+"""Detectors score as the libraries and papers they follow, and the command says what it found or what is wrong."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+from pyarrow import parquet
+from sklearn import decomposition, ensemble, metrics, preprocessing
+
+from flows import cli, detector_files
+from models import base, detectors, encoding, labelled
+from warehouse import errors
+
+TABULAR = Path(__file__).resolve().parents[2] / "shared" / "data" / "anomaly" / "tabular"
+needs_tables = pytest.mark.skipif(not TABULAR.exists(), reason="needs the labelled tables beside the checkout")
+# Small enough for every run; all eleven are in tests/benchmarks/test_detectors_on_tables.py.
+SMALL = ("04_breastw", "06_cardio", "38_thyroid", "45_wine")
+
+
+def table_of(name):
+    rows = pd.read_parquet(TABULAR / f"{name}.parquet")
+    labels = rows.pop("label").to_numpy()
+    values = rows.to_numpy(np.float64)
+    return values[:, values.std(axis=0) > 0], labels
+
+
+def auc(name, rows, labels):
+    return metrics.roc_auc_score(labels, detectors.make(name, seed=0).fit(rows).score(rows))
+
+
+@needs_tables
+@pytest.mark.parametrize("name", SMALL)
+def test_pca_scores_as_scikit_learns_reconstruction(name):
+    rows, labels = table_of(name)
+    standard = preprocessing.StandardScaler().fit_transform(rows)
+    pca = decomposition.PCA(n_components=0.9, svd_solver="full").fit(standard)
+    error = ((standard - pca.inverse_transform(pca.transform(standard))) ** 2).sum(axis=1)
+
+    assert auc("pca", rows, labels) == pytest.approx(metrics.roc_auc_score(labels, error), abs=0.02)
+
+
+@needs_tables
+@pytest.mark.parametrize("name", SMALL)
+def test_isolation_forest_scores_as_scikit_learns(name):
+    rows, labels = table_of(name)
+    forest = ensemble.IsolationForest(n_estimators=100, random_state=0).fit(rows)
+
+    assert auc("isolation_forest", rows, labels) == pytest.approx(
+        metrics.roc_auc_score(labels, -forest.score_samples(rows)), abs=0.02
+    )
+
+
+# ROC-AUC of PyOD 3.6.7's ECOD, fitted on the same tables without their constant columns (2026-11-21).
+PYOD_ECOD = {"02_annthyroid": 0.788665, "04_breastw": 0.991396, "06_cardio": 0.935001, "23_mammography": 0.906157}
+
+
+@needs_tables
+@pytest.mark.parametrize("name", PYOD_ECOD)
+def test_ecod_scores_as_pyods(name):
+    assert auc("ecod", *table_of(name)) == pytest.approx(PYOD_ECOD[name], abs=0.0001)
+
+
+def test_ecod_is_the_formula_on_a_column_worked_by_hand():
+    """1, 2, 2, 7: the mean is 3, the skewness positive, so that the right tail counts, or the left if less likely."""
+    scores = detectors.ECOD().fit(np.array([[1.0], [2.0], [2.0], [7.0]])).score(np.array([[1.0], [2.0], [7.0], [9.0]]))
+
+    # 1: left tail 1/4, right 4/4. 2: left 3/4, right 3/4. 7: right 1/4. 9: beyond all, 1/5.
+    np.testing.assert_allclose(scores, -np.log([0.25, 0.75, 0.25, 0.2]))
+
+
+def test_ecod_adds_both_tails_where_a_column_is_symmetric():
+    scores = detectors.ECOD().fit(np.array([[-1.0], [0.0], [1.0]])).score(np.array([[0.0]]))
+
+    # 2/3 on either side.
+    assert scores[0] == pytest.approx(-2 * np.log(2 / 3))
+
+
+@pytest.fixture
+def plane():
+    """Rows whose last two columns are the first two, mixed; the last row breaks the pattern, not the ranges."""
+    rng = np.random.default_rng(3)
+    free = rng.normal(size=(400, 2))
+    rows = np.column_stack([free, free @ np.array([[1.0, 0.5], [-0.5, 1.0]])]) + rng.normal(0, 0.05, (400, 4))
+    rows[-1] = [1.0, 1.0, -1.0, -1.0]
+    return rows
+
+
+@pytest.mark.parametrize("name", ["pca", "autoencoder"])
+def test_row_that_breaks_the_pattern_has_the_highest_score(name, plane):
+    assert detectors.make(name, seed=1).fit(plane).score(plane).argmax() == 399
+
+
+@pytest.mark.parametrize("name", detectors.DETECTORS)
+def test_score_depends_on_its_own_row_and_the_seed_repeats_it(name, plane):
+    first = detectors.make(name, seed=1).fit(plane)
+    again = detectors.make(name, seed=1).fit(plane)
+
+    np.testing.assert_array_equal(first.score(plane), again.score(plane))
+    np.testing.assert_array_equal(first.score(plane)[7:9], first.score(plane[7:9]))
+
+
+@pytest.mark.parametrize("name", detectors.DETECTORS)
+def test_rows_with_holes_or_other_columns_are_refused(name, plane):
+    fitted = detectors.make(name).fit(plane)
+
+    with pytest.raises(base.MissingValues, match="1 of 4 values are missing or infinite"):
+        fitted.score(np.array([[1.0, np.nan, 0.0, 0.0]]))
+    with pytest.raises(base.ColumnMismatch, match=r"rows have shape \(1, 3\), with 4 columns wanted"):
+        fitted.score(np.zeros((1, 3)))
+
+
+def test_text_becomes_its_rarity_and_a_hole_the_median():
+    columns = {
+        "board": np.array(["main", "main", "main", "star"], object),
+        "price": np.array([1.0, np.nan, 3.0, 8.0]),
+        "same": np.full(4, 5.0),
+    }
+    encoder = encoding.TableEncoder().fit(columns)
+
+    encoded = encoder.transform(columns | {"board": np.array(["main", "star", "none", None], object)})
+
+    assert encoder.constant_ == ["same"]
+    np.testing.assert_allclose(encoded[:, 0], -np.log([0.75, 0.25, 0.2, 0.2]))
+    np.testing.assert_allclose(encoded[:, 1], [1.0, 3.0, 3.0, 8.0])
+
+
+def test_figures_are_those_counted_by_hand():
+    """Ten rows, two anomalies; three flagged, one of them rightly."""
+    scores = np.array([9.0, 8.0, 7.0, 6.0, 5.0, 4.0, 3.0, 2.0, 1.0, 0.0])
+    labels = np.array([1, 0, 0, 0, 1, 0, 0, 0, 0, 0])
+
+    judged = labelled.judge(scores, labels, threshold=6.5, budget=5)
+
+    counts = [judged[name] for name in ("true_positives", "false_positives", "false_negatives", "true_negatives")]
+    assert counts == [1, 2, 1, 6]
+    assert judged["precision"] == pytest.approx(1 / 3)
+    assert judged["recall"] == 0.5
+    assert judged["f1"] == pytest.approx(2 * (1 / 3) * 0.5 / (1 / 3 + 0.5))
+    assert judged["accuracy"] == 0.7
+    # Of 16 pairs of an anomaly and a normal row, 8 + 5 are in order; precisions at the anomalies are 1/1 and 2/5.
+    assert judged["roc_auc"] == pytest.approx(13 / 16)
+    assert judged["average_precision"] == pytest.approx((1 + 0.4) / 2)
+    assert (judged["precision_at_budget"], judged["recall_at_budget"]) == (0.4, 1.0)
+    assert judged["always_normal"]["accuracy"] == 0.8
+    assert judged["always_normal"]["recall"] == 0.0
+    assert judged["always_normal"]["average_precision"] == 0.2
+
+
+def test_figures_that_are_not_defined_are_none():
+    judged = labelled.judge(np.array([1.0, 2.0]), np.array([0, 0]), threshold=5.0, budget=3)
+
+    assert [judged[name] for name in ("precision", "recall", "roc_auc", "average_precision")] == [None] * 4
+    assert judged["budget"] == 2
+
+
+@pytest.fixture
+def market_file(tmp_path):
+    """Two hundred rows with a column of text; the last two are far out."""
+    rng = np.random.default_rng(5)
+    table = pa.table(
+        {
+            "volume": [*rng.normal(10, 1, 198), 40.0, 45.0],
+            "price": [*rng.normal(5, 1, 198), 20.0, 25.0],
+            "board": ["main"] * 198 + ["odd", "odd"],
+            "fixed": [1] * 200,
+            "label": [0] * 198 + [1, 1],
+        }
+    )
+    path = tmp_path / "market.parquet"
+    parquet.write_table(table, path)
+    return path
+
+
+def run(*arguments):
+    return cli.app([str(each) for each in arguments], standalone_mode=False)
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_command_writes_scores_and_prints_figures(market_file, tmp_path, capsys, ending):
+    out = tmp_path / f"scored.{ending}"
+
+    run("detect", market_file, "--detector", "ecod", "--label", "label", "--budget", "2", "--out", out, "--json")
+
+    printed = capsys.readouterr()
+    facts = json.loads(printed.out)
+    assert facts["labelled"]["recall_at_budget"] == 1.0
+    assert facts["constant_columns"] == ["fixed"]
+    assert "left out fixed: every value learned from is the same" in printed.err
+    scored = pd.read_csv(out) if ending == "csv" else pd.read_parquet(out)
+    assert set(scored.nlargest(2, "anomaly_score").index) == {198, 199}
+    assert scored["is_anomaly"].sum() == facts["n_flagged"]
+
+
+def test_label_is_not_learned_from(market_file, tmp_path):
+    """The same scores whether or not the label column is there."""
+    without = tmp_path / "without.csv"
+    pd.read_parquet(market_file).drop(columns="label").to_csv(without, index=False)
+    outs = [tmp_path / "a.parquet", tmp_path / "b.parquet"]
+    detector_files.detect_file(market_file, None, outs[0], detector_files.Wanted("pca", "label"))
+    detector_files.detect_file(without, None, outs[1], detector_files.Wanted("pca"))
+
+    first, second = (pd.read_parquet(out)["anomaly_score"] for out in outs)
+    np.testing.assert_allclose(first, second, rtol=1e-9)
+
+
+def test_rows_are_scored_by_what_another_file_teaches(market_file, tmp_path):
+    few = tmp_path / "few.csv"
+    few.write_text("volume,price,board\n10,5,main\n45,25,new\n")
+    out = tmp_path / "scored.csv"
+
+    found = detector_files.detect_file(few, market_file, out, detector_files.Wanted("isolation_forest", share=0.02))
+
+    assert found["n_rows"] == 2
+    assert pd.read_csv(out)["is_anomaly"].tolist() == [False, True]
+
+
+BAD = {
+    "no such label": ("a,b\n1,2\n3,4\n", "label", errors.ConfigError, "has no column label; it has a, b"),
+    "label is a word": ("a,label\n1,yes\n3,no\n", "label", errors.ModelRefused, "label column label holds 'no', 'yes'"),
+    "label is missing": ("a,label\n1,0\n3,\n", "label", errors.ModelRefused, "label column label holds None"),
+    "all columns constant": ("a,b\n1,2\n1,2\n", "", errors.ModelRefused, "no column has two different values: a, b"),
+    "no row": ("a,b\n", "", errors.ConfigError, "has no rows"),
+    "nothing at all": ("", "", errors.ConfigError, "cannot be read: Empty CSV file"),
+    "ragged": ("a,b\n1,2\n1,2,3\n", "", errors.ConfigError, "cannot be read: CSV parse error"),
+}
+
+
+@pytest.mark.parametrize(("text", "label", "error", "words"), BAD.values(), ids=BAD)
+def test_bad_input_is_one_clear_line(tmp_path, text, label, error, words):
+    path = tmp_path / "table.csv"
+    path.write_text(text)
+
+    with pytest.raises(error, match=words) as caught:
+        detector_files.detect_file(path, None, tmp_path / "out.csv", detector_files.Wanted("ecod", label))
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "out.csv").exists()
+
+
+def test_file_that_is_not_there_and_ending_that_is_unknown_are_refused(tmp_path):
+    with pytest.raises(errors.ConfigError, match="there is no file"):
+        detector_files.detect_file(tmp_path / "no.csv", None, tmp_path / "out.csv", detector_files.Wanted("ecod"))
+    with pytest.raises(errors.ConfigError, match=r"Name a \.parquet or a \.csv file"):
+        detector_files.detect_file(tmp_path / "no.csv", None, tmp_path / "out.xls", detector_files.Wanted("ecod"))

