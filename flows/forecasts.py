@@ -19,7 +19,7 @@ import pyarrow as pa
 import models
 from flows import factors
 from flows.context import Context
-from models import cross_section, evaluation, registry
+from models import cross_section, evaluation, intervals, registry
 from warehouse import panels, results
 from warehouse.lake import Lake
 from warehouse.panels import FeatureRows
@@ -108,7 +108,7 @@ def _fit_one(
         return models.make(name, seed=context.settings.seed, horizon=HORIZON)
 
     tested = evaluation.walk_forward(make, training.features, training.target, training.dates, folds)
-    radius = evaluation.conformal_radius(tested.realised - tested.predicted, level=INTERVAL_LEVEL)
+    radius = intervals.conformal_radius(tested.realised - tested.predicted, level=INTERVAL_LEVEL)
     fitted = make().fit(training.features, training.target, training.dates)
     card = factors.version_card(
         context, version, as_of, (training.dates, {**fitted.params(), "interval_radius": radius, "n_folds": len(folds)})
@@ -157,7 +157,7 @@ def _coverage(tested: evaluation.OutOfSample, number: int) -> float:
     for fold in np.unique(tested.fold):
         before = tested.fold < fold
         if before.any() and number in (0, fold):
-            radius = evaluation.conformal_radius(residual[before], level=INTERVAL_LEVEL)
+            radius = intervals.conformal_radius(residual[before], level=INTERVAL_LEVEL)
             inside.append(np.abs(residual[tested.fold == fold]) <= radius)
     return float(np.concatenate(inside).mean()) if inside else float("nan")
 
