@@ -23,8 +23,8 @@ WINDOW_SESSIONS = 60
 # its share of misses is a mean over hundreds of outcomes, so a larger step is as quiet and follows sooner.
 STEP = 0.02
 
-# Quantiles that stand for a window's errors on the card of a version: one in a thousand is finer than any level asked.
-N_QUANTILES = 1001
+# Quantiles that stand for a window's errors on a version's card: a quarter of a percent is finer than any level asked.
+N_QUANTILES = 401
 
 
 @dataclass(frozen=True, slots=True)
