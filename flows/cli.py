@@ -14,7 +14,18 @@ from typing import Annotated
 
 import typer
 
-from flows.commands import analysing, estimating, keeping, loading, reading, running, serving, terminal, vintages
+from flows.commands import (
+    analysing,
+    estimating,
+    keeping,
+    loading,
+    modelling,
+    reading,
+    running,
+    serving,
+    terminal,
+    vintages,
+)
 
 app = typer.Typer(
     name="daybook",
@@ -42,6 +53,7 @@ COMMANDS = (
     analysing.sql,
     analysing.shell,
     analysing.export,
+    modelling.models,
     estimating.factors,
     estimating.forecast_study,
     keeping.maintain,

@@ -128,9 +128,15 @@ def find_model_trouble(lake: Lake, settings: Settings, as_of: date) -> pa.Table:
         except base.ModelError as exc:
             action = f"Restore the file from a backup, or run `daybook refit`; {one.role}s that are whole still score."
             found.append(_model_finding(MODEL_BROKEN, "high", one, (str(exc), action)))
-    newest = {one.model_name: one for one in sorted(standing.values(), key=lambda one: one.as_of_date)}
-    for one in newest.values():
-        if one.role == roles.REFUSED:
+    fitted = lake.read(
+        "select model_name, max(as_of_date) as newest from model.model_version where as_of_date <= $as_of"
+        " group by model_name",
+        as_of=as_of,
+    ).to_pylist()
+    newest = {row["model_name"]: row["newest"] for row in fitted}
+    for one in standing.values():
+        # A fit that came about since then ends the trouble.
+        if one.role == roles.REFUSED and newest.get(one.model_name, date.min) < one.as_of_date:
             action = "Mend what the message names, then run `daybook refit`; the version before still scores."
             found.append(_model_finding(MODEL_REFUSED, "high", one, (one.reason, action)))
     for one in standing.values():

@@ -207,8 +207,14 @@ class _Deciding:
             self.add(one, HELD, f"{holder.decided_by} holds {one.model_name} since {holder.as_of_date}", evidence)
             self._retire_older(one, (HELD,))
             return
-        self.add(one, CHALLENGER, "newly fitted", evidence)
+        self.add(one, CHALLENGER, self._first_words(one), evidence)
         self._retire_older(one, (CHALLENGER, HELD))
+
+    def _first_words(self, one: Version) -> str:
+        if one.model_name == forecasts.BASELINE:
+            return "the naive forecast"
+        missed = promotion.shortfalls(one.found, one.fold_r2, self.hurdles)
+        return f"without skill: {'; '.join(missed)}" if missed else "takes every hurdle against the naive forecast"
 
     def _retire_older(self, one: Version, playing: tuple[str, ...]) -> None:
         for other in list(self.standing.values()):

@@ -32,7 +32,7 @@ FITS: tuple[tuple[str, Fit], ...] = (
 
 
 def refit(context: Context, as_of: date, *, only_due: bool = False) -> list[str]:
-    """The model versions that were fitted.
+    """The model versions that were fitted; a model that refuses its rows is a decision, and the others are fitted.
 
     Args:
         context: the run.
@@ -41,7 +41,6 @@ def refit(context: Context, as_of: date, *, only_due: bool = False) -> list[str]
 
     Raises:
         LakeError: the lake cannot be read or written.
-        ModelRefused: a model cannot be fitted; what was fitted before it stands.
     """
     fitted_versions = []
     for name, fit in FITS:
@@ -49,8 +48,14 @@ def refit(context: Context, as_of: date, *, only_due: bool = False) -> list[str]
             if only_due and not _is_due(lake, name, as_of, context.settings.refit_days):
                 continue
             snapshot = lake.snapshot
-            with _model_errors(f"fitting {name} as of {as_of}"):
+            try:
                 fitted = fit(context, lake, as_of)
+            except base.ModelError as exc:
+                log.error("model not fitted model_name=%s as_of=%s reason=%s", name, as_of, exc)
+                refused = roles.Decision(
+                    as_of, f"{name}/{as_of}", name, roles.REFUSED, f"{name} could not be fitted: {exc}"
+                )
+                fitted = [factors.Fitted(refused.model_version, {}, refused)]
         # The model whose age decides is written last: a run cut in between fits the others again.
         fitted.sort(key=lambda one: one.model_version.startswith(f"{name}/"))
         for one in fitted:
