@@ -21,7 +21,7 @@ from prefect.schedules import Cron, Schedule
 from prefect.tasks import exponential_backoff
 from prefect.types.entrypoint import EntrypointType
 
-from flows import ingest, scoring, settings, steps, upkeep
+from flows import ingest, promoting, scoring, settings, steps, upkeep
 from flows.context import Context
 from warehouse import errors
 
@@ -142,7 +142,8 @@ def refit(as_of: date | None = None) -> steps.Facts:
     """
     context = steps.open_context(settings.read_settings(), "refit", as_of)
     day = steps.resolve_as_of(context, as_of)
-    return _task("refit", 3600.0, lambda: {"refitted": ", ".join(scoring.refit(context, day))})
+    fitted = _task("refit", 3600.0, lambda: {"refitted": ", ".join(scoring.refit(context, day))})
+    return fitted | _task("decide", 600.0, lambda: {"decisions": len(promoting.promote(context, day))})
 
 
 @prefect.flow(name="backfill")

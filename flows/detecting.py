@@ -1,7 +1,8 @@
 """What is wrong or unusual today, as alerts.
 
 The checks of `warehouse/checks.py` look at the data, detectors of `models/anomaly.py` at the market, and
-`models/stability.py` at the factors. All end as rows of `ops.alert`, where the same trouble is one row.
+`models/stability.py` at the factors; broken, refused and held versions are looked for too. All end as rows of
+`ops.alert`, where the same trouble is one row.
 """
 
 from __future__ import annotations
@@ -13,16 +14,19 @@ from datetime import date
 import numpy as np
 import pyarrow as pa
 
-from flows import factors
+from flows import factors, forecasts
 from flows.context import Context
-from models import anomaly, stability
-from warehouse import checks
+from flows.settings import Settings
+from models import anomaly, base, registry, stability
+from warehouse import checks, roles
 from warehouse.lake import Lake
 
 log = logging.getLogger(__name__)
 
 ROBUST_Z = "robust_z_outlier"
 FACTOR_JUMP = "factor_space_jump"
+MODEL_BROKEN, MODEL_REFUSED, MODEL_HELD = "model_files_broken", "model_not_fitted", "model_held"
+MODEL_RULES = (MODEL_BROKEN, MODEL_REFUSED, MODEL_HELD)
 # On a day of panic hundreds move; the list in the alert is for reading, the query in it shows the rest.
 MOST_OUTLIERS_A_DAY = 20
 
@@ -38,15 +42,17 @@ def detect(context: Context, as_of: date, session: date | None) -> pa.Table:
     Raises:
         LakeError: the lake cannot be read or written.
     """
-    rules = [*(check.rule for check in checks.CHECKS), FACTOR_JUMP]
+    rules = [check.rule for check in checks.CHECKS]
     with context.reader() as lake:
         look = checks.Look(checks.read_scope(lake, as_of), context.now)
         tolerated = context.settings.missing_bars_fraction
         findings = [checks.find(lake, as_of, look.scope, missing_fraction=tolerated)]
-        findings.append(find_factor_jumps(lake, as_of))
         if session is not None:
             findings.append(find_outliers(lake, session, context.settings.robust_z_threshold))
             rules.append(ROBUST_Z)
+        findings.append(find_model_trouble(lake, context.settings, as_of))
+        findings.append(find_factor_jumps(lake, as_of))
+        rules += [*MODEL_RULES, FACTOR_JUMP]
     with context.writer() as lake:
         standing = checks.record(lake, pa.concat_tables(findings), rules, as_of, look)
     log.info("detected open_alerts=%s as_of=%s", standing.num_rows, as_of)
@@ -104,6 +110,58 @@ def find_outliers(lake: Lake, session: date, threshold: float) -> pa.Table:
             }
         )
     return pa.Table.from_pylist(found, schema=checks.FINDING_SCHEMA)
+
+
+def find_model_trouble(lake: Lake, settings: Settings, as_of: date) -> pa.Table:
+    """Versions that should score and cannot, models that could not be fitted, and those held back for a person.
+
+    Args:
+        lake: the lake.
+        settings: where the files are.
+        as_of: day of the run.
+
+    Raises:
+        LakeError: the lake cannot be read.
+    """
+    standing = roles.standing(roles.read_decisions(lake, as_of))
+    found = []
+    for one in forecasts.read_scoring(lake, as_of):
+        try:
+            registry.check(settings.models_path, one.model_version, files_sha256=one.files_sha256)
+        except base.ModelError as exc:
+            action = f"Restore the file from a backup, or run `daybook refit`; {one.role}s that are whole still score."
+            found.append(_model_finding(MODEL_BROKEN, "high", one, (str(exc), action)))
+    fitted = lake.read(
+        "select model_name, max(as_of_date) as newest from model.model_version where as_of_date <= $as_of"
+        " group by model_name",
+        as_of=as_of,
+    ).to_pylist()
+    newest = {row["model_name"]: row["newest"] for row in fitted}
+    for one in standing.values():
+        # A fit that came about since then ends the trouble.
+        if one.role == roles.REFUSED and newest.get(one.model_name, date.min) < one.as_of_date:
+            action = "Mend what the message names, then run `daybook refit`; the version before still scores."
+            found.append(_model_finding(MODEL_REFUSED, "high", one, (one.reason, action)))
+    for one in standing.values():
+        if one.role == roles.HELD and one.decided_by == roles.RULE:
+            action = f"Look for the leak; if there is none, `daybook models release {one.model_version} --reason ...`."
+            found.append(
+                _model_finding(MODEL_HELD, "medium", one, (f"{one.model_version} is held: {one.reason}", action))
+            )
+    return pa.Table.from_pylist(found, schema=checks.FINDING_SCHEMA)
+
+
+def _model_finding(rule: str, severity: str, one: roles.Decision, told: tuple[str, str]) -> dict[str, object]:
+    return {
+        "rule": rule,
+        "severity": severity,
+        "subject": one.model_version,
+        "subject_date": one.as_of_date,
+        "title": told[0],
+        "action": told[1],
+        "evidence": json.dumps(dict(one.evidence), sort_keys=True),
+        "evidence_sql": f"from analyst.version_role where model_version = '{one.model_version}' order by decision",
+    }
 
 
 def find_factor_jumps(lake: Lake, as_of: date) -> pa.Table:

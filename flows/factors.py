@@ -23,6 +23,7 @@ from warehouse import panels, results
 from warehouse.contracts import Table
 from warehouse.lake import Lake
 from warehouse.panels import Panel
+from warehouse.roles import Decision
 from warehouse.tables import feature, model
 
 log = logging.getLogger(__name__)
@@ -39,10 +40,11 @@ SUBSPACE_ANGLE = "subspace_angle"
 
 @dataclass(frozen=True)
 class Fitted:
-    """One fitted version: its name, the model object for the registry, and the rows for the lake."""
+    """One fitted version: its name and the rows for the lake, or why there are none."""
 
     model_version: str
     rows: dict[Table, pa.Table]
+    refused: Decision | None = None
 
 
 def read_macro_panel(lake: Lake, as_of: date) -> tuple[Panel, pa.Table]:

@@ -7,7 +7,9 @@ day and the first test day lie as many sessions as the target looks ahead. Partn
 
 from __future__ import annotations
 
+import functools
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -17,12 +19,14 @@ import numpy.typing as npt
 import pyarrow as pa
 
 import models
-from flows import factors
+from flows import factors, outcomes
 from flows.context import Context
-from models import cross_section, evaluation, registry
-from warehouse import panels, results
+from flows.settings import Settings
+from models import base, cross_section, evaluation, intervals, promotion, registry
+from warehouse import panels, roles
 from warehouse.lake import Lake
 from warehouse.panels import FeatureRows
+from warehouse.roles import REFUSED, Decision
 from warehouse.tables import feature, model
 
 log = logging.getLogger(__name__)
@@ -74,10 +78,17 @@ def read_training(context: Context, lake: Lake, as_of: date) -> Training:
     return Training(features[known], target, rows.dates[known], rows.ts_code[known], int((~known).sum()))
 
 
-def fit_forecasts(context: Context, lake: Lake, as_of: date) -> list[factors.Fitted]:
-    """Every model of `models.MODELS`, fitted on what was known by `as_of` and judged walk-forward.
+def places(settings: Settings) -> dict[str, str]:
+    """Name to class of the models that are set to be fitted, the naive one first."""
+    names = dict.fromkeys((BASELINE, *settings.forecast_models))
+    return {name: models.MODELS[name] for name in names} | settings.forecast_plugins
 
-    Empty when there are too few sessions to train and test.
+
+def fit_forecasts(context: Context, lake: Lake, as_of: date) -> list[factors.Fitted]:
+    """Every model that is set, fitted on what was known by `as_of` and judged walk-forward.
+
+    A model that refuses its rows is said so in a decision, and the others are fitted all the same. Empty when there are
+    too few sessions to train and test.
 
     Raises:
         LakeError: the lake cannot be read.
@@ -95,7 +106,16 @@ def fit_forecasts(context: Context, lake: Lake, as_of: date) -> list[factors.Fit
         min_train_sessions=MIN_TRAIN_SESSIONS,
         embargo=HORIZON,
     )
-    return [_fit_one(context, name, as_of, (training, folds)) for name in models.MODELS]
+    fitted = []
+    for name in places(context.settings):
+        try:
+            fitted.append(_fit_one(context, name, as_of, (training, folds)))
+        # A plug-in's class may be absent, which is a ValueError as every error of a model is.
+        except ValueError as exc:
+            log.error("model not fitted model_name=%s as_of=%s reason=%s", name, as_of, exc)
+            refused = Decision(as_of, f"{name}/{as_of}", name, REFUSED, f"{name} could not be fitted: {exc}")
+            fitted.append(factors.Fitted(refused.model_version, {}, refused))
+    return fitted
 
 
 def _fit_one(
@@ -104,26 +124,44 @@ def _fit_one(
     training, folds = material
     version = (f"{name}/{as_of}", name)
 
-    def make() -> Any:
-        return models.make(name, seed=context.settings.seed, horizon=HORIZON)
+    plugins = context.settings.forecast_plugins
+
+    def make(seed: int = context.settings.seed) -> Any:
+        return models.make(name, plugins=plugins, seed=seed, horizon=HORIZON)
 
     tested = evaluation.walk_forward(make, training.features, training.target, training.dates, folds)
-    radius = evaluation.conformal_radius(tested.realised - tested.predicted, level=INTERVAL_LEVEL)
     fitted = make().fit(training.features, training.target, training.dates)
-    card = factors.version_card(
-        context, version, as_of, (training.dates, {**fitted.params(), "interval_radius": radius, "n_folds": len(folds)})
-    )
+    residual, tested_dates = tested.realised - tested.predicted, training.dates[tested.rows]
+    adaptive = intervals.adaptive_intervals(residual, tested_dates, level=INTERVAL_LEVEL, horizon=HORIZON)
+    overall = evaluation.metrics(tested.predicted, tested.realised, tested_dates, horizon=HORIZON)
+    overall |= {"interval_nominal": INTERVAL_LEVEL, "interval_coverage_adaptive": adaptive.coverage}
+    facts: dict[str, Any] = {
+        "interval_radius": adaptive.state.radius(),
+        "n_folds": len(folds),
+        "embargo_sessions": HORIZON,
+    }
+    if models.draws_random_numbers(name, plugins):
+        facts["seed_spread"], spread = _seed_spread(make, context.settings, tested, (training, folds[-1]))
+        overall |= spread
+    if evaluation.implausible(overall):
+        facts["suspected_cause"] = promotion.suspected_cause(
+            training.features[tested.rows], feature.FEATURE_NAMES, tested.realised, tested_dates
+        )
+    card = factors.version_card(context, version, as_of, (training.dates, {**fitted.params(), **facts}))
     card |= {
         "n_rows": len(training.target),
         "n_rows_dropped": training.n_dropped,
         "is_converged": bool(fitted.is_converged_),
         "is_champion": bool(fitted.is_converged_),
     }
-    file_card = factors.card_for_files(card) | {"interval_radius": radius}
-    card["files_sha256"] = registry.save(context.settings.models_path, version[0], fitted, file_card)
+    state = {"level": INTERVAL_LEVEL, "miss_rate": adaptive.state.miss_rate, "quantiles": adaptive.state.quantiles}
+    file_card = factors.card_for_files(card) | {"interval": state}
+    card["files_sha256"] = registry.save(
+        context.settings.models_path, version[0], fitted, file_card, plugins=plugins.values()
+    )
     rows = {
         model.MODEL_VERSION: pa.Table.from_pylist([card]),
-        model.EVALUATION: _evaluation(version, tested, training.dates, folds),
+        model.EVALUATION: _evaluation(version, tested, training.dates, (folds, overall)),
     }
     if name != BASELINE:
         rows[model.OUT_OF_SAMPLE] = _out_of_sample(version, tested, training)
@@ -132,18 +170,48 @@ def _fit_one(
     return factors.Fitted(version[0], rows)
 
 
+def _seed_spread(
+    make: Callable[[int], Any],
+    settings: Settings,
+    tested: evaluation.OutOfSample,
+    material: tuple[Training, evaluation.Fold],
+) -> tuple[dict[str, list[float]], dict[str, float]]:
+    """What other seeds give on the last fold: each seed's figures for the card, and the extremes as metrics."""
+    training, fold = material
+    seeds = [settings.seed + number for number in range(settings.seed_repeats)]
+    figures = []
+    for seed in seeds:
+        one = tested
+        if seed != settings.seed:
+            rows = (training.features, training.target, training.dates)
+            one = evaluation.walk_forward(functools.partial(make, seed), *rows, [fold])
+        inside = one.fold == fold.number
+        dates = training.dates[one.rows[inside]]
+        figures.append(evaluation.metrics(one.predicted[inside], one.realised[inside], dates, horizon=HORIZON))
+    spread = {"seed": [float(seed) for seed in seeds]}
+    extremes = {}
+    for metric, short in (("r2_oos", "r2_oos"), ("rank_ic_mean", "rank_ic")):
+        spread[metric] = [float(f"{one[metric]:.6g}") for one in figures if np.isfinite(one[metric])]
+        for words, extreme in (("min", min), ("max", max)):
+            extremes[f"{short}_seed_{words}"] = extreme(spread[metric], default=float("nan"))
+    return spread, extremes
+
+
 def _evaluation(
     version: tuple[str, str],
     tested: evaluation.OutOfSample,
     dates: npt.NDArray[np.datetime64],
-    folds: list[evaluation.Fold],
+    found: tuple[list[evaluation.Fold], dict[str, float]],
 ) -> pa.Table:
     tables = []
+    folds, overall = found
     for number in [0, *(fold.number for fold in folds)]:
         inside = tested.fold == number if number else np.ones(len(tested.fold), dtype=bool)
         predicted, realised = tested.predicted[inside], tested.realised[inside]
         tested_dates = dates[tested.rows[inside]]
-        metrics = evaluation.metrics(predicted, realised, tested_dates, horizon=HORIZON)
+        metrics = dict(overall)
+        if number:
+            metrics = evaluation.metrics(predicted, realised, tested_dates, horizon=HORIZON)
         metrics["interval_coverage"] = _coverage(tested, number)
         span = (tested_dates.min().item(), tested_dates.max().item())
         tables.append(factors.evaluation_rows(version, number, span, metrics, int(inside.sum())))
@@ -157,7 +225,7 @@ def _coverage(tested: evaluation.OutOfSample, number: int) -> float:
     for fold in np.unique(tested.fold):
         before = tested.fold < fold
         if before.any() and number in (0, fold):
-            radius = evaluation.conformal_radius(residual[before], level=INTERVAL_LEVEL)
+            radius = intervals.conformal_radius(residual[before], level=INTERVAL_LEVEL)
             inside.append(np.abs(residual[tested.fold == fold]) <= radius)
     return float(np.concatenate(inside).mean()) if inside else float("nan")
 
@@ -192,31 +260,56 @@ def _coefficients(version: tuple[str, str], found: dict[str, Any]) -> pa.Table:
 
 
 def score_session(context: Context, lake: Lake, session: date) -> pa.Table:
-    """Rows of model.forecast for one session, by the newest promoted version of every model but the baseline.
+    """Rows of model.forecast for one session, by the champion and every challenger of that day.
+
+    A version whose files are broken is named in the log, and as an alert by `flows/detecting.py`; the others score.
 
     Raises:
         LakeError: the lake cannot be read.
     """
     rows = panels.read_feature_rows(lake, session, start=session)
     tables = [model.FORECAST.empty()]
-    for name in models.MODELS:
-        versions = results.read_versions(lake, name, session)
-        if name == BASELINE or not versions or not len(rows.ts_code):
+    for one in read_scoring(lake, session):
+        if not len(rows.ts_code):
             continue
-        tables.append(_forecast(context, (versions[0][0], name), session, rows))
+        try:
+            tables.append(_forecast(context, lake, one, (session, rows)))
+        except (base.BrokenFiles, registry.UnknownVersion) as exc:
+            log.error("model cannot score model_version=%s session=%s reason=%s", one.model_version, session, exc)
     return pa.concat_tables(tables)
 
 
-def _forecast(context: Context, version: tuple[str, str], session: date, rows: FeatureRows) -> pa.Table:
-    fitted = registry.load(context.settings.models_path, version[0])
-    radius = float(registry.read_card(context.settings.models_path, version[0])["interval_radius"])
+def read_scoring(lake: Lake, session: date) -> list[Decision]:
+    """The versions that forecast a session, by the decisions of that day and before: the champion, then the others.
+
+    Raises:
+        LakeError: the lake cannot be read.
+    """
+    found = roles.standing(roles.read_decisions(lake, session)).values()
+    scoring = [one for one in found if one.role in (roles.CHAMPION, roles.CHALLENGER)]
+    return sorted(scoring, key=lambda one: (one.role != roles.CHAMPION, one.model_version))
+
+
+def _forecast(context: Context, lake: Lake, one: Decision, of: tuple[date, FeatureRows]) -> pa.Table:
+    session, rows = of
+    folder, plugins = context.settings.models_path, context.settings.forecast_plugins.values()
+    fitted = registry.load(folder, one.model_version, files_sha256=one.files_sha256, plugins=plugins)
+    held = registry.read_card(folder, one.model_version)
+    # Versions kept by an older Daybook have one radius for good.
+    radius = float(held.get("interval_radius", np.inf))
+    if "interval" in held:
+        kept = held["interval"]
+        state = intervals.IntervalState(kept["level"], kept["miss_rate"], np.array(kept["quantiles"]))
+        for missed in outcomes.read_miss_shares(lake, one.model_version, session):
+            state = state.after(missed)
+        radius = state.radius()
     predicted = fitted.predict(cross_section.standardise_by_date(rows.features, rows.dates))
     n_rows = len(predicted)
     return model.FORECAST.conform(
         pa.table(
             {
-                "model_version": [version[0]] * n_rows,
-                "model_name": [version[1]] * n_rows,
+                "model_version": [one.model_version] * n_rows,
+                "model_name": [one.model_name] * n_rows,
                 "ts_code": pa.array(rows.ts_code, pa.string()),
                 "forecast_date": pa.array([session] * n_rows, pa.date32()),
                 "horizon": np.full(n_rows, HORIZON, np.int32),

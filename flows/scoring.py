@@ -16,7 +16,7 @@ import pyarrow as pa
 from flows import factors, forecasts
 from flows.context import Context
 from models import base
-from warehouse import errors, ledger, results
+from warehouse import errors, ledger, results, roles
 from warehouse.lake import Lake
 from warehouse.tables import model
 
@@ -32,7 +32,7 @@ FITS: tuple[tuple[str, Fit], ...] = (
 
 
 def refit(context: Context, as_of: date, *, only_due: bool = False) -> list[str]:
-    """The model versions that were fitted.
+    """The model versions that were fitted; a model that refuses its rows is a decision, and the others are fitted.
 
     Args:
         context: the run.
@@ -41,7 +41,6 @@ def refit(context: Context, as_of: date, *, only_due: bool = False) -> list[str]
 
     Raises:
         LakeError: the lake cannot be read or written.
-        ModelRefused: a model cannot be fitted; what was fitted before it stands.
     """
     fitted_versions = []
     for name, fit in FITS:
@@ -49,11 +48,21 @@ def refit(context: Context, as_of: date, *, only_due: bool = False) -> list[str]
             if only_due and not _is_due(lake, name, as_of, context.settings.refit_days):
                 continue
             snapshot = lake.snapshot
-            with _model_errors(f"fitting {name} as of {as_of}"):
+            try:
                 fitted = fit(context, lake, as_of)
+            except base.ModelError as exc:
+                log.error("model not fitted model_name=%s as_of=%s reason=%s", name, as_of, exc)
+                refused = roles.Decision(
+                    as_of, f"{name}/{as_of}", name, roles.REFUSED, f"{name} could not be fitted: {exc}"
+                )
+                fitted = [factors.Fitted(refused.model_version, {}, refused)]
         # The model whose age decides is written last: a run cut in between fits the others again.
         fitted.sort(key=lambda one: one.model_version.startswith(f"{name}/"))
         for one in fitted:
+            if one.refused is not None:
+                with context.writer() as lake:
+                    roles.write_decisions(lake, _not_yet(lake, one.refused), context.now)
+                continue
             card = one.rows[model.MODEL_VERSION]
             one.rows[model.MODEL_VERSION] = card.set_column(
                 card.column_names.index("snapshot"), "snapshot", pa.array([snapshot], pa.int64())
@@ -63,6 +72,12 @@ def refit(context: Context, as_of: date, *, only_due: bool = False) -> list[str]
             log.info("fitted model_version=%s as_of=%s snapshot=%s", one.model_version, as_of, snapshot)
             fitted_versions.append(one.model_version)
     return fitted_versions
+
+
+def _not_yet(lake: Lake, refused: roles.Decision) -> list[roles.Decision]:
+    """The decision, unless it stands already."""
+    stands = roles.standing(roles.read_decisions(lake, refused.as_of_date)).get(refused.model_version)
+    return [] if stands is not None and stands.reason == refused.reason else [refused]
 
 
 @contextlib.contextmanager
@@ -87,7 +102,11 @@ def score(context: Context, session: date) -> int:
     """
     with context.reader() as lake, _model_errors(f"scoring {session}"):
         forecast = forecasts.score_session(context, lake, session)
-        factor_score = factors.score_equity(context, lake, session)
+        try:
+            factor_score = factors.score_equity(context, lake, session)
+        except base.BrokenFiles as exc:
+            log.error("model cannot score model_name=%s session=%s reason=%s", factors.EQUITY_PCA, session, exc)
+            factor_score = model.FACTOR_SCORE.empty()
     with context.writer() as lake:
         results.add_rows(lake, {model.FORECAST: forecast, model.FACTOR_SCORE: factor_score}, f"scored {session}")
     log.info("scored session=%s forecasts=%s", session, forecast.num_rows)

@@ -18,6 +18,7 @@ import pydantic
 import pydantic_settings
 from pydantic import AliasChoices, Field, SecretStr
 
+from models import MODELS
 from warehouse import errors
 from warehouse.storage import LakeLocation, S3Access, refuse_password
 from warehouse.tables import ops
@@ -93,6 +94,37 @@ class Settings(pydantic_settings.BaseSettings):
     refit_days: int = Field(7, ge=1, description="Days after which a fitted version is refitted.")
     forecast_sessions: int = Field(1000, ge=60, description="Newest sessions the forecasts are trained on.")
     forecast_folds: int = Field(3, ge=1, description="Walk-forward folds.")
+    forecast_models: tuple[str, ...] = Field(
+        ("zero", "ols", "elastic_net", "ridge", "boosting", "mlp"),
+        description="Models to fit, as JSON, by their names in models/__init__.py; `zero` is always fitted.",
+    )
+    forecast_plugins: dict[str, str] = Field(
+        {}, description='Models of your own, as JSON from name to class, such as {"desk": "desk_models.value:Value"}.'
+    )
+    seed_repeats: int = Field(
+        2,
+        ge=1,
+        description="Seeds a model that draws random numbers is tried with on the last fold, its own among them.",
+    )
+    promotion_ic_t: float = Field(
+        3.0,
+        description="Smallest t of the rank IC for a promotion; with many models tried, 2 is chance"
+        " (Harvey, Liu and Zhu 2016).",
+    )
+    promotion_p_value: float = Field(
+        0.01,
+        gt=0,
+        lt=1,
+        description="Largest one-sided p value for a promotion; five challengers a week would pass 0.05 by chance"
+        " four times a year each.",
+    )
+    promotion_fold_share: float = Field(
+        0.5, ge=0, lt=1, description="A promotion needs more than this share of folds won: one good year is not skill."
+    )
+    live_sessions: int = Field(60, ge=1, description="Newest sessions a champion's published forecasts are judged on.")
+    live_min_sessions: int = Field(
+        20, ge=1, description="Fewest such sessions to demote by: with fewer, one bad week decides."
+    )
     robust_z_threshold: float = Field(6.0, gt=0, description="Robust z of a daily return above which it is an alert.")
     seed: int = Field(20261120, ge=0, description="Seed of every random draw.")
 
@@ -106,6 +138,15 @@ class Settings(pydantic_settings.BaseSettings):
         raise TypeError(
             "the settings hold secrets and are not carried elsewhere: build them where used, with read_settings()"
         )
+
+    @pydantic.field_validator("forecast_models")
+    @classmethod
+    def _has_known_models(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        """Said before a run, not an hour into it."""
+        unknown = sorted(set(value) - set(MODELS))
+        if unknown:
+            raise ValueError(f"there is no model {unknown}; choose from {sorted(MODELS)}, or name a plug-in's class")
+        return value
 
     @pydantic.field_validator("lake_catalog")
     @classmethod

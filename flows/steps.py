@@ -15,7 +15,7 @@ from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from flows import clock, detecting, ingest, publishing, scoring, settings
+from flows import clock, detecting, ingest, promoting, publishing, scoring, settings
 from flows.context import Context
 from warehouse import errors, features, returns, runs
 from warehouse.sources import archive, fred, fred_api, http, limits, tushare
@@ -154,13 +154,14 @@ def run_returns(context: Context, as_of: date, progress: Progress) -> Facts:
 
 
 def run_score(context: Context, as_of: date, progress: Progress) -> Facts:
-    """Refit what is due, then apply the newest versions to the day."""
+    """Refit what is due, decide who is in charge, then apply champion and challengers to the day."""
     fitted = scoring.refit(context, as_of, only_due=True)
+    decided = promoting.promote(context, as_of)
     progress("models", 1, 2)
     session = scoring.read_scoring_session(context, as_of)
     n_forecasts = scoring.score(context, session) if session else 0
     progress("models", 2, 2)
-    return {"refitted": ", ".join(fitted) or "none due", "forecasts": n_forecasts}
+    return {"refitted": ", ".join(fitted) or "none due", "decisions": len(decided), "forecasts": n_forecasts}
 
 
 def run_detect(context: Context, as_of: date, progress: Progress) -> Facts:

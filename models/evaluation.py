@@ -178,7 +178,9 @@ def metrics(
     Returns:
         `rmse`, `mae`; `r2_oos`, 1 less the ratio of squared errors to the baseline's; `rank_ic_mean` over dates and its
         `rank_ic_t` (Newey and West); `hit_rate`, the share of right signs where neither is zero; `dm_p_value` of
-        squared errors against the baseline's. Each again with the suffix `_ex_worst`. NaN where not defined.
+        squared errors against the baseline's; `cw_p_value`, one-sided, that the forecast adds to the baseline once the
+        noise of its coefficients is set aside (Clark and West). Each again with the suffix `_ex_worst`. NaN where not
+        defined.
 
     Raises:
         ColumnMismatch: the lengths differ; pass one value each per row.
@@ -204,6 +206,8 @@ def _metrics(forecast: Floats, outcome: Floats, days: Dates, naive: Floats, hori
     ic = information_coefficient(forecast, outcome, days)[1]
     ic = ic[np.isfinite(ic)]
     compared = diebold_mariano(_mean_by_date(loss, days)[1], _mean_by_date(naive_loss, days)[1], horizon)
+    # Clark and West (2007), equation 3.1, on the mean over the securities of a date.
+    gain = _mean_by_date(naive_loss - loss + (naive - forecast) ** 2, days)[1]
     has_signs = (forecast != 0) & (outcome != 0)
     hits = np.sign(forecast[has_signs]) == np.sign(outcome[has_signs])
     return {
@@ -215,6 +219,7 @@ def _metrics(forecast: Floats, outcome: Floats, days: Dates, naive: Floats, hori
         "rank_ic_t": newey_west_t(ic, lag=2 * horizon - 1),
         "hit_rate": float(hits.mean()) if len(hits) else math.nan,
         "dm_p_value": compared.p_value,
+        "cw_p_value": float(stats.norm.sf(newey_west_t(gain, lag=2 * horizon - 1))),
     }
 
 
@@ -310,60 +315,6 @@ def diebold_mariano(loss_a: Floats, loss_b: Floats, horizon: int) -> LossCompari
     correction = (n_dates + 1 - 2 * horizon + horizon * (horizon - 1) / n_dates) / n_dates
     statistic = mean / math.sqrt(variance) * math.sqrt(correction)
     return LossComparison(mean, statistic, 2.0 * float(stats.t.sf(abs(statistic), n_dates - 1)))
-
-
-def conformal_radius(residuals: Floats, level: float = 0.9) -> float:
-    """Half the width of an interval that covers a new outcome with probability of at least `level`.
-
-    The promise holds when the new residual and these are exchangeable. Residuals of one day move together, so judge it
-    by the coverage that came about (`interval_coverage`).
-
-    Args:
-        residuals: (n_rows,) outcome less forecast, of forecasts made out of sample.
-        level: probability between 0 and 1.
-
-    Returns:
-        The ceil((n + 1) * level)-th smallest absolute residual, in their unit; infinity when n is too small for it.
-
-    Raises:
-        MissingValues: a residual is not finite, or there is none; drop the row.
-        ModelError: level is not between 0 and 1.
-
-    Source:
-        Lei, G'Sell, Rinaldo, Tibshirani and Wasserman (2018), JASA 113(523), section 2.2.
-    """
-    if not 0 < level < 1:
-        raise base.ModelError(f"level is {level} for a conformal interval. Pass a probability between 0 and 1.")
-    sizes = np.sort(np.abs(np.asarray(residuals, dtype=np.float64)))
-    if not len(sizes) or not np.isfinite(sizes).all():
-        raise base.MissingValues(
-            f"{int((~np.isfinite(sizes)).sum())} of {len(sizes)} residuals are missing. Pass at least one, all finite."
-        )
-    # 110 * 0.9 is 99.00000000000001 in floating point; its ceiling must be 99.
-    rank = math.ceil((len(sizes) + 1) * level - 1e-9)
-    return float(sizes[rank - 1]) if rank <= len(sizes) else math.inf
-
-
-def interval_coverage(predicted: Floats, realised: Floats, radius: float | Floats) -> float:
-    """Share of outcomes within `radius` of their forecast, both ends included.
-
-    Args:
-        predicted, realised: (n_rows,).
-        radius: one for all rows or (n_rows,).
-
-    Returns:
-        Between 0 and 1; NaN for no rows.
-
-    Raises:
-        ColumnMismatch: the lengths differ; pass one value each per row.
-    """
-    if np.shape(predicted) != np.shape(realised):
-        raise base.ColumnMismatch(
-            f"forecasts of shape {np.shape(predicted)} came with outcomes of shape {np.shape(realised)}. "
-            "Pass one of each per row."
-        )
-    inside = np.abs(np.asarray(realised, dtype=np.float64) - np.asarray(predicted, dtype=np.float64)) <= radius
-    return float(inside.mean()) if inside.size else math.nan
 
 
 def _variance_of_mean(values: Floats, lag: int) -> float:

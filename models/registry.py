@@ -14,7 +14,7 @@ import logging
 import re
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -39,7 +39,9 @@ class UnknownVersion(base.ModelError):
     """No such version is kept, or it cannot have this name."""
 
 
-def save(folder: Path, model_version: str, model: Any, card: Mapping[str, Any]) -> str:
+def save(
+    folder: Path, model_version: str, model: Any, card: Mapping[str, Any], *, plugins: Collection[str] = ()
+) -> str:
     """The version's digest, once its files are in place.
 
     The files are written beside their place and moved there whole. A version that exists is replaced; one that is the
@@ -51,6 +53,7 @@ def save(folder: Path, model_version: str, model: Any, card: Mapping[str, Any]) 
         model_version: such as `mlp/2026-11-20`; kept in the folder `mlp@2026-11-20`.
         model: fitted, of a class listed in `models/__init__.py`; with `save`, or else with `state`.
         card: what to remember about it: JSON values, dates and numpy scalars.
+        plugins: classes outside this project that may be kept too.
 
     Returns:
         SHA-256 of `card.json`, which holds the hash of every other file. No instant enters unless the card has one.
@@ -60,7 +63,7 @@ def save(folder: Path, model_version: str, model: Any, card: Mapping[str, Any]) 
     """
     target = _place(folder, model_version)
     model_class = f"{type(model).__module__}:{type(model).__qualname__}"
-    models.find_class(model_class)
+    models.find_class(model_class, plugins=plugins)
     folder.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=".saving-", dir=folder))
     try:
@@ -80,13 +83,14 @@ def save(folder: Path, model_version: str, model: Any, card: Mapping[str, Any]) 
     return digest
 
 
-def load(folder: Path, model_version: str, *, files_sha256: str | None = None) -> Any:
+def load(folder: Path, model_version: str, *, files_sha256: str | None = None, plugins: Collection[str] = ()) -> Any:
     """The fitted model of a version, every file checked against the card first.
 
     Args:
         folder: the registry.
         model_version: as given to `save`.
         files_sha256: what `save` returned; when given, the card must be that very one.
+        plugins: classes outside this project that may be loaded too.
 
     Returns:
         The model; it predicts or scores as it did when it was saved.
@@ -96,17 +100,37 @@ def load(folder: Path, model_version: str, *, files_sha256: str | None = None) -
         BrokenFiles: a file is absent, changed or not readable; fit and save the version again.
         ValueError: its class is not listed in `models/__init__.py`.
     """
-    target, card = _place(folder, model_version), read_card(folder, model_version)
-    if files_sha256 is not None and files_sha256 != (found := _sha256(target / CARD_FILE)):
-        raise base.BrokenFiles(
-            f"the card of {model_version} has SHA-256 {found}, the lake's row says {files_sha256}. "
-            "Fit and save the version again."
-        )
-    _check_files(target, card)
-    model_class = models.find_class(card[CLASS])
+    target, card = _place(folder, model_version), check(folder, model_version, files_sha256=files_sha256)
+    model_class = models.find_class(card[CLASS], plugins=plugins)
     if hasattr(model_class, "load"):
         return model_class.load(target)
     return model_class.from_state(base.read_arrays(target / base.ARRAYS_FILE))
+
+
+def check(folder: Path, model_version: str, *, files_sha256: str | None = None) -> dict[str, Any]:
+    """The card of a version whose every file is as it was saved.
+
+    Args:
+        folder: the registry.
+        model_version: as given to `save`.
+        files_sha256: what `save` returned; when given, the card must be that very one.
+
+    Returns:
+        The card, as `read_card` gives it.
+
+    Raises:
+        UnknownVersion: it is not kept here; fit it, or choose one of those named.
+        BrokenFiles: a file is absent or changed; fit and save the version again.
+    """
+    target, card = _place(folder, model_version), read_card(folder, model_version)
+    if files_sha256 is not None and files_sha256 != (found := _sha256(target / CARD_FILE)):
+        raise base.BrokenFiles(
+            f"{target / CARD_FILE}, the card of {model_version}, has SHA-256 {found}, the lake's row says "
+            f"{files_sha256}. "
+            "Fit and save the version again."
+        )
+    _check_files(target, card)
+    return card
 
 
 def read_card(folder: Path, model_version: str) -> dict[str, Any]:

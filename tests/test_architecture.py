@@ -44,6 +44,7 @@ HOMES = {
     "starlette": (SOURCES + ".simulator", "flows"),
     "uvicorn": (SOURCES + ".simulator", "flows"),
     "sklearn": ("models",),
+    "threadpoolctl": ("models",),
     "scipy": ("models",),
     "statsmodels": (),
     "tensorflow": ("models.mlp", "models.autoencoder"),

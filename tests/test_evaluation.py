@@ -1,4 +1,4 @@
-"""Folds against the calendar, metrics against scipy, statsmodels and closed forms, intervals against their promise."""
+"""Folds against the calendar, metrics against scipy, statsmodels and closed forms."""
 
 from __future__ import annotations
 
@@ -241,7 +241,7 @@ def test_metrics_without_the_worst_crisis_are_those_of_the_calm_days() -> None:
     found = evaluation.metrics(predicted, realised, dates)
 
     calm = evaluation.metrics(predicted[~is_crisis], realised[~is_crisis], dates[~is_crisis])
-    names = ["rmse", "mae", "r2_oos", "rank_ic_mean", "rank_ic_t", "hit_rate", "dm_p_value"]
+    names = ["rmse", "mae", "r2_oos", "rank_ic_mean", "rank_ic_t", "hit_rate", "dm_p_value", "cw_p_value"]
     assert sorted(found) == sorted([*names, *(f"{name}_ex_worst" for name in names)])
     assert [found[f"{name}_ex_worst"] for name in names] == [calm[name] for name in names]
     assert found["r2_oos"] > 0.9
@@ -289,38 +289,3 @@ def test_skill_vanishes_when_the_target_is_shuffled() -> None:
 def test_metrics_refuse_a_missing_forecast() -> None:
     with pytest.raises(base.MissingValues, match=r"1 of 2 rows to evaluate .* Drop them"):
         evaluation.metrics(np.array([np.nan, 1.0]), np.zeros(2), days(2))
-
-
-@pytest.mark.parametrize(("n_rows", "level", "rank"), [(9, 0.9, 9), (109, 0.9, 99), (19, 0.9, 18), (20, 0.9, 19)])
-def test_conformal_radius_is_the_residual_of_the_finite_sample_rank(n_rows: int, level: float, rank: int) -> None:
-    sizes = np.arange(1.0, n_rows + 1)
-    signs = np.where(np.arange(n_rows) % 2, 1.0, -1.0)
-
-    assert evaluation.conformal_radius(sizes * signs, level) == rank
-
-
-def test_conformal_radius_is_infinite_when_residuals_are_too_few() -> None:
-    assert evaluation.conformal_radius(np.ones(8), 0.9) == math.inf
-
-
-@pytest.mark.parametrize("level", [0.5, 0.9])
-def test_conformal_radius_covers_exactly_as_promised_when_residuals_are_exchangeable(level: float) -> None:
-    """19 residuals: the chance that a twentieth is within rank r is r / 20; fat tails and skew do not matter."""
-    samples = np.random.default_rng(0).standard_t(2, (20_000, 20)) ** 3
-
-    radii = np.array([evaluation.conformal_radius(sample[:19], level) for sample in samples])
-
-    # 0.5 needs rank 10 and 0.9 rank 18, so both are met exactly; four standard errors are 4 sqrt(p (1 - p) / 20,000).
-    assert np.mean(np.abs(samples[:, 19]) <= radii) == pytest.approx(
-        level, abs=4 * math.sqrt(level * (1 - level) / 20_000)
-    )
-
-
-@pytest.mark.parametrize("level", [0.0, 1.0, 90.0])
-def test_conformal_radius_refuses_a_level_that_is_no_probability(level: float) -> None:
-    with pytest.raises(base.ModelError, match="between 0 and 1"):
-        evaluation.conformal_radius(np.ones(100), level)
-
-
-def test_interval_coverage_counts_both_ends() -> None:
-    assert evaluation.interval_coverage(np.zeros(4), np.array([-1.0, 1.0, 1.5, 0.0]), 1.0) == 0.75

@@ -107,11 +107,14 @@ def refit(
     ] = None,
 ) -> None:
     """Fit every model again, on what was known by a day."""
-    from flows import scoring, steps
+    from flows import promoting, scoring, steps
 
     context = steps.open_context(terminal.read_settings(), "refit", as_of.date() if as_of else None)
     day = steps.resolve_as_of(context, as_of.date() if as_of else None)
     fitted = scoring.refit(context, day)
+    decided = promoting.promote(context, day)
     print(
         "\n".join(f"fitted {version}" for version in fitted) or f"Nothing could be fitted as of {day}: too little data."
     )
+    for one in decided:
+        print(f"{one.model_version} is {one.role}: {one.reason}")

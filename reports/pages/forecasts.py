@@ -51,7 +51,7 @@ def section(lake: Lake, as_of: date) -> Section:
             " `daybook backfill` brings the sessions, `daybook refit` the models."
         )
         return Section("forecasts", "Forecasts", (note,))
-    shown: list[Block] = [_verdict(lake, fitted), _metric_table(lake, fitted)]
+    shown: list[Block] = [_verdict(lake, fitted), *_champion_note(lake, as_of), _metric_table(lake, fitted)]
     shown += _best_tables(lake, as_of)
     main = next((fitted[name] for name in MODEL_NAMES[:-1] if name in fitted), None)
     if main is not None:
@@ -86,6 +86,24 @@ def _verdict(lake: Lake, fitted: dict[str, str]) -> Note:
         return Note("There is no evaluation to judge the forecasts by.", "warn")
     is_good = any(held[name].get("r2_oos", 0) > 0 for name in held if name != "zero")
     return Note("Out of sample, " + "; ".join(sentences) + ".", "good" if is_good else "warn")
+
+
+def _champion_note(lake: Lake, as_of: date) -> list[Block]:
+    """Who is in charge on the day, and what waits for a person."""
+    rows = lake.read(
+        "select model_version, max_by(role, (as_of_date, decision)) as role,"
+        " max_by(reason, (as_of_date, decision)) as reason, max_by(decision, (as_of_date, decision)) as newest"
+        " from analyst.version_role where as_of_date <= $as_of group by model_version order by newest desc",
+        as_of=as_of,
+    ).to_pylist()
+    notes: list[Block] = []
+    champion = next((row for row in rows if row["role"] == "champion"), None)
+    if champion is not None:
+        notes.append(Note(f"Champion is {champion['model_version']}: {champion['reason']}."))
+    notes += [
+        Note(f"{row['model_version']} is held back. {row['reason']}", "warn") for row in rows if row["role"] == "held"
+    ]
+    return notes
 
 
 def _metric_table(lake: Lake, fitted: dict[str, str]) -> Table:

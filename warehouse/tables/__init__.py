@@ -10,7 +10,7 @@ from __future__ import annotations
 from warehouse.contracts import Table
 from warehouse.tables import feature, macro, market, model, ops, vendor
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 TABLES: tuple[Table, ...] = (
     vendor.REPLY,
@@ -42,6 +42,8 @@ TABLES: tuple[Table, ...] = (
     model.EVALUATION,
     model.OUT_OF_SAMPLE,
     model.CLUSTER,
+    model.VERSION_ROLE,
+    model.FORECAST_OUTCOME,
     ops.PROPERTY,
     ops.RUN,
     ops.LEDGER,

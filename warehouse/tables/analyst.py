@@ -45,9 +45,11 @@ _COLUMNS = (
         for price, words in (("open", "Opening"), ("high", "Highest"), ("low", "Lowest"), ("close", "Closing"))
     ),
     Column("rank_ic", "DOUBLE", "Spearman correlation of forecasts and what came; NULL when all are equal.", "1"),
+    Column("r2_against_naive", "DOUBLE", "1 less the ratio of the squared error to the naive forecast's.", "1"),
     Column("previous_value", "DOUBLE", "Standing value of the period before.", "see unit"),
 )
 _OF_A_VIEW = {
+    "forecast.role": Column("role", "VARCHAR", "Part the version played on the forecast's day, `champion` and so on."),
     "evaluation.n_rows": Column("n_rows", "BIGINT", "Rows tested."),
     "index_day.simple_return_1d": Column(
         "simple_return_1d", "DOUBLE", "Simple return, a fraction, on the vendor's previous close.", "1"

@@ -23,7 +23,11 @@ MODEL_VERSION = Table(
         Column("n_rows_dropped", "BIGINT", "Rows left out of training for missing values."),
         Column("params", "VARCHAR", "Parameters as JSON, seed included."),
         Column("is_converged", "BOOLEAN", "Whether the fit converged."),
-        Column("is_champion", "BOOLEAN", "Whether this version scores the market."),
+        Column(
+            "is_champion",
+            "BOOLEAN",
+            "Whether its fit may be used at all; who is in charge among the forecasts says model.version_role.",
+        ),
         Column("files_sha256", "VARCHAR", "Digest over the version's files."),
         Column("code_version", "VARCHAR", "Daybook version that fitted it."),
         Column("snapshot", "BIGINT", "Lake snapshot the fit read.", provenance=True),
@@ -140,7 +144,7 @@ EVALUATION = Table(
         Column(
             "metric",
             "VARCHAR",
-            "`rmse`, `mae`, `r2_oos`, `rank_ic_mean`, `rank_ic_t`, `hit_rate`, `dm_p_value`, `interval_coverage`, `silhouette`, `subspace_angle` (radians, to the fit before).",
+            "`rmse`, `mae`, `r2_oos`, `rank_ic_mean`, `rank_ic_t`, `hit_rate`, `dm_p_value`, `cw_p_value`, `interval_coverage`, `interval_nominal`, `interval_coverage_adaptive`, `r2_oos_seed_min`, `r2_oos_seed_max`, `rank_ic_seed_min`, `rank_ic_seed_max`, `silhouette`, `subspace_angle` (radians, to the fit before).",
         ),
         Column("value", "DOUBLE", "Value of the metric; NULL when undefined.", unit="see metric", nullable=True),
         Column("n_rows", "BIGINT", "Rows tested."),
@@ -175,5 +179,53 @@ CLUSTER = Table(
         MODEL_NAME,
         Column("entity", "VARCHAR", "Panel month (YYYY-MM-DD) or ts_code."),
         Column("cluster", "INTEGER", "Cluster number from 1, by size."),
+    ),
+)
+
+ROLES = ("champion", "challenger", "held", "retired", "refused")
+
+VERSION_ROLE = Table(
+    schema="model",
+    name="version_role",
+    grain=("decision",),
+    meaning="One row per decision about the part a forecasting version plays; the newest of a version counts.",
+    source="models/promotion.py and `daybook models`; rows are added, never changed.",
+    columns=(
+        Column("decision", "BIGINT", "Number of the decision, from 1."),
+        Column("as_of_date", "DATE", "Day of the decision; nothing known later entered it."),
+        MODEL_VERSION_ID,
+        MODEL_NAME,
+        Column(
+            "role",
+            "VARCHAR",
+            "`champion` (its forecasts count), `challenger` (scored beside it), `held` (not used until a person releases it), `retired`, `refused` (could not be fitted).",
+        ),
+        Column("reason", "VARCHAR", "Why, in words."),
+        Column("evidence", "VARCHAR", "The figures behind it, as JSON."),
+        Column("decided_by", "VARCHAR", "`rule`, or who decided."),
+        Column("files_sha256", "VARCHAR", "Digest of the version that was judged."),
+        Column("decided_at", "TIMESTAMPTZ", "Instant of the decision.", provenance=True),
+    ),
+)
+
+FORECAST_OUTCOME = Table(
+    schema="model",
+    name="forecast_outcome",
+    grain=("model_version", "forecast_date"),
+    meaning="One row per version and day it forecast, once what came is known: how good its published forecasts were.",
+    source="flows/outcomes.py.",
+    columns=(
+        MODEL_VERSION_ID,
+        MODEL_NAME,
+        Column("forecast_date", "DATE", "Session after which the forecasts were made."),
+        Column("known_date", "DATE", "Day of the run that first knew what came."),
+        Column("n_rows", "BIGINT", "Securities whose outcome was known."),
+        Column("squared_error", "DOUBLE", "Mean squared error of the forecasts.", unit="1"),
+        Column("naive_squared_error", "DOUBLE", "The same of the forecast of no excess return.", unit="1"),
+        Column(
+            "rank_ic", "DOUBLE", "Spearman correlation with what came; NULL if all are equal.", unit="1", nullable=True
+        ),
+        Column("nominal_coverage", "DOUBLE", "Share of outcomes the intervals promised to hold.", unit="1"),
+        Column("realised_coverage", "DOUBLE", "Share of outcomes they held.", unit="1"),
     ),
 )
