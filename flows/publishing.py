@@ -15,10 +15,14 @@ import pyarrow.compute as pc
 
 from flows import settings
 from flows.context import Context
-from reports import alerts, channels, dictionary, site
+from reports import alerts, channels, dictionary, proof, site
 from warehouse import checks, errors, lake, runs
 
 log = logging.getLogger(__name__)
+
+# What a terminal shows at once.
+MOST_DIFFERENCES = 20
+LONGEST_SAID = 80
 
 
 def publish(context: Context, as_of: date) -> Path:
@@ -64,6 +68,49 @@ def rebuild(context: Context, as_of: date, snapshot: int | None = None) -> Path:
         )
     log.info("published as_of=%s snapshot=%s path=%s", as_of, snapshot, path)
     return path
+
+
+def prove(options: settings.Settings, path: Path) -> int:
+    """How many figures of a page were recomputed from the snapshot it names, and found to be the same.
+
+    Args:
+        options: what is set.
+        path: a page of a day, wherever it was sent.
+
+    Raises:
+        ConfigError: the file is no page of a day, or the lake no longer keeps the snapshot it names.
+        ReportDiffers: a figure is another; the message names it.
+        LakeError: the lake cannot be read.
+    """
+    try:
+        text = path.read_text("utf-8")
+        trace = proof.read_page(text).trace
+        snapshot = int(trace["snapshot"])
+        as_of = date.fromisoformat(str(trace["as_of"]))
+    except OSError as exc:
+        raise errors.ConfigError(f"{path} cannot be read: {exc.strerror}. Give the file of a report.") from exc
+    except (ValueError, KeyError) as exc:
+        raise errors.ConfigError(
+            f"{path} cannot be checked: {exc}. Build it again with `daybook report --as-of DATE`, and compare."
+        ) from exc
+    with lake.open_reader(options.lake, snapshot=snapshot) as pinned:
+        n_figures, differences = site.prove(text, pinned, code_version=settings.code_version())
+    if differences:
+        lines = [
+            f"  {one.name}: the page says {_cut(one.found)}, the lake {_cut(one.expected)}"
+            for one in differences[:MOST_DIFFERENCES]
+        ]
+        more = f"\n  and {len(differences) - len(lines)} more" if len(differences) > len(lines) else ""
+        raise errors.ReportDiffers(
+            f"{path} is not what snapshot {snapshot} says, in {len(differences)} places:\n"
+            + "\n".join(lines)
+            + f"{more}\nDo not rely on it; `daybook report --as-of {as_of}` builds the page again."
+        )
+    return n_figures
+
+
+def _cut(said: str) -> str:
+    return repr(said if len(said) <= LONGEST_SAID else said[: LONGEST_SAID - 1] + "…") if said else "nothing"
 
 
 def deliver(context: Context, as_of: date, report: Path) -> int:

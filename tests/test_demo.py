@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -199,7 +200,7 @@ def browser():
 
 
 @needs_browser
-@pytest.mark.parametrize("width", [390, 1400])
+@pytest.mark.parametrize("width", [390, 768, 1400])
 def test_report_opens_offline_without_a_console_error(home, browser, width):
     report = next((home / "demo" / "reports").glob("20*.html"))
     context = browser.new_context(viewport={"width": width, "height": 900}, offline=True)
@@ -208,6 +209,7 @@ def test_report_opens_offline_without_a_console_error(home, browser, width):
     page.on("console", lambda message: complaints.append(message.text))
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.on("requestfailed", lambda request: complaints.append(request.url))
+    page.add_init_script("addEventListener('securitypolicyviolation', (e) => console.error(e.violatedDirective))")
 
     page.goto(report.as_uri())
 
@@ -215,6 +217,58 @@ def test_report_opens_offline_without_a_console_error(home, browser, width):
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert page.locator("svg").count() >= 10
     context.close()
+
+
+def pages_of(home):
+    return sorted((home / "demo" / "reports").glob("20??-??-??.html"))
+
+
+def test_every_page_says_what_its_snapshot_says(home):
+    pages = pages_of(home)
+
+    for page in pages:
+        done = daybook("report", "--verify", page, home=home / "demo")
+        assert done.returncode == 0, done.stderr
+        assert int(done.stdout.split()[0]) > 400
+    assert len(pages) >= 2
+
+
+def test_digit_changed_in_a_page_is_found_and_named(home, tmp_path):
+    page = pages_of(home)[-1].read_text()
+    name, digit_at = next(
+        (found[1], found.end() - 1)
+        for found in re.finditer(r'data-figure="(market/best-of-the-day/[^"]*/1-session)"[^>]*>\+\d', page)
+    )
+    forged = tmp_path / "forwarded.html"
+    forged.write_text(page[:digit_at] + str((int(page[digit_at]) + 1) % 10) + page[digit_at + 1 :])
+
+    done = daybook("report", "--verify", forged, home=home / "demo")
+
+    assert done.returncode == 17
+    assert f"  {name}: the page says" in done.stderr and "in 1 places" in done.stderr
+
+
+def test_figure_of_a_page_is_the_one_an_analyst_reads(home, opened):
+    """The exact values in the page against questions written here, not those the report asks."""
+    page = pages_of(home)[-1]
+    listed = json.loads(re.search(r'id="figures">(.*?)</script>', page.read_text(), re.DOTALL)[1])["figures"]
+    rows = opened.read(
+        "select ts_code, adjusted / lag(adjusted) over (partition by ts_code order by trade_date) - 1 as change,"
+        " trade_date from (select ts_code, trade_date, close * adj_factor as adjusted from market.daily"
+        " join market.adj_factor using (ts_code, trade_date)) order by trade_date"
+    ).to_pylist()
+    change = {row["ts_code"]: row["change"] for row in rows if str(row["trade_date"]) == page.stem}
+
+    shown = {
+        name.split("/")[2]: float(value)
+        for name, value in listed.items()
+        if "-of-the-day/" in name and name.endswith("/1-session")
+    }
+    assert len(shown) == 16
+    assert shown == {code: pytest.approx(change[code], abs=1e-11) for code in shown}
+    assert listed["overview/open-alerts/value"] == str(
+        opened.read_value("select count(*) from ops.alert where state = 'open'")
+    )
 
 
 def free_port():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -12,11 +13,18 @@ from flows.commands import terminal
 
 def report(
     as_of: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Day; default the last one run.")] = None,
+    verify: Annotated[
+        Path | None, typer.Option(help="Check every figure of this page instead; exit 17 if one differs.")
+    ] = None,
 ) -> None:
-    """Build a day's report again, from the snapshot its run published."""
+    """Build a day's report again, from the snapshot its run published, or check the figures of one."""
     from flows import publishing, steps
 
     options = terminal.read_settings()
+    if verify is not None:
+        n_figures = publishing.prove(options, verify)
+        print(f"{n_figures} figures of {verify} are what the lake says")
+        return
     context = steps.open_context(options, "daily", as_of.date() if as_of else None)
     day = as_of.date() if as_of else None
     if day is None:
