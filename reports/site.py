@@ -21,8 +21,9 @@ from pathlib import Path
 
 import jinja2
 import markupsafe
+import numpy as np
 
-from reports import figures, numbers, pages, proof, texts
+from reports import charts, figures, numbers, pages, proof, texts
 from reports.blocks import Listing, Note, Section, Tiles
 from reports.tracing import read_section
 from warehouse import errors
@@ -31,7 +32,9 @@ from warehouse.lake import Lake
 log = logging.getLogger(__name__)
 
 UP_COLOURS = ("red", "green")
-FACTS_VERSION = 1
+FACTS_VERSION = 2
+# Newest days in the small charts of the index: a session each, four years.
+MOST_SPARK_DAYS = 1000
 # Written by `reports/dictionary.py`; the index leads there.
 DICTIONARY = "dictionary.html"
 
@@ -220,7 +223,13 @@ def _facts(sections: list[Section], as_of: date, trace: _Trace) -> str:
             "status": next(({"text": b.text, "tone": b.tone} for b in first if isinstance(b, Note)), None),
             "changes": next((list(b.items) for b in first if isinstance(b, Listing)), []),
             "tiles": [
-                {"label": tile.label, "value": tile.value, "note": tile.note, "tone": tile.tone}
+                {
+                    "label": tile.label,
+                    "value": tile.value,
+                    "exact": figures.exact_of(tile.value),
+                    "note": tile.note,
+                    "tone": tile.tone,
+                }
                 for block in first
                 if isinstance(block, Tiles)
                 for tile in block.tiles
@@ -241,15 +250,29 @@ def _render_index(out_dir: Path, up_colour: str) -> str:
     rows = [
         {
             "as_of": day["as_of"],
-            "status": day["status"],
+            "state": "whole" if day["status"] and day["status"]["tone"] == "good" else "not whole",
             "cells": _by_label(day["tiles"], labels),
         }
         for day in days
     ]
     has_dictionary = (out_dir / DICTIONARY).exists()
+    script = resource("index.js")
     return template("index.html").render(
-        labels=labels, rows=rows, up_colour=up_colour, style=style(), dictionary=DICTIONARY if has_dictionary else ""
+        labels=labels,
+        rows=rows,
+        sparks=[_spark(label, [row["cells"][at] for row in rows]) for at, label in enumerate(labels)],
+        up_colour=up_colour,
+        style=style(),
+        script=script,
+        policy=policy(styles=[style()], scripts=[script]),
+        dictionary=DICTIONARY if has_dictionary else "",
     )
+
+
+def _spark(label: str, cells: Sequence[dict[str, str]]) -> charts.Chart | None:
+    """A column of the index as a line, oldest day first; facts of older versions have no exact values."""
+    values = np.array([float(cell.get("exact") or "nan") for cell in reversed(cells[:MOST_SPARK_DAYS])])
+    return charts.sparkline(values, label=f"{label}, {len(values)} days")
 
 
 def _by_label(tiles: list[dict[str, str]], labels: list[str]) -> list[dict[str, str]]:

@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 
 from flows import demo, settings, vendors
+from reports import figures
 from warehouse import lake
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -269,6 +270,103 @@ def test_figure_of_a_page_is_the_one_an_analyst_reads(home, opened):
     assert listed["overview/open-alerts/value"] == str(
         opened.read_value("select count(*) from ops.alert where state = 'open'")
     )
+
+
+@needs_browser
+@pytest.mark.parametrize(("width", "scheme"), [(1400, "light"), (390, "dark")])
+@pytest.mark.parametrize("name", ["2026-11-20.html", "index.html", "dictionary.html"])
+def test_page_keeps_the_accessibility_rules_that_a_program_can_check(home, browser, name, width, scheme):
+    """WCAG 2.2 AA as axe-core knows it: contrast, names, landmarks, tables, keyboard."""
+    package = pytest.importorskip("axe_playwright_python", reason="needs axe-core, a development dependency")
+    axe = (Path(package.__file__).parent / "axe.min.js").read_text()
+    # The page's policy forbids foreign scripts, this one included.
+    context = browser.new_context(
+        viewport={"width": width, "height": 900}, color_scheme=scheme, offline=True, bypass_csp=True
+    )
+    page = context.new_page()
+    page.goto((home / "demo" / "reports" / name).as_uri())
+    page.evaluate(axe)
+
+    found = page.evaluate("axe.run({runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa']})")
+
+    assert [(one["id"], one["nodes"][0]["html"]) for one in found["violations"]] == []
+    assert len(found["passes"]) > 15
+    context.close()
+
+
+@needs_browser
+def test_report_reads_completely_with_scripts_off(home, browser):
+    shown = []
+    for is_on in (True, False):
+        context = browser.new_context(offline=True, java_script_enabled=is_on)
+        page = context.new_page()
+        page.goto(pages_of(home)[-1].as_uri())
+        shown.append(page.inner_text("main"))
+        context.close()
+
+    assert len(shown[1]) > 5000 and shown[0].split() == shown[1].split()
+
+
+@needs_browser
+def test_chart_tells_its_numbers_to_pointer_and_keyboard(home, browser):
+    context = browser.new_context(viewport={"width": 1400, "height": 900}, offline=True)
+    page = context.new_page()
+    page.goto(pages_of(home)[-1].as_uri())
+    figure = page.locator("figure[data-span]").first
+    rows = figures.csv_rows(figure.locator("a[download]").get_attribute("href"))
+
+    figure.locator("svg").focus()
+    page.keyboard.press("ArrowLeft")
+    by_key = figure.locator("output").inner_text()
+    box = figure.locator("svg").bounding_box()
+    start = int(figure.get_attribute("data-span").split()[0])
+    page.mouse.move(box["x"] + box["width"] * start / 480, box["y"] + box["height"] / 2)
+    by_pointer = figure.locator("output").inner_text()
+    context.close()
+
+    assert by_key.split()[0] == rows[-1][0] and rows[0][1] in by_key
+    assert by_pointer.split()[0] == rows[1][0]
+
+
+@needs_browser
+def test_printing_cuts_no_chart_and_no_row(home, browser):
+    context = browser.new_context(viewport={"width": 700, "height": 1000}, color_scheme="dark", offline=True)
+    page = context.new_page()
+    page.goto(pages_of(home)[-1].as_uri())
+    page.emulate_media(media="print")
+
+    def styles(selector, name):
+        return set(page.eval_on_selector_all(selector, f"all => all.map(one => getComputedStyle(one).{name})"))
+
+    for selector in ("figure", "tr", ".tile", ".note"):
+        assert styles(selector, "breakInside") == {"avoid"}, selector
+    assert styles("thead", "display") == {"table-header-group"}
+    assert styles("nav", "display") == {"none"}
+    # Paper is white, also for who reads in the dark.
+    assert styles("html", "backgroundColor") == {"rgb(255, 255, 255)"}
+    assert page.evaluate("document.documentElement.scrollWidth") <= 700
+    # A figure taller than a page would have to be cut: A4 less its margins is 1017 pixels at 96 a inch.
+    assert max(page.eval_on_selector_all("figure", "all => all.map(one => one.offsetHeight)")) < 1017
+    assert page.pdf(prefer_css_page_size=True)[:5] == b"%PDF-"
+    context.close()
+
+
+@needs_browser
+def test_index_is_searched_and_filtered(home, browser):
+    context = browser.new_context(offline=True)
+    page = context.new_page()
+    page.goto((home / "demo" / "reports" / "index.html").as_uri())
+
+    def days():
+        return page.locator("tbody tr:visible th").all_inner_texts()
+
+    assert days() == ["2026-11-20", "2026-11-19"]
+    page.get_by_role("searchbox").fill("11-19")
+    assert days() == ["2026-11-19"]
+    page.get_by_role("searchbox").fill("")
+    page.get_by_role("combobox").select_option("not whole")
+    assert days() == [] and page.locator("output").inner_text() == "0 of 2 days"
+    context.close()
 
 
 def free_port():

@@ -8,7 +8,7 @@ import html
 import html.parser
 import json
 import re
-from datetime import date
+from datetime import date, timedelta
 
 import numpy as np
 import pytest
@@ -147,6 +147,70 @@ def test_index_lists_days_newest_first_with_a_link_each(empty_lake, tmp_path):
 
     links = [index.index(f'href="2026-11-{day}.html"') for day in (20, 19, 18)]
     assert links == sorted(links)
+
+
+def test_index_of_a_thousand_days_stays_small_and_draws_them(empty_lake, tmp_path):
+    facts = {"version": 2, "status": {"tone": "good", "text": ""}, "changes": []}
+    labels = ("CSI 300", "Mean return", "Up / down", "Traded", "Macro factor 1", "Bars received", "Open alerts")
+    for number in range(1000):
+        day = date(2023, 1, 2) + timedelta(days=number)
+        tiles = [
+            {"label": name, "value": f"{number:,}.00 %", "exact": str(number), "note": "", "tone": "up"}
+            for name in labels
+        ]
+        (tmp_path / f"{day}.json").write_text(json.dumps(facts | {"as_of": day.isoformat(), "tiles": tiles}))
+        (tmp_path / f"{day}.html").write_text("")
+
+    publish(empty_lake, tmp_path)
+
+    index = (tmp_path / "index.html").read_text()
+    assert len(index.encode()) < 1_000_000
+    assert index.count('<th scope="row">') == 1001
+    # A line per figure that was a number on at least two days.
+    assert index.count('class="spark"') == len(labels)
+
+
+def test_index_holds_days_of_older_versions_whose_facts_have_no_exact_values(empty_lake, tmp_path):
+    tiles = [{"label": "Traded", "value": "64.1 bn CNY", "note": "", "tone": ""}]
+    facts = {"version": 1, "as_of": "2026-11-19", "status": None, "changes": [], "tiles": tiles}
+    (tmp_path / "2026-11-19.json").write_text(json.dumps(facts))
+    (tmp_path / "2026-11-19.html").write_text("")
+
+    publish(empty_lake, tmp_path)
+
+    index = (tmp_path / "index.html").read_text()
+    assert "64.1 bn CNY" in index and 'class="spark"' not in index
+
+
+# WCAG 2.2, 1.4.3: 4.5 for text; 1.4.11: 3 for what must be seen to understand a graphic.
+CONTRASTS = {
+    **{(ink, ground): 4.5 for ink in ("ink", "soft", "red", "green", "c1") for ground in ("ground", "card")},
+    ("ink", "warn-ground"): 4.5,
+    ("soft", "warn-ground"): 4.5,
+    ("ink", "good-ground"): 4.5,
+    ("soft", "good-ground"): 4.5,
+    **{(f"c{number}", "ground"): 3.0 for number in range(1, 9)},
+    ("warn", "ground"): 3.0,
+}
+
+
+def luminance(colour):
+    """Relative luminance of #rgb or #rrggbb, by the definition in WCAG 2.2."""
+    digits = colour.lstrip("#")
+    digits = "".join(digit * 2 for digit in digits) if len(digits) == 3 else digits
+    parts = [int(digits[at : at + 2], 16) / 255 for at in (0, 2, 4)]
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_colours_stand_out_from_their_ground(scheme):
+    roots = re.findall(r":root\{([^}]*)\}", site.style())
+    colours = dict(re.findall(r"--([\w-]+):(#[0-9a-f]+)", roots[scheme == "dark"]))
+
+    for (ink, ground), least in CONTRASTS.items():
+        brighter, darker = sorted((luminance(colours[ink]), luminance(colours[ground])), reverse=True)
+        assert (brighter + 0.05) / (darker + 0.05) >= least, (ink, ground)
 
 
 def test_facts_of_the_first_screen_are_kept_as_json(empty_lake, tmp_path):
