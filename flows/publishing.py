@@ -6,7 +6,12 @@ after the lake has moved on. Partners: `reports/site.py`, `reports/channels.py`.
 
 from __future__ import annotations
 
+import json
 import logging
+import os
+import shutil
+import subprocess
+import tempfile
 from datetime import date
 from pathlib import Path
 
@@ -15,7 +20,7 @@ import pyarrow.compute as pc
 
 from flows import settings
 from flows.context import Context
-from reports import alerts, channels, dictionary, proof, site
+from reports import alerts, channels, dictionary, mail, proof, site
 from warehouse import checks, errors, lake, runs
 
 log = logging.getLogger(__name__)
@@ -23,6 +28,9 @@ log = logging.getLogger(__name__)
 # What a terminal shows at once.
 MOST_DIFFERENCES = 20
 LONGEST_SAID = 80
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+# A minute on a busy machine; a page prints in two seconds.
+PRINT_S = 120
 
 
 def publish(context: Context, as_of: date) -> Path:
@@ -55,8 +63,7 @@ def rebuild(context: Context, as_of: date, snapshot: int | None = None) -> Path:
     """
     run_id = f"daily/{as_of}"
     if snapshot is None:
-        with context.reader() as open_lake:
-            snapshot = runs.read_snapshot(open_lake, run_id)
+        snapshot = _read_snapshot(context, run_id)
     with lake.open_reader(context.settings.lake, snapshot=snapshot) as pinned:
         path = site.publish_day(
             pinned,
@@ -68,6 +75,80 @@ def rebuild(context: Context, as_of: date, snapshot: int | None = None) -> Path:
         )
     log.info("published as_of=%s snapshot=%s path=%s", as_of, snapshot, path)
     return path
+
+
+def write_mail(context: Context, as_of: date) -> Path:
+    """The path of a day's report as a mail, from the snapshot its run published.
+
+    Raises:
+        ConfigError: no run has published that day, or the folder cannot be written.
+        LakeError: the lake cannot be read.
+    """
+    run_id = f"daily/{as_of}"
+    with lake.open_reader(context.settings.lake, snapshot=_read_snapshot(context, run_id)) as pinned:
+        trace = {"run_id": run_id, "snapshot": pinned.snapshot, "code_version": settings.code_version()}
+        sections = site.read_day(pinned, as_of)
+    body = mail.compose(sections, trace=trace, as_of=as_of, up_colour=context.settings.up_colour)
+    path = context.settings.reports_path / f"{as_of}.eml"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(body)
+    except OSError as exc:
+        raise errors.ConfigError(f"{path} cannot be written: {exc.strerror}. Make the folder writable.") from exc
+    return path
+
+
+def write_pdf(context: Context, as_of: date) -> Path:
+    """The path of a day's report as Chromium prints it.
+
+    Raises:
+        ConfigError: no run has published that day, or there is no Chromium here that prints.
+        LakeError: the lake cannot be read.
+    """
+    page = rebuild(context, as_of)
+    path = page.with_suffix(".pdf")
+    browser = next((found for name in BROWSERS if (found := shutil.which(name))), None)
+    if browser is None:
+        raise errors.ConfigError(
+            f"{page} cannot be printed: none of {', '.join(BROWSERS)} is on the path. Install Chromium, or print the"
+            " page from a browser."
+        )
+    # The page's own policy lets it fetch nothing; root has no sandbox to give.
+    flags = [
+        "--headless",
+        "--disable-gpu",
+        "--no-first-run",
+        "--disable-background-networking",
+        "--no-pdf-header-footer",
+    ]
+    if os.geteuid() == 0:
+        flags.append("--no-sandbox")
+    with tempfile.TemporaryDirectory(prefix="daybook-print-") as profile:
+        command = [browser, *flags, f"--user-data-dir={profile}", f"--print-to-pdf={path}", page.as_uri()]
+        path.unlink(missing_ok=True)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=PRINT_S, check=False)
+    if not path.exists():
+        last = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
+        raise errors.ConfigError(f"{page} was not printed by {browser}: {last}. Print the page from a browser.")
+    return path
+
+
+def read_figures(page: Path) -> str:
+    """Every figure of a page by its name, with where it comes from, as JSON.
+
+    Raises:
+        ConfigError: the file is no page of a day.
+    """
+    try:
+        held = proof.read_page(page.read_text("utf-8"))
+    except (OSError, ValueError) as exc:
+        raise errors.ConfigError(f"{page} cannot be read: {exc}. Give a page that Daybook built.") from exc
+    return json.dumps({"trace": held.trace, "figures": held.listed}, ensure_ascii=False, indent=1)
+
+
+def _read_snapshot(context: Context, run_id: str) -> int:
+    with context.reader() as open_lake:
+        return runs.read_snapshot(open_lake, run_id)
 
 
 def prove(options: settings.Settings, path: Path) -> int:
