@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import html
+import re
 from datetime import UTC, date, datetime
 
 import pyarrow as pa
 import pytest
 
-from reports import pages, tracing
+from reports import pages, site, tracing
 from reports.blocks import Figure, Listing, Note, Table, Tiles
 from reports.pages import equity, forecasts, macro, market, overview, quality
 from warehouse import checks, features, load, returns
@@ -374,3 +376,28 @@ def test_every_block_names_the_views_and_versions_it_was_read_from(published_lak
     scree = next(block for block in sections["equity"].blocks if isinstance(block, Figure) and block.title == "Scree")
     assert (scree.source.views, scree.source.versions) == (("analyst.factor",), (f"equity_pca/{WED}",))
     assert "analyst.model_card" in sections["forecasts"].blocks[0].source.views
+
+
+def test_page_of_one_session_with_half_the_market_says_what_is_missing_and_why(
+    empty_lake, bars, load_days, load_sessions
+):
+    """A first evening: no macro series, no index, no model, one session of which half has not come."""
+    load_sessions(empty_lake, [WED])
+    load_days(empty_lake, market_tables.DAILY, bars("600001.SH 2024-01-10 12"), n_expected=2)
+    checks.record(empty_lake, finding_of(WED), ["missing_day"], WED)
+
+    sections = [tracing.read_section(empty_lake, build, WED) for build in pages.SECTIONS]
+    page = site.render_day(
+        sections, trace={"run_id": "r", "snapshot": 1, "code_version": "1"}, as_of=WED, up_colour="red"
+    )
+
+    for words in (
+        "Not whole: market.daily 2024-01-10: no bars",
+        "50.0 %",
+        "The index 000300.SH is not loaded",
+        "No macro series is loaded yet",
+        "The equity factors are not fitted yet: they need 60 sessions",
+        "Forecasts are not fitted yet: they need about a year",
+    ):
+        assert words in html.unescape(page), words
+    assert "nan" not in re.sub(r"<(style|script).*?</\1>", "", page, flags=re.DOTALL).lower().replace("financ", "")
