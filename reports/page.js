@@ -3,6 +3,8 @@
   const NAMESPACE = "http://www.w3.org/2000/svg";
   const cells = (line) => [...line.matchAll(/("(?:[^"]|"")*"|[^,]*)(?:,|$)/g)].map((found) => found[1].replace(/^"|"$/g, "").replaceAll('""', '"'));
   const written = (text) => (text === "" ? "\u2013" : Number(text).toLocaleString("en", { maximumSignificantDigits: 4 }));
+  // Where a wide chart is wider than the screen, its newest end is what a reader came for.
+  for (const picture of document.querySelectorAll("figure.wide[data-span] .picture")) picture.scrollLeft = picture.scrollWidth;
   for (const figure of document.querySelectorAll("figure[data-span]")) {
     const chart = figure.querySelector("svg");
     const link = figure.querySelector("a[download]");
