@@ -6,7 +6,12 @@ after the lake has moved on. Partners: `reports/site.py`, `reports/channels.py`.
 
 from __future__ import annotations
 
+import json
 import logging
+import os
+import shutil
+import subprocess
+import tempfile
 from datetime import date
 from pathlib import Path
 
@@ -15,11 +20,18 @@ import pyarrow.compute as pc
 
 from flows import settings
 from flows.context import Context
-from reports import alerts, channels, dictionary, site
+from reports import alerts, channels, dictionary, mail, proof, site
 from warehouse import checks, errors, lake, runs
 from warehouse.tables import SCHEMA_VERSION
 
 log = logging.getLogger(__name__)
+
+# What a terminal shows at once.
+MOST_DIFFERENCES = 20
+LONGEST_SAID = 80
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+# A minute on a busy machine; a page prints in two seconds.
+PRINT_S = 120
 
 
 def publish(context: Context, as_of: date) -> Path:
@@ -52,8 +64,7 @@ def rebuild(context: Context, as_of: date, snapshot: int | None = None) -> Path:
     """
     run_id = f"daily/{as_of}"
     if snapshot is None:
-        with context.reader() as open_lake:
-            snapshot = runs.read_snapshot(open_lake, run_id)
+        snapshot = _read_snapshot(context, run_id)
     with lake.open_reader(context.settings.lake, snapshot=snapshot) as pinned:
         refuse_older(pinned, as_of)
         path = site.publish_day(
@@ -84,6 +95,123 @@ def refuse_older(pinned: lake.Lake, as_of: date) -> None:
             f"the report of {as_of} reads snapshot {pinned.snapshot}, which a Daybook of schema version {version} "
             "wrote; this one cannot build it again. The page built then stays as it is."
         )
+
+
+def write_mail(context: Context, as_of: date) -> Path:
+    """The path of a day's report as a mail, from the snapshot its run published.
+
+    Raises:
+        ConfigError: no run has published that day, or the folder cannot be written.
+        LakeError: the lake cannot be read.
+    """
+    run_id = f"daily/{as_of}"
+    with lake.open_reader(context.settings.lake, snapshot=_read_snapshot(context, run_id)) as pinned:
+        trace = {"run_id": run_id, "snapshot": pinned.snapshot, "code_version": settings.code_version()}
+        sections = site.read_day(pinned, as_of)
+    body = mail.compose(sections, trace=trace, as_of=as_of, up_colour=context.settings.up_colour)
+    path = context.settings.reports_path / f"{as_of}.eml"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(body)
+    except OSError as exc:
+        raise errors.ConfigError(f"{path} cannot be written: {exc.strerror}. Make the folder writable.") from exc
+    return path
+
+
+def write_pdf(context: Context, as_of: date) -> Path:
+    """The path of a day's report as Chromium prints it.
+
+    Raises:
+        ConfigError: no run has published that day, or there is no Chromium here that prints.
+        LakeError: the lake cannot be read.
+    """
+    page = rebuild(context, as_of)
+    path = page.with_suffix(".pdf")
+    browser = next((found for name in BROWSERS if (found := shutil.which(name))), None)
+    if browser is None:
+        raise errors.ConfigError(
+            f"{page} cannot be printed: none of {', '.join(BROWSERS)} is on the path. Install Chromium, or print the"
+            " page from a browser."
+        )
+    # The page's own policy lets it fetch nothing; root has no sandbox to give.
+    flags = [
+        "--headless",
+        "--disable-gpu",
+        "--no-first-run",
+        "--disable-background-networking",
+        "--no-pdf-header-footer",
+    ]
+    if os.geteuid() == 0:
+        flags.append("--no-sandbox")
+    with tempfile.TemporaryDirectory(prefix="daybook-print-") as profile:
+        command = [browser, *flags, f"--user-data-dir={profile}", f"--print-to-pdf={path}", page.as_uri()]
+        path.unlink(missing_ok=True)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=PRINT_S, check=False)
+    if not path.exists():
+        last = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
+        raise errors.ConfigError(f"{page} was not printed by {browser}: {last}. Print the page from a browser.")
+    return path
+
+
+def read_figures(page: Path) -> str:
+    """Every figure of a page by its name, with where it comes from, as JSON.
+
+    Raises:
+        ConfigError: the file is no page of a day.
+    """
+    try:
+        held = proof.read_page(page.read_text("utf-8"))
+    except (OSError, ValueError) as exc:
+        raise errors.ConfigError(f"{page} cannot be read: {exc}. Give a page that Daybook built.") from exc
+    return json.dumps({"trace": held.trace, "figures": held.listed}, ensure_ascii=False, indent=1)
+
+
+def _read_snapshot(context: Context, run_id: str) -> int:
+    with context.reader() as open_lake:
+        return runs.read_snapshot(open_lake, run_id)
+
+
+def prove(options: settings.Settings, path: Path) -> int:
+    """How many figures of a page were recomputed from the snapshot it names, and found to be the same.
+
+    Args:
+        options: what is set.
+        path: a page of a day, wherever it was sent.
+
+    Raises:
+        ConfigError: the file is no page of a day, or the lake no longer keeps the snapshot it names.
+        ReportDiffers: a figure is another; the message names it.
+        LakeError: the lake cannot be read.
+    """
+    try:
+        text = path.read_text("utf-8")
+        trace = proof.read_page(text).trace
+        snapshot = int(trace["snapshot"])
+        as_of = date.fromisoformat(str(trace["as_of"]))
+    except OSError as exc:
+        raise errors.ConfigError(f"{path} cannot be read: {exc.strerror}. Give the file of a report.") from exc
+    except (ValueError, KeyError) as exc:
+        raise errors.ConfigError(
+            f"{path} cannot be checked: {exc}. Build it again with `daybook report --as-of DATE`, and compare."
+        ) from exc
+    with lake.open_reader(options.lake, snapshot=snapshot) as pinned:
+        n_figures, differences = site.prove(text, pinned, code_version=settings.code_version())
+    if differences:
+        lines = [
+            f"  {one.name}: the page says {_cut(one.found)}, the lake {_cut(one.expected)}"
+            for one in differences[:MOST_DIFFERENCES]
+        ]
+        more = f"\n  and {len(differences) - len(lines)} more" if len(differences) > len(lines) else ""
+        raise errors.ReportDiffers(
+            f"{path} is not what snapshot {snapshot} says, in {len(differences)} places:\n"
+            + "\n".join(lines)
+            + f"{more}\nDo not rely on it; `daybook report --as-of {as_of}` builds the page again."
+        )
+    return n_figures
+
+
+def _cut(said: str) -> str:
+    return repr(said if len(said) <= LONGEST_SAID else said[: LONGEST_SAID - 1] + "…") if said else "nothing"
 
 
 def deliver(context: Context, as_of: date, report: Path) -> int:

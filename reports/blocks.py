@@ -9,6 +9,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
+from reports import numbers, texts
+from reports.charts import Chart
+
+
+@dataclass(frozen=True)
+class Source:
+    """What a block was read from.
+
+    Args:
+        views: names of views and tables, in the order in which they were asked.
+        versions: model versions they were asked for.
+    """
+
+    views: tuple[str, ...] = ()
+    versions: tuple[str, ...] = ()
+
 
 @dataclass(frozen=True)
 class Tile:
@@ -19,14 +35,14 @@ class Tile:
         value: the figure as written.
         note: one line below it.
         tone: `up`, `down` or empty; a sign in the value says the same to who sees no colour.
-        spark: a small chart, as SVG, or empty.
+        spark: a small chart, or None.
     """
 
     label: str
     value: str
     note: str = ""
     tone: str = ""
-    spark: str = ""
+    spark: Chart | None = None
 
 
 @dataclass(frozen=True)
@@ -35,6 +51,7 @@ class Tiles:
 
     kind: ClassVar[str] = "tiles"
     tiles: Sequence[Tile]
+    source: Source | None = None
 
 
 @dataclass(frozen=True)
@@ -43,16 +60,18 @@ class Figure:
 
     Args:
         title: what is shown.
-        svg: the chart.
-        caption: how to read it, with unit and source.
+        chart: the picture and the numbers it draws.
+        caption: how to read it, with its unit.
         is_wide: whether it takes the whole width.
+        source: what it was read from.
     """
 
     kind: ClassVar[str] = "figure"
     title: str
-    svg: str
+    chart: Chart
     caption: str
     is_wide: bool = False
+    source: Source | None = None
 
 
 @dataclass(frozen=True)
@@ -73,6 +92,7 @@ class Table:
         columns: headings.
         rows: cells.
         is_wide: whether it takes the whole width.
+        source: what it was read from.
     """
 
     kind: ClassVar[str] = "table"
@@ -80,6 +100,7 @@ class Table:
     columns: Sequence[str]
     rows: Sequence[Sequence[Cell]]
     is_wide: bool = False
+    source: Source | None = None
 
 
 @dataclass(frozen=True)
@@ -89,11 +110,13 @@ class Note:
     Args:
         text: the sentence.
         tone: `warn` when something is wrong, `good` when all is well, or empty.
+        source: what it was read from.
     """
 
     kind: ClassVar[str] = "note"
     text: str
     tone: str = ""
+    source: Source | None = None
 
 
 @dataclass(frozen=True)
@@ -103,6 +126,7 @@ class Listing:
     kind: ClassVar[str] = "listing"
     title: str
     items: Sequence[str]
+    source: Source | None = None
 
 
 Block = Tiles | Figure | Table | Note | Listing
@@ -126,6 +150,11 @@ class Section:
 def text(value: str) -> Cell:
     """A cell of words."""
     return Cell(value)
+
+
+def name(value: str | None) -> Cell:
+    """A cell of a name that a vendor gave, as long as a table can bear; missing when there is none."""
+    return Cell(texts.shortened(value) if value else numbers.MISSING)
 
 
 def number(value: str, tone: str = "") -> Cell:

@@ -7,22 +7,43 @@ so that the same numbers give the same bytes. Partner: `style.css`.
 
 from __future__ import annotations
 
+import html
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from html import escape
 
 import numpy as np
 import numpy.typing as npt
 
+from reports import texts
+
 Floats = npt.NDArray[np.float64]
 Write = Callable[[float], str]
+Row = tuple[str | float | None, ...]
 
 WIDTH, WIDE, HEIGHT = 480, 980, 240
 LEFT, RIGHT, TOP, BOTTOM = 52, 10, 12, 28
 MOST_TICKS = 5
 # Room for a number beside a bar.
 NUMBER_WIDTH = 56
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A picture and the numbers it draws, so that a reader can have both.
+
+    Args:
+        svg: the picture.
+        heads: what the columns of the numbers are.
+        rows: names and numbers, None where there is none.
+        span: where the first row and the last lie on the horizontal axis when the rows follow it at equal steps, so
+            that a pointer finds its row; None in other charts.
+    """
+
+    svg: str
+    heads: tuple[str, ...]
+    rows: tuple[Row, ...]
+    span: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -72,7 +93,7 @@ def line_chart(
     write: Write,
     zero: bool = False,
     width: int = WIDTH,
-) -> str:
+) -> Chart:
     """Lines over time with a legend.
 
     Args:
@@ -93,10 +114,12 @@ def line_chart(
         parts.append(f'<path class="line c{number}" d="{_path(x, y, line.values)}"/>')
     if legend_height:
         parts.append(_legend([line.name for line in lines]))
-    return _svg(parts, label, width=width)
+    heads = ("date", *(line.name for line in lines))
+    rows = zip(map(str, dates), *(_present(line.values) for line in lines), strict=True)
+    return Chart(_svg(parts, label, width=width), heads, tuple(rows), (LEFT, width - RIGHT))
 
 
-def bars(labels: Sequence[str], values: Floats, *, label: str, write: Write) -> str:
+def bars(labels: Sequence[str], values: Floats, *, label: str, write: Write) -> Chart:
     """Horizontal bars, one a label, coloured by sign, each with its number."""
     row = 20
     height = TOP + row * len(labels) + 8
@@ -117,14 +140,14 @@ def bars(labels: Sequence[str], values: Floats, *, label: str, write: Write) -> 
         shown = name if len(name) <= 22 else name[:21] + "…"
         name_at, name_anchor = (4, "start")
         parts.append(
-            f'<text x="{name_at}" y="{top + 13}" text-anchor="{name_anchor}">{escape(shown)}</text>'
+            f'<text x="{name_at}" y="{top + 13}" text-anchor="{name_anchor}">{_escaped(shown)}</text>'
             f'<rect class="{tone}" x="{start:.1f}" y="{top + 3}" width="{length:.1f}" height="{row - 7}"/>'
-            f'<text class="num" x="{at:.1f}" y="{top + 13}" text-anchor="{anchor}">{escape(write(value))}</text>'
+            f'<text class="num" x="{at:.1f}" y="{top + 13}" text-anchor="{anchor}">{_escaped(write(value))}</text>'
         )
-    return _svg(parts, label, height)
+    return Chart(_svg(parts, label, height), ("name", "value"), tuple(zip(labels, _present(values), strict=True)))
 
 
-def columns(labels: Sequence[str], values: Floats, *, label: str, write: Write) -> str:
+def columns(labels: Sequence[str], values: Floats, *, label: str, write: Write) -> Chart:
     """Vertical bars from zero, one a label, such as a scree plot."""
     low, high = _range(values, zero=True)
     y = Scale(low, high, HEIGHT - BOTTOM, TOP)
@@ -141,16 +164,17 @@ def columns(labels: Sequence[str], values: Floats, *, label: str, write: Write) 
         )
         if number % every == 0:
             parts.append(
-                f'<text x="{left + step * 0.35:.1f}" y="{HEIGHT - 10}" text-anchor="middle">{escape(name)}</text>'
+                f'<text x="{left + step * 0.35:.1f}" y="{HEIGHT - 10}" text-anchor="middle">{_escaped(name)}</text>'
             )
-    return _svg(parts, label)
+    return Chart(_svg(parts, label), ("name", "value"), tuple(zip(labels, _present(values), strict=True)))
 
 
-def histogram(values: Floats, *, label: str, write: Write, n_bins: int = 40, split: float | None = 0.0) -> str:
+def histogram(values: Floats, *, label: str, write: Write, n_bins: int = 40, split: float | None = 0.0) -> Chart:
     """How often values fall where; bars below `split` and above it differ in colour."""
     present = values[np.isfinite(values)]
+    heads = ("from", "to", "count")
     if not len(present):
-        return _svg([], label)
+        return Chart(_svg([], label), heads, ())
     low, high = np.quantile(present, [0.002, 0.998])
     edges = np.linspace(low, high if high > low else low + 1e-9, n_bins + 1)
     counts, _ = np.histogram(np.clip(present, edges[0], edges[-1]), edges)
@@ -162,7 +186,8 @@ def histogram(values: Floats, *, label: str, write: Write, n_bins: int = 40, spl
             f'<rect class="{tone}" x="{x(start) + 0.5:.1f}" y="{y(number):.1f}" width="{x(end) - x(start) - 1:.1f}"'
             f' height="{y(0) - y(number):.1f}"/>'
         )
-    return _svg(parts, label)
+    rows = zip(edges[:-1].tolist(), edges[1:].tolist(), counts.tolist(), strict=True)
+    return Chart(_svg(parts, label), heads, tuple(rows))
 
 
 def scatter(
@@ -173,7 +198,7 @@ def scatter(
     label: str,
     axes: tuple[str, str],
     writes: tuple[Write, Write],
-) -> str:
+) -> Chart:
     """Points coloured by group, with both axes named; a point that lacks a coordinate is left out."""
     is_whole = np.isfinite(horizontal) & np.isfinite(vertical)
     horizontal, vertical, groups = horizontal[is_whole], vertical[is_whole], groups[is_whole]
@@ -187,25 +212,26 @@ def scatter(
             for a, b in zip(horizontal[inside].tolist(), vertical[inside].tolist(), strict=True)
         )
         parts.append(f'<path class="dots c{(int(group) - 1) % 8 + 1}" d="{dots}"/>')
-    parts.append(f'<text x="{WIDTH - RIGHT}" y="{HEIGHT - 2}" text-anchor="end">{escape(axes[0])}</text>')
-    parts.append(f'<text x="4" y="{TOP - 2}">{escape(axes[1])}</text>')
-    return _svg(parts, label)
+    parts.append(f'<text x="{WIDTH - RIGHT}" y="{HEIGHT - 2}" text-anchor="end">{_escaped(axes[0])}</text>')
+    parts.append(f'<text x="4" y="{TOP - 2}">{_escaped(axes[1])}</text>')
+    rows = zip(horizontal.tolist(), vertical.tolist(), groups.tolist(), strict=True)
+    return Chart(_svg(parts, label), (*axes, "group"), tuple(rows))
 
 
-def heat_map(rows: Sequence[str], heads: Sequence[str], values: Floats, *, label: str, write: Write) -> str:
+def heat_map(rows: Sequence[str], heads: Sequence[str], values: Floats, *, label: str, write: Write) -> Chart:
     """A matrix of signed numbers: colour says sign, strength says size, and the number stands in the cell."""
     row, name_width = 20, 170
     height = 24 + row * len(rows)
     step = (WIDTH - name_width - 8) / max(len(heads), 1)
     most = float(np.nanmax(np.abs(values))) if np.isfinite(values).any() else 1.0
     parts = [
-        f'<text x="{name_width + (number + 0.5) * step:.1f}" y="14" text-anchor="middle">{escape(head)}</text>'
+        f'<text x="{name_width + (number + 0.5) * step:.1f}" y="14" text-anchor="middle">{_escaped(head)}</text>'
         for number, head in enumerate(heads)
     ]
     for at, name in enumerate(rows):
         top = 22 + at * row
         shown = name if len(name) <= 27 else name[:26] + "…"
-        parts.append(f'<text x="4" y="{top + 13}">{escape(shown)}</text>')
+        parts.append(f'<text x="4" y="{top + 13}">{_escaped(shown)}</text>')
         for number, value in enumerate(values[at].tolist()):
             left = name_width + number * step
             if math.isfinite(value):
@@ -214,12 +240,13 @@ def heat_map(rows: Sequence[str], heads: Sequence[str], values: Floats, *, label
                     f'<rect class="{"pos" if value >= 0 else "neg"}" x="{left:.1f}" y="{top}" width="{step - 2:.1f}"'
                     f' height="{row - 2}" fill-opacity="{strength * 0.85:.2f}"/>'
                     f'<text class="num" x="{left + step / 2:.1f}" y="{top + 13}" text-anchor="middle">'
-                    f"{escape(write(value))}</text>"
+                    f"{_escaped(write(value))}</text>"
                 )
-    return _svg(parts, label, height)
+    numbers = tuple((name, *_present(values[at])) for at, name in enumerate(rows))
+    return Chart(_svg(parts, label, height), ("name", *heads), numbers)
 
 
-def strip(rows: Sequence[str], heads: Sequence[str], states: Sequence[Sequence[str]], *, label: str) -> str:
+def strip(rows: Sequence[str], heads: Sequence[str], states: Sequence[Sequence[str]], *, label: str) -> Chart:
     """A row of small squares per name across the page, one a head, each of the class `state-<state>`."""
     row, name_width = 18, 150
     height = 22 + row * len(rows)
@@ -227,28 +254,38 @@ def strip(rows: Sequence[str], heads: Sequence[str], states: Sequence[Sequence[s
     parts = []
     for at, name in enumerate(rows):
         top = 4 + at * row
-        parts.append(f'<text x="4" y="{top + 11}">{escape(name)}</text>')
+        parts.append(f'<text x="4" y="{top + 11}">{_escaped(name)}</text>')
         for number, state in enumerate(states[at]):
             parts.append(
-                f'<rect class="state-{escape(state)}" x="{name_width + number * step:.1f}" y="{top}"'
+                f'<rect class="state-{_escaped(state)}" x="{name_width + number * step:.1f}" y="{top}"'
                 f' width="{max(step - 1, 0.8):.1f}" height="{row - 5}"/>'
             )
     if heads:
-        parts.append(f'<text x="{name_width}" y="{height - 5}">{escape(heads[0])}</text>')
-        parts.append(f'<text x="{WIDE - 6}" y="{height - 5}" text-anchor="end">{escape(heads[-1])}</text>')
-    return _svg(parts, label, height, WIDE)
+        parts.append(f'<text x="{name_width}" y="{height - 5}">{_escaped(heads[0])}</text>')
+        parts.append(f'<text x="{WIDE - 6}" y="{height - 5}" text-anchor="end">{_escaped(heads[-1])}</text>')
+    by_head = tuple((head, *(line[at] for line in states)) for at, head in enumerate(heads))
+    return Chart(_svg(parts, label, height, WIDE), ("date", *rows), by_head)
 
 
-def sparkline(values: Floats, *, label: str) -> str:
-    """A line without axes, for a tile."""
+def sparkline(values: Floats, *, label: str) -> Chart | None:
+    """A line without axes, for a tile; None when there is nothing to connect."""
     present = values[np.isfinite(values)]
     if len(present) < 2:
-        return ""
+        return None
     x, y = Scale(0, len(values) - 1, 2, 118), Scale(float(present.min()), float(present.max()), 24, 4)
-    return (
-        f'<svg class="spark" viewBox="0 0 120 28" preserveAspectRatio="none" role="img" aria-label="{escape(label)}">'
+    svg = (
+        f'<svg class="spark" viewBox="0 0 120 28" preserveAspectRatio="none" role="img" aria-label="{_escaped(label)}">'
         f'<path class="line c1" d="{_path(x, y, values)}"/></svg>'
     )
+    return Chart(svg, ("place", "value"), tuple(enumerate(_present(values))))
+
+
+def _present(values: Floats) -> list[float | None]:
+    return [value if math.isfinite(value) else None for value in values.tolist()]
+
+
+def _escaped(text: str) -> str:
+    return html.escape(texts.readable(text))
 
 
 def _range(values: Floats, *, zero: bool = False) -> tuple[float, float]:
@@ -275,7 +312,7 @@ def _horizontal_grid(y: Scale, write: Write, width: int = WIDTH) -> str:
     return "".join(
         f'<line class="{"axis" if value == 0 else "grid"}" x1="{LEFT}" x2="{width - RIGHT}" y1="{y(value):.1f}"'
         f' y2="{y(value):.1f}"/><text class="num" x="{LEFT - 5}" y="{y(value) + 4:.1f}" text-anchor="end">'
-        f"{escape(write(value))}</text>"
+        f"{_escaped(write(value))}</text>"
         for value in ticks(y.low, y.high)
     )
 
@@ -283,7 +320,7 @@ def _horizontal_grid(y: Scale, write: Write, width: int = WIDTH) -> str:
 def _value_axis(x: Scale, write: Write, bottom: float = HEIGHT - BOTTOM) -> str:
     return "".join(
         f'<line class="grid" x1="{x(value):.1f}" x2="{x(value):.1f}" y1="{bottom}" y2="{bottom + 4}"/>'
-        f'<text class="num" x="{x(value):.1f}" y="{bottom + 16}" text-anchor="middle">{escape(write(value))}</text>'
+        f'<text class="num" x="{x(value):.1f}" y="{bottom + 16}" text-anchor="middle">{_escaped(write(value))}</text>'
         for value in ticks(x.low, x.high)
     )
 
@@ -295,7 +332,7 @@ def _date_axis(dates: Sequence[object], x: Scale) -> str:
     parts = []
     for place in places:
         anchor = "start" if place == places[0] else "end" if place == places[-1] else "middle"
-        shown = escape(str(dates[place])[:10])
+        shown = _escaped(str(dates[place])[:10])
         parts.append(f'<text class="num" x="{x(place):.1f}" y="{HEIGHT - 10}" text-anchor="{anchor}">{shown}</text>')
     return "".join(parts)
 
@@ -304,13 +341,13 @@ def _legend(names: Sequence[str]) -> str:
     step = (WIDTH - LEFT) / max(len(names), 3)
     return "".join(
         f'<line class="line c{number + 1}" x1="{LEFT + number * step:.1f}" x2="{LEFT + number * step + 16:.1f}" y1="12"'
-        f' y2="12"/><text x="{LEFT + number * step + 20:.1f}" y="16">{escape(name)}</text>'
+        f' y2="12"/><text x="{LEFT + number * step + 20:.1f}" y="16">{_escaped(name)}</text>'
         for number, name in enumerate(names)
     )
 
 
 def _svg(parts: Sequence[str], label: str, height: float = HEIGHT, width: int = WIDTH) -> str:
     return (
-        f'<svg class="chart" viewBox="0 0 {width} {height:g}" role="img" aria-label="{escape(label)}">'
-        f"<title>{escape(label)}</title>{''.join(parts)}</svg>"
+        f'<svg class="chart" viewBox="0 0 {width} {height:g}" role="img" aria-label="{_escaped(label)}">'
+        f"<title>{_escaped(label)}</title>{''.join(parts)}</svg>"
     )

@@ -7,10 +7,7 @@ which only hides what a search does not find; the script is ours, named by its h
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Sequence
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -94,16 +91,15 @@ def render(
         about = "Questions with arguments, such as what was known on a day."
         shown = [_shown_function(function) for function in functions]
         groups.insert(1, {"anchor": "functions", "title": "Functions", "about": about, "entries": shown})
-    script = (resources.files("reports") / "dictionary.js").read_text("utf-8")
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    script, own_style = site.resource("dictionary.js"), site.resource("dictionary.css")
     return site.template("dictionary.html").render(
         groups=groups,
         snapshot=snapshot,
         code_version=code_version,
         style=site.style(),
-        own_style=(resources.files("reports") / "dictionary.css").read_text("utf-8"),
+        own_style=own_style,
         script=script,
-        script_hash=f"sha256-{digest}",
+        policy=site.policy(styles=[site.style(), own_style], scripts=[script]),
     )
 
 

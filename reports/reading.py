@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from warehouse.lake import Lake
+from reports.tracing import Reader
 
 Floats = npt.NDArray[np.float64]
 
@@ -21,7 +21,7 @@ def floats(rows: pa.Table, name: str) -> Floats:
     return np.array(rows[name].cast(pa.float64()).to_numpy(zero_copy_only=False))
 
 
-def read_session(lake: Lake, as_of: date) -> date | None:
+def read_session(lake: Reader, as_of: date) -> date | None:
     """The newest session with bars on or before `as_of`, None without any.
 
     Raises:
@@ -33,7 +33,7 @@ def read_session(lake: Lake, as_of: date) -> date | None:
     return found
 
 
-def read_session_before(lake: Lake, session: date) -> date | None:
+def read_session_before(lake: Reader, session: date) -> date | None:
     """The session with bars before a session, None when it is the first.
 
     Raises:
@@ -45,7 +45,7 @@ def read_session_before(lake: Lake, session: date) -> date | None:
     return found
 
 
-def read_newest_version(lake: Lake, model_name: str, as_of: date) -> str | None:
+def read_newest_version(lake: Reader, model_name: str, as_of: date) -> str | None:
     """The newest version of a model on or before `as_of`, None when it was never fitted.
 
     Raises:
@@ -60,7 +60,7 @@ def read_newest_version(lake: Lake, model_name: str, as_of: date) -> str | None:
     return found
 
 
-def read_newest_forecasts(lake: Lake, as_of: date) -> dict[str, tuple[str, date]]:
+def read_newest_forecasts(lake: Reader, as_of: date) -> dict[str, tuple[str, date]]:
     """The version and day of each model's newest forecasts on or before `as_of`.
 
     Raises:

@@ -1,15 +1,19 @@
 """How do a day's sections become a page that opens anywhere, and the index of all days?
 
-A page is one file without scripts or addresses of others: it opens from a mail, in the dark, on paper. Invariants: it
-appears whole or not at all, and the same snapshot gives the same bytes. Partner: `template.html`.
+A page is one file without addresses of others: it opens from a mail, in the dark, on paper, and reads completely where
+scripts are off. Its policy allows the one style and the one script it carries, by their hashes, and nothing else.
+Invariants: it appears whole or not at all, and the same snapshot gives the same bytes. Partner: `template.html`.
 """
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 import logging
 import os
 import tempfile
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import date
 from importlib import resources
@@ -17,16 +21,20 @@ from pathlib import Path
 
 import jinja2
 import markupsafe
+import numpy as np
 
-from reports import numbers, pages
+from reports import charts, figures, numbers, pages, proof, texts
 from reports.blocks import Listing, Note, Section, Tiles
+from reports.tracing import read_section
 from warehouse import errors
 from warehouse.lake import Lake
 
 log = logging.getLogger(__name__)
 
 UP_COLOURS = ("red", "green")
-FACTS_VERSION = 1
+FACTS_VERSION = 2
+# Newest days in the small charts of the index: a session each, four years.
+MOST_SPARK_DAYS = 1000
 # Written by `reports/dictionary.py`; the index leads there.
 DICTIONARY = "dictionary.html"
 
@@ -57,7 +65,7 @@ def publish_day(
         ConfigError: the folder cannot be written.
         LakeError: the lake cannot be read.
     """
-    sections = [section(lake, as_of) for section in pages.SECTIONS]
+    sections = read_day(lake, as_of)
     trace = _Trace(run_id, lake.snapshot, code_version)
     page = render_day(sections, trace=asdict(trace), as_of=as_of, up_colour=up_colour)
     path = out_dir / f"{as_of}.html"
@@ -74,12 +82,42 @@ def publish_day(
     return path
 
 
+def read_day(lake: Lake, as_of: date) -> list[Section]:
+    """What the page of a day shows.
+
+    Raises:
+        LakeError: the lake cannot be read.
+    """
+    return [read_section(lake, section, as_of) for section in pages.SECTIONS]
+
+
+def prove(text: str, lake: Lake, *, code_version: str) -> tuple[int, list[proof.Difference]]:
+    """How many figures a page shows, and those that are not what the lake says.
+
+    Args:
+        text: the page.
+        lake: pinned to the snapshot that the page names.
+        code_version: Daybook's version; a page of another version is compared figure by figure only.
+
+    Raises:
+        ValueError: the text is no page of a day.
+        LakeError: the lake cannot be read.
+    """
+    found = proof.read_page(text)
+    as_of = date.fromisoformat(str(found.trace["as_of"]))
+    trace = {"run_id": f"daily/{as_of}", "snapshot": lake.snapshot, "code_version": code_version}
+    # A colour that is none differs from any, and is named.
+    colour = next((known for known in UP_COLOURS if known == found.trace.get("up_colour")), UP_COLOURS[0])
+    page = render_day(read_day(lake, as_of), trace=trace, as_of=as_of, up_colour=colour)
+    return len(found.listed), proof.compare(found, proof.read_page(page))
+
+
 def render_day(sections: list[Section], *, trace: dict[str, object], as_of: date, up_colour: str) -> str:
     """The page of a day as HTML.
 
     Args:
         sections: what it shows.
-        trace: run_id, snapshot and code_version, shown in its last line.
+        trace: run_id, snapshot and code_version, shown below every block.
         as_of: the day.
         up_colour: `red` or `green`.
 
@@ -88,9 +126,49 @@ def render_day(sections: list[Section], *, trace: dict[str, object], as_of: date
     """
     if up_colour not in UP_COLOURS:
         raise ValueError(f"up_colour is {up_colour!r}. Use one of {', '.join(UP_COLOURS)}.")
+    whole_trace = {"as_of": as_of.isoformat(), "up_colour": up_colour, **trace}
+    name = figures.Namer()
+    script = resource("page.js")
     return template("template.html").render(
-        as_of=as_of, weekday=f"{as_of:%A}", sections=sections, trace=trace, up_colour=up_colour, style=style()
+        weekday=f"{as_of:%A}",
+        sections=sections,
+        trace=whole_trace,
+        style=style(),
+        script=script,
+        policy=policy(styles=[style()], scripts=[script]),
+        name=name,
+        listed=lambda: as_script_data({"trace": whole_trace, "figures": name.values}),
     )
+
+
+def policy(*, styles: Sequence[str], scripts: Sequence[str] = ()) -> str:
+    """The content security policy of a page: its own styles and scripts by their hashes, and nothing from anywhere.
+
+    Source:
+        W3C, Content Security Policy Level 3, section 2.3.1, hash-source.
+    """
+    rules = ["default-src 'none'", "base-uri 'none'", "form-action 'none'", "img-src data:"]
+    for rule, shown in (("style-src", styles), ("script-src", scripts)):
+        if shown:
+            rules.append(" ".join([rule, *(f"'sha256-{_digest(text)}'" for text in shown)]))
+    return "; ".join(rules)
+
+
+def _digest(text: str) -> str:
+    return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+
+
+def as_script_data(held: object) -> markupsafe.Markup:
+    """A value as JSON that can stand inside a script element, whatever texts it holds."""
+    said = json.dumps(held, ensure_ascii=False, separators=(",", ":"))
+    return markupsafe.Markup(texts.readable(said).replace("<", "\\u003c"))
+
+
+def _shown(value: object) -> object:
+    """A value as it enters a page: what cannot be shown is replaced, what is markup of ours stays."""
+    if isinstance(value, markupsafe.Markup) or not isinstance(value, str):
+        return value
+    return texts.readable(value)
 
 
 def template(name: str) -> jinja2.Template:
@@ -101,8 +179,15 @@ def template(name: str) -> jinja2.Template:
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
+        finalize=_shown,
     )
-    environment.filters["with_code"] = _with_code
+    environment.filters |= {
+        "with_code": _with_code,
+        "key": figures.key,
+        "slug": figures.slug,
+        "exact": figures.exact_of,
+        "csv_link": figures.csv_link,
+    }
     return environment.get_template(name)
 
 
@@ -117,7 +202,12 @@ def _with_code(text: str) -> markupsafe.Markup:
 
 def style() -> str:
     """The style that every page carries inside."""
-    return (resources.files("reports") / "style.css").read_text("utf-8")
+    return resource("style.css")
+
+
+def resource(name: str) -> str:
+    """A file that lies beside this one."""
+    return (resources.files("reports") / name).read_text("utf-8")
 
 
 def _facts(sections: list[Section], as_of: date, trace: _Trace) -> str:
@@ -133,7 +223,13 @@ def _facts(sections: list[Section], as_of: date, trace: _Trace) -> str:
             "status": next(({"text": b.text, "tone": b.tone} for b in first if isinstance(b, Note)), None),
             "changes": next((list(b.items) for b in first if isinstance(b, Listing)), []),
             "tiles": [
-                {"label": tile.label, "value": tile.value, "note": tile.note, "tone": tile.tone}
+                {
+                    "label": tile.label,
+                    "value": tile.value,
+                    "exact": figures.exact_of(tile.value),
+                    "note": tile.note,
+                    "tone": tile.tone,
+                }
                 for block in first
                 if isinstance(block, Tiles)
                 for tile in block.tiles
@@ -154,15 +250,29 @@ def _render_index(out_dir: Path, up_colour: str) -> str:
     rows = [
         {
             "as_of": day["as_of"],
-            "status": day["status"],
+            "state": "whole" if day["status"] and day["status"]["tone"] == "good" else "not whole",
             "cells": _by_label(day["tiles"], labels),
         }
         for day in days
     ]
     has_dictionary = (out_dir / DICTIONARY).exists()
+    script = resource("index.js")
     return template("index.html").render(
-        labels=labels, rows=rows, up_colour=up_colour, style=style(), dictionary=DICTIONARY if has_dictionary else ""
+        labels=labels,
+        rows=rows,
+        sparks=[_spark(label, [row["cells"][at] for row in rows]) for at, label in enumerate(labels)],
+        up_colour=up_colour,
+        style=style(),
+        script=script,
+        policy=policy(styles=[style()], scripts=[script]),
+        dictionary=DICTIONARY if has_dictionary else "",
     )
+
+
+def _spark(label: str, cells: Sequence[dict[str, str]]) -> charts.Chart | None:
+    """A column of the index as a line, oldest day first; facts of older versions have no exact values."""
+    values = np.array([float(cell.get("exact") or "nan") for cell in reversed(cells[:MOST_SPARK_DAYS])])
+    return charts.sparkline(values, label=f"{label}, {len(values)} days")
 
 
 def _by_label(tiles: list[dict[str, str]], labels: list[str]) -> list[dict[str, str]]:

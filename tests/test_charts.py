@@ -49,21 +49,21 @@ def all_charts(values):
     )
 )
 def test_charts_are_well_formed_and_finite_when_given_any_numbers(values):
-    for svg in all_charts(np.array(values)).values():
+    for svg in (chart.svg for chart in all_charts(np.array(values)).values()):
         parsed(svg)
         assert "nan" not in re.sub(r"<text.*?</text>", "", svg)
         assert "inf" not in re.sub(r"<text.*?</text>", "", svg)
 
 
 def test_charts_escape_names_that_look_like_markup():
-    svg = charts.bars(["<script>"], np.array([1.0]), label='"quoted" & <b>', write=plain)
+    svg = charts.bars(["<script>"], np.array([1.0]), label='"quoted" & <b>', write=plain).svg
 
     assert "<script>" not in svg and "<b>" not in svg
     parsed(svg)
 
 
 def test_line_goes_from_the_lowest_value_at_the_bottom_to_the_highest_at_the_top():
-    svg = charts.line_chart(DAYS, [charts.Line("a", np.array([1.0, 2.0, 3.0, 4.0]))], label="l", write=plain)
+    svg = charts.line_chart(DAYS, [charts.Line("a", np.array([1.0, 2.0, 3.0, 4.0]))], label="l", write=plain).svg
 
     path = next(each for each in parsed(svg).iter(f"{SVG}path"))
     points = [tuple(map(float, point.split())) for point in re.findall(r"[ML]([\d.]+ [\d.]+)", path.get("d"))]
@@ -76,14 +76,14 @@ def test_line_goes_from_the_lowest_value_at_the_bottom_to_the_highest_at_the_top
 
 
 def test_line_is_interrupted_where_a_value_is_missing():
-    svg = charts.line_chart(DAYS, [charts.Line("a", np.array([1.0, math.nan, 3.0, 4.0]))], label="l", write=plain)
+    svg = charts.line_chart(DAYS, [charts.Line("a", np.array([1.0, math.nan, 3.0, 4.0]))], label="l", write=plain).svg
 
     path = next(each for each in parsed(svg).iter(f"{SVG}path"))
     assert re.sub(r"[\d. ]", "", path.get("d")) == "MML"
 
 
 def test_bars_are_as_long_as_their_values_and_coloured_by_sign():
-    svg = charts.bars(["up", "half", "down"], np.array([2.0, 1.0, -2.0]), label="l", write=plain)
+    svg = charts.bars(["up", "half", "down"], np.array([2.0, 1.0, -2.0]), label="l", write=plain).svg
 
     rects = list(parsed(svg).iter(f"{SVG}rect"))
     widths = [float(rect.get("width")) for rect in rects]
@@ -94,14 +94,14 @@ def test_bars_are_as_long_as_their_values_and_coloured_by_sign():
 def test_histogram_counts_every_value_once():
     values = np.concatenate([np.full(30, -0.5), np.full(10, 0.5)])
 
-    svg = charts.histogram(values, label="l", write=plain, n_bins=2)
+    svg = charts.histogram(values, label="l", write=plain, n_bins=2).svg
 
     heights = [float(rect.get("height")) for rect in parsed(svg).iter(f"{SVG}rect")]
     assert heights[0] == pytest.approx(3 * heights[1], abs=0.2)
 
 
 def test_heat_map_colours_by_sign_and_leaves_missing_cells_empty():
-    svg = charts.heat_map(["a"], ["1", "2", "3"], np.array([[0.5, -1.0, math.nan]]), label="l", write=plain)
+    svg = charts.heat_map(["a"], ["1", "2", "3"], np.array([[0.5, -1.0, math.nan]]), label="l", write=plain).svg
 
     rects = [(rect.get("class"), float(rect.get("fill-opacity"))) for rect in parsed(svg).iter(f"{SVG}rect")]
     assert [name for name, _ in rects] == ["pos", "neg"]
@@ -121,6 +121,25 @@ def test_ticks_are_few_even_round_and_inside(low, span):
         assert steps == pytest.approx(steps[0], rel=1e-3)
 
 
-def test_sparkline_is_empty_when_there_is_nothing_to_connect():
-    assert charts.sparkline(np.array([1.0]), label="l") == ""
-    assert "<path" in charts.sparkline(np.array([1.0, 2.0]), label="l")
+def test_sparkline_is_none_when_there_is_nothing_to_connect():
+    assert charts.sparkline(np.array([1.0]), label="l") is None
+    assert "<path" in charts.sparkline(np.array([1.0, 2.0]), label="l").svg
+
+
+def test_chart_gives_the_numbers_it_draws():
+    matrix = np.array([[0.5, -1.0]])
+
+    assert charts.line_chart(DAYS[:2], [charts.Line("a", np.array([1.0, 2.0]))], label="l", write=plain).rows == (
+        (DAYS[0], 1.0),
+        (DAYS[1], 2.0),
+    )
+    assert charts.bars(["x"], np.array([3.0]), label="l", write=plain).rows == (("x", 3.0),)
+    heat = charts.heat_map(["a"], ["F1", "F2"], matrix, label="l", write=plain)
+    assert (heat.heads, heat.rows) == (("name", "F1", "F2"), (("a", 0.5, -1.0),))
+    assert charts.strip(["n"], DAYS[:1], [["ok"]], label="l").rows == ((DAYS[0], "ok"),)
+
+
+def test_charts_replace_signs_that_turn_the_reading_direction():
+    svg = charts.bars(["a\u202eb"], np.array([1.0]), label="l\u2066", write=plain).svg
+
+    assert "\u202e" not in svg and "\u2066" not in svg and "a\N{REPLACEMENT CHARACTER}b" in svg

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -17,6 +18,7 @@ import numpy as np
 import pytest
 
 from flows import demo, settings, vendors
+from reports import figures
 from warehouse import lake
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -199,7 +201,7 @@ def browser():
 
 
 @needs_browser
-@pytest.mark.parametrize("width", [390, 1400])
+@pytest.mark.parametrize("width", [390, 768, 1400])
 def test_report_opens_offline_without_a_console_error(home, browser, width):
     report = next((home / "demo" / "reports").glob("20*.html"))
     context = browser.new_context(viewport={"width": width, "height": 900}, offline=True)
@@ -208,12 +210,162 @@ def test_report_opens_offline_without_a_console_error(home, browser, width):
     page.on("console", lambda message: complaints.append(message.text))
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.on("requestfailed", lambda request: complaints.append(request.url))
+    page.add_init_script("addEventListener('securitypolicyviolation', (e) => console.error(e.violatedDirective))")
 
     page.goto(report.as_uri())
 
     assert complaints == []
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert page.locator("svg").count() >= 10
+    context.close()
+
+
+def pages_of(home):
+    return sorted((home / "demo" / "reports").glob("20??-??-??.html"))
+
+
+def test_every_page_says_what_its_snapshot_says(home):
+    pages = pages_of(home)
+
+    for page in pages:
+        done = daybook("report", "--verify", page, home=home / "demo")
+        assert done.returncode == 0, done.stderr
+        assert int(done.stdout.split()[0]) > 400
+    assert len(pages) >= 2
+
+
+def test_digit_changed_in_a_page_is_found_and_named(home, tmp_path):
+    page = pages_of(home)[-1].read_text()
+    name, digit_at = next(
+        (found[1], found.end() - 1)
+        for found in re.finditer(r'data-figure="(market/best-of-the-day/[^"]*/1-session)"[^>]*>\+\d', page)
+    )
+    forged = tmp_path / "forwarded.html"
+    forged.write_text(page[:digit_at] + str((int(page[digit_at]) + 1) % 10) + page[digit_at + 1 :])
+
+    done = daybook("report", "--verify", forged, home=home / "demo")
+
+    assert done.returncode == 17
+    assert f"  {name}: the page says" in done.stderr and "in 1 places" in done.stderr
+
+
+def test_figure_of_a_page_is_the_one_an_analyst_reads(home, opened):
+    """The exact values in the page against questions written here, not those the report asks."""
+    page = pages_of(home)[-1]
+    listed = json.loads(re.search(r'id="figures">(.*?)</script>', page.read_text(), re.DOTALL)[1])["figures"]
+    rows = opened.read(
+        "select ts_code, adjusted / lag(adjusted) over (partition by ts_code order by trade_date) - 1 as change,"
+        " trade_date from (select ts_code, trade_date, close * adj_factor as adjusted from market.daily"
+        " join market.adj_factor using (ts_code, trade_date)) order by trade_date"
+    ).to_pylist()
+    change = {row["ts_code"]: row["change"] for row in rows if str(row["trade_date"]) == page.stem}
+
+    shown = {
+        name.split("/")[2]: float(value)
+        for name, value in listed.items()
+        if "-of-the-day/" in name and name.endswith("/1-session")
+    }
+    assert len(shown) == 16
+    assert shown == {code: pytest.approx(change[code], abs=1e-11) for code in shown}
+    assert listed["overview/open-alerts/value"] == str(
+        opened.read_value("select count(*) from ops.alert where state = 'open'")
+    )
+
+
+@needs_browser
+@pytest.mark.parametrize(("width", "scheme"), [(1400, "light"), (390, "dark")])
+@pytest.mark.parametrize("name", ["2026-11-20.html", "index.html", "dictionary.html"])
+def test_page_keeps_the_accessibility_rules_that_a_program_can_check(home, browser, name, width, scheme):
+    """WCAG 2.2 AA as axe-core knows it: contrast, names, landmarks, tables, keyboard."""
+    package = pytest.importorskip("axe_playwright_python", reason="needs axe-core, a development dependency")
+    axe = (Path(package.__file__).parent / "axe.min.js").read_text()
+    # The page's policy forbids foreign scripts, this one included.
+    context = browser.new_context(
+        viewport={"width": width, "height": 900}, color_scheme=scheme, offline=True, bypass_csp=True
+    )
+    page = context.new_page()
+    page.goto((home / "demo" / "reports" / name).as_uri())
+    page.evaluate(axe)
+
+    found = page.evaluate("axe.run({runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa']})")
+
+    assert [(one["id"], one["nodes"][0]["html"]) for one in found["violations"]] == []
+    assert len(found["passes"]) > 15
+    context.close()
+
+
+@needs_browser
+def test_report_reads_completely_with_scripts_off(home, browser):
+    shown = []
+    for is_on in (True, False):
+        context = browser.new_context(offline=True, java_script_enabled=is_on)
+        page = context.new_page()
+        page.goto(pages_of(home)[-1].as_uri())
+        shown.append(page.inner_text("main"))
+        context.close()
+
+    assert len(shown[1]) > 5000 and shown[0].split() == shown[1].split()
+
+
+@needs_browser
+def test_chart_tells_its_numbers_to_pointer_and_keyboard(home, browser):
+    context = browser.new_context(viewport={"width": 1400, "height": 900}, offline=True)
+    page = context.new_page()
+    page.goto(pages_of(home)[-1].as_uri())
+    figure = page.locator("figure[data-span]").first
+    rows = figures.csv_rows(figure.locator("a[download]").get_attribute("href"))
+
+    figure.locator("svg").focus()
+    page.keyboard.press("ArrowLeft")
+    by_key = figure.locator("output").inner_text()
+    box = figure.locator("svg").bounding_box()
+    start = int(figure.get_attribute("data-span").split()[0])
+    page.mouse.move(box["x"] + box["width"] * start / 480, box["y"] + box["height"] / 2)
+    by_pointer = figure.locator("output").inner_text()
+    context.close()
+
+    assert by_key.split()[0] == rows[-1][0] and rows[0][1] in by_key
+    assert by_pointer.split()[0] == rows[1][0]
+
+
+@needs_browser
+def test_printing_cuts_no_chart_and_no_row(home, browser):
+    context = browser.new_context(viewport={"width": 700, "height": 1000}, color_scheme="dark", offline=True)
+    page = context.new_page()
+    page.goto(pages_of(home)[-1].as_uri())
+    page.emulate_media(media="print")
+
+    def styles(selector, name):
+        return set(page.eval_on_selector_all(selector, f"all => all.map(one => getComputedStyle(one).{name})"))
+
+    for selector in ("figure", "tr", ".tile", ".note"):
+        assert styles(selector, "breakInside") == {"avoid"}, selector
+    assert styles("thead", "display") == {"table-header-group"}
+    assert styles("nav", "display") == {"none"}
+    # Paper is white, also for who reads in the dark.
+    assert styles("html", "backgroundColor") == {"rgb(255, 255, 255)"}
+    assert page.evaluate("document.documentElement.scrollWidth") <= 700
+    # A figure taller than a page would have to be cut: A4 less its margins is 1017 pixels at 96 a inch.
+    assert max(page.eval_on_selector_all("figure", "all => all.map(one => one.offsetHeight)")) < 1017
+    assert page.pdf(prefer_css_page_size=True)[:5] == b"%PDF-"
+    context.close()
+
+
+@needs_browser
+def test_index_is_searched_and_filtered(home, browser):
+    context = browser.new_context(offline=True)
+    page = context.new_page()
+    page.goto((home / "demo" / "reports" / "index.html").as_uri())
+
+    def days():
+        return page.locator("tbody tr:visible th").all_inner_texts()
+
+    assert days() == ["2026-11-20", "2026-11-19"]
+    page.get_by_role("searchbox").fill("11-19")
+    assert days() == ["2026-11-19"]
+    page.get_by_role("searchbox").fill("")
+    page.get_by_role("combobox").select_option("not whole")
+    assert days() == [] and page.locator("output").inner_text() == "0 of 2 days"
     context.close()
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import html
+import re
 from datetime import UTC, date, datetime
 
 import pyarrow as pa
 import pytest
 
-from reports import pages
+from reports import pages, site, tracing
 from reports.blocks import Figure, Listing, Note, Table, Tiles
 from reports.pages import equity, forecasts, macro, market, overview, quality
 from warehouse import checks, features, load, returns
@@ -55,7 +57,7 @@ def traded_lake(empty_lake, bars, load_days, load_sessions, frame, stamp):
 
 def texts(section):
     """Every word a section shows outside its pictures."""
-    return str([dataclasses.replace(b, svg="") if isinstance(b, Figure) else b for b in section.blocks])
+    return str([dataclasses.replace(b, chart=None) if isinstance(b, Figure) else b for b in section.blocks])
 
 
 def tables(section):
@@ -225,7 +227,7 @@ def test_data_lists_partitions_that_are_not_whole(traded_lake, load_days, bars):
     daily = next(row for row in tables(section)["Freshness"].rows if row[0].text == "market.daily")
     assert [cell.text for cell in daily[1:]] == ["2024-01-10", "4", "1"]
     coverage = next(block for block in section.blocks if isinstance(block, Figure))
-    assert "state-partial" in coverage.svg
+    assert "state-partial" in coverage.chart.svg
 
 
 @pytest.fixture
@@ -359,3 +361,43 @@ def test_overview_and_data_tell_what_the_vendor_corrected_since_the_day_before(t
     assert "corrected by the vendor" not in before
     assert "Corrected or completed by a vendor" in texts(quality.section(traded_lake, WED))
     assert "No stored value has been corrected" in texts(quality.section(traded_lake, TUE))
+
+
+def test_every_block_names_the_views_and_versions_it_was_read_from(published_lake):
+    """The source is what was truly asked, here of a lake that has macro and equity factors and no forecasts."""
+    sections = {
+        build.__module__.rsplit(".", 1)[-1]: tracing.read_section(published_lake, build, WED)
+        for build in pages.SECTIONS
+    }
+
+    assert all(block.source and block.source.views for section in sections.values() for block in section.blocks)
+    movers = tables(sections["market"])["Best of the day"].source
+    assert movers.views == ("analyst.daily_return",) and movers.versions == ()
+    scree = next(block for block in sections["equity"].blocks if isinstance(block, Figure) and block.title == "Scree")
+    assert (scree.source.views, scree.source.versions) == (("analyst.factor",), (f"equity_pca/{WED}",))
+    assert "analyst.model_card" in sections["forecasts"].blocks[0].source.views
+
+
+def test_page_of_one_session_with_half_the_market_says_what_is_missing_and_why(
+    empty_lake, bars, load_days, load_sessions
+):
+    """A first evening: no macro series, no index, no model, one session of which half has not come."""
+    load_sessions(empty_lake, [WED])
+    load_days(empty_lake, market_tables.DAILY, bars("600001.SH 2024-01-10 12"), n_expected=2)
+    checks.record(empty_lake, finding_of(WED), ["missing_day"], WED)
+
+    sections = [tracing.read_section(empty_lake, build, WED) for build in pages.SECTIONS]
+    page = site.render_day(
+        sections, trace={"run_id": "r", "snapshot": 1, "code_version": "1"}, as_of=WED, up_colour="red"
+    )
+
+    for words in (
+        "Not whole: market.daily 2024-01-10: no bars",
+        "50.0 %",
+        "The index 000300.SH is not loaded",
+        "No macro series is loaded yet",
+        "The equity factors are not fitted yet: they need 60 sessions",
+        "Forecasts are not fitted yet: they need about a year",
+    ):
+        assert words in html.unescape(page), words
+    assert "nan" not in re.sub(r"<(style|script).*?</\1>", "", page, flags=re.DOTALL).lower().replace("financ", "")

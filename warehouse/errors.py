@@ -16,6 +16,7 @@
     ├── ContractViolation            rows do not fit their table
     ├── ModelRefused                 a model cannot be fitted on, or applied to, what it was given
     ├── PartialData                  fewer rows than the day must have
+    ├── ReportDiffers                a page says something else than the snapshot it names
     └── LakeError                    the lake cannot be used as it is
         ├── LakeBusy                 another writer holds it
         └── LakeTooNew               written by a newer Daybook
@@ -124,6 +125,12 @@ class PartialData(DaybookError):
     """A day has fewer rows than it must have."""
 
     exit_code = 14
+
+
+class ReportDiffers(DaybookError):
+    """A page's figures are not those of the snapshot it names."""
+
+    exit_code = 17
 
 
 class LakeError(DaybookError):

@@ -21,9 +21,9 @@ from datetime import date
 
 from reports.blocks import Section
 from reports.pages import equity, forecasts, macro, market, overview, quality
-from warehouse.lake import Lake
+from reports.tracing import Reader
 
-SECTIONS: tuple[Callable[[Lake, date], Section], ...] = (
+SECTIONS: tuple[Callable[[Reader, date], Section], ...] = (
     overview.section,
     market.section,
     macro.section,

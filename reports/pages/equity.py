@@ -8,7 +8,7 @@ import numpy as np
 
 from reports import blocks, charts, numbers, reading
 from reports.blocks import Block, Figure, Note, Section, Table
-from warehouse.lake import Lake
+from reports.tracing import Reader, walk
 
 MOST_FACTORS_SHOWN = 4
 N_NAMES = 5
@@ -16,7 +16,7 @@ N_NAMES = 5
 STEADY_CORRELATION = 0.9
 
 
-def section(lake: Lake, as_of: date) -> Section:
+def section(lake: Reader, as_of: date) -> Section:
     """The equity factors.
 
     Raises:
@@ -32,16 +32,16 @@ def section(lake: Lake, as_of: date) -> Section:
         "equity",
         "Equity factors",
         (
-            _score_figure(lake, version, as_of),
-            _scree_figure(lake, version),
-            *_loading_figure(lake, version, as_of),
-            _rotation_table(lake, version),
-            *_cluster_table(lake, as_of),
+            *walk(lake, _score_figure, version, as_of),
+            *walk(lake, _scree_figure, version),
+            *walk(lake, _loading_figure, version, as_of),
+            *walk(lake, _rotation_table, version),
+            *walk(lake, _cluster_table, as_of),
         ),
     )
 
 
-def _score_figure(lake: Lake, version: str, as_of: date) -> Figure:
+def _score_figure(lake: Reader, version: str, as_of: date) -> Figure:
     rows = lake.read(
         "select factor, score_date, score from analyst.factor_score where model_version = $version"
         f" and score_date <= $as_of and factor <= {MOST_FACTORS_SHOWN} order by score_date, factor",
@@ -51,7 +51,7 @@ def _score_figure(lake: Lake, version: str, as_of: date) -> Figure:
     dates, factors, scores = reading.matrix(rows, "score_date", "factor", "score")
     path = np.cumsum(np.nan_to_num(scores), axis=0)
     lines = [charts.Line(f"factor {name}", path[:, at]) for at, name in enumerate(factors)]
-    svg = charts.line_chart(
+    chart = charts.line_chart(
         dates,
         lines,
         label="Cumulated equity factor scores",
@@ -60,26 +60,26 @@ def _score_figure(lake: Lake, version: str, as_of: date) -> Figure:
         width=charts.WIDE,
     )
     return Figure(
-        "Equity factors", svg, "Scores added up over sessions; fit as of " + version[-10:] + ".", is_wide=True
+        "Equity factors", chart, "Scores added up over sessions; fit as of " + version[-10:] + ".", is_wide=True
     )
 
 
-def _scree_figure(lake: Lake, version: str) -> Figure:
+def _scree_figure(lake: Reader, version: str) -> Figure:
     rows = lake.read(
         "select factor, explained_variance_ratio from analyst.factor where model_version = $version order by factor",
         version=version,
     )
     ratio = reading.floats(rows, "explained_variance_ratio")
-    svg = charts.columns(
+    chart = charts.columns(
         [str(value) for value in rows["factor"].to_pylist()],
         ratio,
         label="Share of variance by equity factor",
         write=lambda v: numbers.share(v, 0),
     )
-    return Figure("Scree", svg, f"Share of the return panel's variance; together {numbers.share(ratio.sum())}.")
+    return Figure("Scree", chart, f"Share of the return panel's variance; together {numbers.share(ratio.sum())}.")
 
 
-def _loading_figure(lake: Lake, version: str, as_of: date) -> list[Block]:
+def _loading_figure(lake: Reader, version: str, as_of: date) -> list[Block]:
     clusters = reading.read_newest_version(lake, "equity_cluster", as_of)
     rows = lake.read(
         "select a.entity, a.loading as first, b.loading as second, coalesce(c.cluster, 1) as cluster"
@@ -92,7 +92,7 @@ def _loading_figure(lake: Lake, version: str, as_of: date) -> list[Block]:
     )
     if not rows.num_rows:
         return [Note("The equity panel has one factor only: there is no second to set against it.")]
-    svg = charts.scatter(
+    chart = charts.scatter(
         reading.floats(rows, "first"),
         reading.floats(rows, "second"),
         rows["cluster"].to_numpy().astype(np.int64),
@@ -100,10 +100,10 @@ def _loading_figure(lake: Lake, version: str, as_of: date) -> list[Block]:
         axes=("factor 1", "factor 2"),
         writes=(lambda v: numbers.decimal(v), lambda v: numbers.decimal(v)),
     )
-    return [Figure("Loadings by group", svg, "A point is a security; its colour is its group in the table below.")]
+    return [Figure("Loadings by group", chart, "A point is a security; its colour is its group in the table below.")]
 
 
-def _rotation_table(lake: Lake, version: str) -> Table:
+def _rotation_table(lake: Reader, version: str) -> Table:
     rows = lake.read(
         "select factor, explained_variance_ratio, predecessor_correlation from analyst.factor"
         " where model_version = $version order by factor",
@@ -125,7 +125,7 @@ def _rotation_table(lake: Lake, version: str) -> Table:
     return Table("Rotation since the last fit", heads, cells)
 
 
-def _cluster_table(lake: Lake, as_of: date) -> list[Block]:
+def _cluster_table(lake: Reader, as_of: date) -> list[Block]:
     version = reading.read_newest_version(lake, "equity_cluster", as_of)
     if version is None:
         return [Note("Groups of securities are not fitted yet.")]
@@ -146,7 +146,7 @@ def _cluster_table(lake: Lake, as_of: date) -> list[Block]:
         (
             blocks.number(str(row["cluster"])),
             blocks.number(numbers.count(row["n"])),
-            blocks.text(row["industry"] or numbers.MISSING),
+            blocks.name(row["industry"]),
             blocks.text(", ".join(row["names"][:N_NAMES])),
         )
         for row in rows

@@ -9,7 +9,7 @@ import numpy as np
 
 from reports import blocks, charts, numbers, reading
 from reports.blocks import Block, Cell, Figure, Note, Section, Table
-from warehouse.lake import Lake
+from reports.tracing import Reader, walk
 
 # The order in which a model is chosen for the tables and pictures of a single model; the naive one comes last.
 MODEL_NAMES = ("mlp", "ridge", "zero")
@@ -37,7 +37,7 @@ METRIC_HEADS = {
 }
 
 
-def section(lake: Lake, as_of: date) -> Section:
+def section(lake: Reader, as_of: date) -> Section:
     """The forecasts.
 
     Raises:
@@ -51,18 +51,22 @@ def section(lake: Lake, as_of: date) -> Section:
             " `daybook backfill` brings the sessions, `daybook refit` the models."
         )
         return Section("forecasts", "Forecasts", (note,))
-    shown: list[Block] = [_verdict(lake, fitted), *_champion_note(lake, as_of), _metric_table(lake, fitted)]
-    shown += _best_tables(lake, as_of)
+    shown = [
+        *walk(lake, _verdict, fitted),
+        *walk(lake, _champion_note, as_of),
+        *walk(lake, _metric_table, fitted),
+        *walk(lake, _best_tables, as_of),
+    ]
     main = next((fitted[name] for name in MODEL_NAMES[:-1] if name in fitted), None)
     if main is not None:
-        shown += _skill_figures(lake, main)
-        shown.append(_ic_figure(lake, [fitted[name] for name in MODEL_NAMES[:-1] if name in fitted]))
-    shown += _coefficient_figure(lake, fitted)
-    shown.append(_card_table(lake, list(fitted.values())))
+        shown += walk(lake, _skill_figures, main)
+        shown += walk(lake, _ic_figure, [fitted[name] for name in MODEL_NAMES[:-1] if name in fitted])
+    shown += walk(lake, _coefficient_figure, fitted)
+    shown += walk(lake, _card_table, list(fitted.values()))
     return Section("forecasts", "Forecasts: 5-session return in excess of the market", shown)
 
 
-def _read_metrics(lake: Lake, fitted: dict[str, str]) -> dict[str, dict[str, float]]:
+def _read_metrics(lake: Reader, fitted: dict[str, str]) -> dict[str, dict[str, float]]:
     rows = lake.read(
         "select model_name, metric, value from analyst.evaluation where fold = 0"
         " and list_contains($versions, model_version)",
@@ -74,7 +78,7 @@ def _read_metrics(lake: Lake, fitted: dict[str, str]) -> dict[str, dict[str, flo
     return found
 
 
-def _verdict(lake: Lake, fitted: dict[str, str]) -> Note:
+def _verdict(lake: Reader, fitted: dict[str, str]) -> Note:
     held = _read_metrics(lake, fitted)
     sentences = []
     for name in MODEL_NAMES[:-1]:
@@ -88,7 +92,7 @@ def _verdict(lake: Lake, fitted: dict[str, str]) -> Note:
     return Note("Out of sample, " + "; ".join(sentences) + ".", "good" if is_good else "warn")
 
 
-def _champion_note(lake: Lake, as_of: date) -> list[Block]:
+def _champion_note(lake: Reader, as_of: date) -> list[Block]:
     """Who is in charge on the day, and what waits for a person."""
     rows = lake.read(
         "select model_version, max_by(role, (as_of_date, decision)) as role,"
@@ -106,7 +110,7 @@ def _champion_note(lake: Lake, as_of: date) -> list[Block]:
     return notes
 
 
-def _metric_table(lake: Lake, fitted: dict[str, str]) -> Table:
+def _metric_table(lake: Reader, fitted: dict[str, str]) -> Table:
     held = _read_metrics(lake, fitted)
     cells: list[list[Cell]] = []
     for name in fitted:
@@ -126,7 +130,7 @@ def _metric(metric: str, value: float | None) -> str:
     return numbers.decimal(value, 2 if metric == "rank_ic_t" else 4)
 
 
-def _best_tables(lake: Lake, as_of: date) -> list[Block]:
+def _best_tables(lake: Reader, as_of: date) -> list[Block]:
     newest = reading.read_newest_forecasts(lake, as_of)
     name = next((name for name in MODEL_NAMES if name in newest), None)
     if name is None:
@@ -150,13 +154,13 @@ def _best_tables(lake: Lake, as_of: date) -> list[Block]:
 def _forecast_cells(row: dict[str, Any]) -> list[Cell]:
     return [
         blocks.text(row["ts_code"]),
-        blocks.text(row["name"] or numbers.MISSING),
+        blocks.name(row["name"]),
         blocks.number(numbers.change(row["forward_return_5d"]), blocks.tone_of(row["forward_return_5d"])),
         blocks.number(f"{numbers.change(row['lower'], 1)} to {numbers.change(row['upper'], 1)}"),
     ]
 
 
-def _skill_figures(lake: Lake, version: str) -> list[Block]:
+def _skill_figures(lake: Reader, version: str) -> list[Block]:
     rows = lake.read(
         "select predicted, realised from analyst.out_of_sample where model_version = $version"
         " order by forecast_date, ts_code",
@@ -188,16 +192,16 @@ def _skill_figures(lake: Lake, version: str) -> list[Block]:
 def _calibration_figure(predicted: reading.Floats, realised: reading.Floats, name: str) -> Figure:
     order = np.argsort(predicted, kind="stable")
     means = np.array([realised[part].mean() if len(part) else np.nan for part in np.array_split(order, N_DECILES)])
-    svg = charts.columns(
+    chart = charts.columns(
         [str(number) for number in range(1, N_DECILES + 1)],
         means,
         label=f"Mean actual return by decile of forecast, {name}",
         write=lambda v: numbers.change(v, 1),
     )
-    return Figure(f"Calibration, {name}", svg, "Mean actual excess return by decile of the forecast, lowest first.")
+    return Figure(f"Calibration, {name}", chart, "Mean actual excess return by decile of the forecast, lowest first.")
 
 
-def _ic_figure(lake: Lake, versions: list[str]) -> Figure:
+def _ic_figure(lake: Reader, versions: list[str]) -> Figure:
     rows = lake.read(
         "select forecast_date, model_name, avg(rank_ic) over (partition by model_name order by forecast_date"
         f" rows between {IC_WINDOW - 1} preceding and current row) as ic from analyst.information_coefficient"
@@ -206,14 +210,14 @@ def _ic_figure(lake: Lake, versions: list[str]) -> Figure:
     )
     dates, names, values = reading.matrix(rows, "forecast_date", "model_name", "ic")
     lines = [charts.Line(name, values[:, at]) for at, name in enumerate(names)]
-    svg = charts.line_chart(
+    chart = charts.line_chart(
         dates, lines, label="Information coefficient over time", write=lambda v: numbers.decimal(v), zero=True
     )
     caption = f"Spearman correlation across securities, mean of {IC_WINDOW} test dates."
-    return Figure("Information coefficient", svg, caption)
+    return Figure("Information coefficient", chart, caption)
 
 
-def _coefficient_figure(lake: Lake, fitted: dict[str, str]) -> list[Block]:
+def _coefficient_figure(lake: Reader, fitted: dict[str, str]) -> list[Block]:
     if "ridge" not in fitted:
         return []
     rows = lake.read(
@@ -221,7 +225,7 @@ def _coefficient_figure(lake: Lake, fitted: dict[str, str]) -> list[Block]:
         " order by abs(t_statistic) desc, term limit 14",
         version=fitted["ridge"],
     )
-    svg = charts.bars(
+    chart = charts.bars(
         rows["term"].to_pylist(),
         reading.floats(rows, "t_statistic"),
         label="t statistics of the ridge regression",
@@ -230,13 +234,13 @@ def _coefficient_figure(lake: Lake, fitted: dict[str, str]) -> list[Block]:
     return [
         Figure(
             "What the regression leans on",
-            svg,
+            chart,
             "t statistics; standard errors allow for overlapping targets (Driscoll-Kraay).",
         )
     ]
 
 
-def _card_table(lake: Lake, versions: list[str]) -> Table:
+def _card_table(lake: Reader, versions: list[str]) -> Table:
     rows = lake.read(
         "select * from analyst.model_card where list_contains($versions, model_version) order by model_version",
         versions=versions,

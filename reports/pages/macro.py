@@ -6,30 +6,31 @@ from datetime import date
 
 from reports import blocks, charts, numbers, reading
 from reports.blocks import Block, Figure, Note, Section, Table
-from warehouse.lake import Lake
+from reports.tracing import Reader, walk
 
 MOST_FACTORS_SHOWN = 3
 CHART_MONTHS = 180
 REGIME_MONTHS = 120
 
 
-def section(lake: Lake, as_of: date) -> Section:
+def section(lake: Reader, as_of: date) -> Section:
     """The macro half.
 
     Raises:
         LakeError: the lake cannot be read.
     """
     version = reading.read_newest_version(lake, "macro_pca", as_of)
-    shown = [_value_table(lake, as_of, version)]
+    shown = walk(lake, _value_table, as_of, version)
     if version is None:
         shown.append(Note("The macro factors are not fitted yet: too few months are known. `daybook refit` says why."))
         return Section("macro", "Macro", shown)
-    shown += [_score_figure(lake, version), _scree_figure(lake, version), _loading_figure(lake, version)]
-    shown += _regime_figures(lake, as_of)
+    for build in (_score_figure, _scree_figure, _loading_figure):
+        shown += walk(lake, build, version)
+    shown += walk(lake, _regime_figures, as_of)
     return Section("macro", "Macro", shown)
 
 
-def _value_table(lake: Lake, as_of: date, version: str | None) -> Block:
+def _value_table(lake: Reader, as_of: date, version: str | None) -> Block:
     # Not from macro_latest: what was published after the day, or has been revised since, is not the day's.
     rows = lake.read(
         "select series_id, any_value(title) as title, any_value(unit) as unit,"
@@ -62,7 +63,7 @@ def _value_table(lake: Lake, as_of: date, version: str | None) -> Block:
     return Table("Published values (est. = usual publication lag, not observed)", heads, cells, is_wide=True)
 
 
-def _score_figure(lake: Lake, version: str) -> Figure:
+def _score_figure(lake: Reader, version: str) -> Figure:
     rows = lake.read(
         "select factor, score_date, score from analyst.factor_score where model_version = $version"
         f" and factor <= {MOST_FACTORS_SHOWN} order by score_date, factor",
@@ -70,7 +71,7 @@ def _score_figure(lake: Lake, version: str) -> Figure:
     )
     dates, factors, scores = reading.matrix(rows, "score_date", "factor", "score")
     lines = [charts.Line(f"factor {name}", scores[-CHART_MONTHS:, at]) for at, name in enumerate(factors)]
-    svg = charts.line_chart(
+    chart = charts.line_chart(
         dates[-CHART_MONTHS:],
         lines,
         label="Macro factor scores",
@@ -78,42 +79,42 @@ def _score_figure(lake: Lake, version: str) -> Figure:
         zero=True,
         width=charts.WIDE,
     )
-    return Figure("Macro factors", svg, "Scores by month, in standard deviations of the panel.", is_wide=True)
+    return Figure("Macro factors", chart, "Scores by month, in standard deviations of the panel.", is_wide=True)
 
 
-def _scree_figure(lake: Lake, version: str) -> Figure:
+def _scree_figure(lake: Reader, version: str) -> Figure:
     rows = lake.read(
         "select factor, explained_variance_ratio from analyst.factor where model_version = $version order by factor",
         version=version,
     )
     ratio = reading.floats(rows, "explained_variance_ratio")
-    svg = charts.columns(
+    chart = charts.columns(
         [str(value) for value in rows["factor"].to_pylist()],
         ratio,
         label="Share of variance by macro factor",
         write=lambda v: numbers.share(v, 0),
     )
-    return Figure("Scree", svg, f"Share of the panel's variance by factor; together {numbers.share(ratio.sum())}.")
+    return Figure("Scree", chart, f"Share of the panel's variance by factor; together {numbers.share(ratio.sum())}.")
 
 
-def _loading_figure(lake: Lake, version: str) -> Figure:
+def _loading_figure(lake: Reader, version: str) -> Figure:
     rows = lake.read(
         "select entity, factor, loading from analyst.factor_loading where model_version = $version"
         " and factor <= 6 order by entity, factor",
         version=version,
     )
     names, factors, loadings = reading.matrix(rows, "entity", "factor", "loading")
-    svg = charts.heat_map(
+    chart = charts.heat_map(
         names,
         [f"F{name}" for name in factors],
         loadings,
         label="Loadings of the macro series",
         write=lambda v: numbers.decimal(v, signed=True),
     )
-    return Figure("Loadings", svg, "Weight of each series in each unit-length factor.")
+    return Figure("Loadings", chart, "Weight of each series in each unit-length factor.")
 
 
-def _regime_figures(lake: Lake, as_of: date) -> list[Block]:
+def _regime_figures(lake: Reader, as_of: date) -> list[Block]:
     version = reading.read_newest_version(lake, "macro_regime", as_of)
     if version is None:
         return [Note("Macro regimes are not fitted yet.")]
@@ -130,9 +131,9 @@ def _regime_figures(lake: Lake, as_of: date) -> list[Block]:
     kinds = sorted(set(regimes))
     states = [[f"c{kind}" if regime == kind else "none" for regime in regimes] for kind in kinds]
     names = [f"regime {kind}" for kind in kinds]
-    svg = charts.strip(names, [month[:7] for month in months], states, label="Macro regime by month")
+    chart = charts.strip(names, [month[:7] for month in months], states, label="Macro regime by month")
     caption = (
         f"K-means on the factor scores, numbered by size; mean silhouette {numbers.decimal(silhouette)}."
         f" {months[-1][:7]} is in regime {regimes[-1]}."
     )
-    return [Figure("Regimes", svg, caption, is_wide=True)]
+    return [Figure("Regimes", chart, caption, is_wide=True)]

@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from reports import blocks, charts, numbers, reading
 from reports.blocks import Block, Figure, Note, Section, Table
-from warehouse.lake import Lake
+from reports.tracing import Reader, walk
 
 CHART_SESSIONS = 250
 BREADTH_SESSIONS = 60
@@ -17,7 +17,7 @@ MOST_INDUSTRIES = 12
 MARKET_RULES = ("robust_z_outlier", "price_limit_broken", "pct_chg_disagrees", "adjustment_misfit", "bar_order")
 
 
-def section(lake: Lake, as_of: date) -> Section:
+def section(lake: Reader, as_of: date) -> Section:
     """The market's day.
 
     Raises:
@@ -31,17 +31,17 @@ def section(lake: Lake, as_of: date) -> Section:
         "market",
         f"Market, {session}",
         (
-            *_index_figure(lake, session),
-            *_breadth_figures(lake, session),
-            _industry_figure(lake, session),
-            _return_figure(lake, session),
-            *_mover_tables(lake, session),
-            _abnormal_table(lake, session),
+            *walk(lake, _index_figure, session),
+            *walk(lake, _breadth_figures, session),
+            *walk(lake, _industry_figure, session),
+            *walk(lake, _return_figure, session),
+            *walk(lake, _mover_tables, session),
+            *walk(lake, _abnormal_table, session),
         ),
     )
 
 
-def _index_figure(lake: Lake, session: date) -> list[Block]:
+def _index_figure(lake: Reader, session: date) -> list[Block]:
     rows = lake.read(
         "select i.trade_date, i.close_points, m.mean_return from analyst.index_day as i"
         " left join analyst.market_day as m using (trade_date)"
@@ -56,16 +56,16 @@ def _index_figure(lake: Lake, session: date) -> list[Block]:
     growth[0] = 0.0
     growth[growth != growth] = 0.0
     lines = [charts.Line("CSI 300", level / level[0]), charts.Line("equal-weighted", (1 + growth).cumprod())]
-    svg = charts.line_chart(
+    chart = charts.line_chart(
         rows["trade_date"].to_pylist(),
         lines,
         label="CSI 300 and the equal-weighted market, first day = 1",
         write=lambda v: f"{v:.2f}",
     )
-    return [Figure("Index and the equal-weighted market", svg, f"Growth since {rows['trade_date'][0]}, start = 1.")]
+    return [Figure("Index and the equal-weighted market", chart, f"Growth since {rows['trade_date'][0]}, start = 1.")]
 
 
-def _breadth_figures(lake: Lake, session: date) -> list[Block]:
+def _breadth_figures(lake: Reader, session: date) -> list[Block]:
     rows = lake.read(
         "select trade_date, n_up / nullif(n_bars, 0) as share_up, return_dispersion, amount_cny"
         f" from analyst.market_day where trade_date <= $session order by trade_date desc limit {BREADTH_SESSIONS}",
@@ -92,7 +92,7 @@ def _breadth_figures(lake: Lake, session: date) -> list[Block]:
     ]
 
 
-def _industry_figure(lake: Lake, session: date) -> Figure:
+def _industry_figure(lake: Reader, session: date) -> Figure:
     rows = lake.read(
         "select industry, mean_return, n_bars from analyst.industry_day where trade_date = $session"
         " and mean_return is not null order by mean_return desc, industry",
@@ -102,31 +102,31 @@ def _industry_figure(lake: Lake, session: date) -> Figure:
     if rows.num_rows > MOST_INDUSTRIES:
         half = MOST_INDUSTRIES // 2
         shown = pa.concat_tables([rows.slice(0, half), rows.slice(rows.num_rows - half)])
-    svg = charts.bars(
+    chart = charts.bars(
         shown["industry"].to_pylist(),
         reading.floats(shown, "mean_return"),
         label="Mean return by industry",
         write=numbers.change,
     )
     extent = f"the best and worst of {rows.num_rows}" if rows.num_rows > MOST_INDUSTRIES else f"all {rows.num_rows}"
-    return Figure("Industries", svg, f"Equal-weighted one-day simple return; {extent}.")
+    return Figure("Industries", chart, f"Equal-weighted one-day simple return; {extent}.")
 
 
-def _return_figure(lake: Lake, session: date) -> Figure:
+def _return_figure(lake: Reader, session: date) -> Figure:
     rows = lake.read(
         "select simple_return_1d from analyst.daily_return where trade_date = $session"
         " and simple_return_1d is not null order by ts_code",
         session=session,
     )
-    svg = charts.histogram(
+    chart = charts.histogram(
         reading.floats(rows, "simple_return_1d"),
         label="Distribution of one-day returns",
         write=lambda v: numbers.change(v, 0),
     )
-    return Figure("Returns of the day", svg, f"One-day simple returns of {numbers.count(rows.num_rows)} securities.")
+    return Figure("Returns of the day", chart, f"One-day simple returns of {numbers.count(rows.num_rows)} securities.")
 
 
-def _mover_tables(lake: Lake, session: date) -> list[Table]:
+def _mover_tables(lake: Reader, session: date) -> list[Table]:
     tables = []
     for caption, order in (("Best of the day", "desc"), ("Worst of the day", "asc")):
         rows = lake.read(
@@ -138,7 +138,7 @@ def _mover_tables(lake: Lake, session: date) -> list[Table]:
         cells = [
             (
                 blocks.text(row["ts_code"]),
-                blocks.text(row["name"] or numbers.MISSING),
+                blocks.name(row["name"]),
                 blocks.number(numbers.change(row["simple_return_1d"]), blocks.tone_of(row["simple_return_1d"])),
                 blocks.number(numbers.change(row["simple_return_20d"], 1), blocks.tone_of(row["simple_return_20d"])),
                 blocks.number(numbers.share(row["volatility_20d"])),
@@ -149,7 +149,7 @@ def _mover_tables(lake: Lake, session: date) -> list[Table]:
     return tables
 
 
-def _abnormal_table(lake: Lake, session: date) -> Table | Note:
+def _abnormal_table(lake: Reader, session: date) -> Table | Note:
     rows = lake.read(
         "select severity, rule, title, action from analyst.alert where state = 'open' and subject_date = $session"
         f" and rule in ({', '.join(repr(rule) for rule in MARKET_RULES)})"

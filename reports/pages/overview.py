@@ -7,7 +7,7 @@ from typing import Any
 
 from reports import blocks, charts, numbers, reading
 from reports.blocks import Listing, Note, Section, Tile, Tiles
-from warehouse.lake import Lake
+from reports.tracing import Reader, walk
 
 SPARK_SESSIONS = 60
 MOST_ITEMS = 8
@@ -16,7 +16,7 @@ FORECASTER = "mlp"
 N_BEST = 10
 
 
-def section(lake: Lake, as_of: date) -> Section:
+def section(lake: Reader, as_of: date) -> Section:
     """The first screen.
 
     Raises:
@@ -24,24 +24,29 @@ def section(lake: Lake, as_of: date) -> Section:
     """
     session = reading.read_session(lake, as_of)
     before = reading.read_session_before(lake, session) if session else None
+    shown = (
+        *walk(lake, _status, as_of, session),
+        *walk(lake, _listing, as_of, before),
+        *walk(lake, _tiles, as_of, session),
+    )
+    return Section("overview", "Today", shown)
+
+
+def _listing(lake: Reader, as_of: date, before: date | None) -> Listing:
+    return Listing(f"Since {numbers.day(before)}" if before else "So far", _changes(lake, as_of, before))
+
+
+def _tiles(lake: Reader, as_of: date, session: date | None) -> Tiles:
     tiles = [
         *_market_tiles(lake, session),
         *_factor_tile(lake, as_of),
         _coverage_tile(lake, session),
         _alert_tile(lake, as_of),
     ]
-    return Section(
-        "overview",
-        "Today",
-        (
-            _status(lake, as_of, session),
-            Listing(f"Since {numbers.day(before)}" if before else "So far", _changes(lake, as_of, before)),
-            Tiles(tuple(tile for tile in tiles if tile is not None)),
-        ),
-    )
+    return Tiles(tuple(tile for tile in tiles if tile is not None))
 
 
-def _status(lake: Lake, as_of: date, session: date | None) -> Note:
+def _status(lake: Reader, as_of: date, session: date | None) -> Note:
     gaps = lake.read(
         "select title from analyst.alert where state = 'open'"
         " and rule in ('missing_day', 'partial_day', 'failed_load')"
@@ -62,7 +67,7 @@ def _status(lake: Lake, as_of: date, session: date | None) -> Note:
     return Note("Everything expected is here.", "good")
 
 
-def _changes(lake: Lake, as_of: date, before: date | None) -> list[str]:
+def _changes(lake: Reader, as_of: date, before: date | None) -> list[str]:
     since = before or date.min
     items = [
         *_alert_items(lake, since, as_of),
@@ -76,7 +81,7 @@ def _changes(lake: Lake, as_of: date, before: date | None) -> list[str]:
     return items or ["Nothing but prices."]
 
 
-def _alert_items(lake: Lake, since: date, as_of: date) -> list[str]:
+def _alert_items(lake: Reader, since: date, as_of: date) -> list[str]:
     rows = lake.read(
         "select severity, title from analyst.alert where state = 'open' and first_seen_date > $since"
         " and first_seen_date <= $as_of"
@@ -97,13 +102,14 @@ def _alert_items(lake: Lake, since: date, as_of: date) -> list[str]:
     )
     items = [f"New alert, {row['severity']}: {row['title']}" for row in rows[:3]]
     if n_new > len(items):
-        items.append(f"and {n_new - len(items)} more new alerts")
+        n_more = n_new - len(items)
+        items.append(f"and {n_more} more new {'alert' if n_more == 1 else 'alerts'}")
     if n_gone:
         items.append(f"{n_gone} {'alert' if n_gone == 1 else 'alerts'} resolved")
     return items
 
 
-def _forecast_items(lake: Lake, as_of: date, before: date | None) -> list[str]:
+def _forecast_items(lake: Reader, as_of: date, before: date | None) -> list[str]:
     if before is None:
         return []
     today = reading.read_newest_forecasts(lake, as_of).get(FORECASTER)
@@ -124,7 +130,7 @@ def _forecast_items(lake: Lake, as_of: date, before: date | None) -> list[str]:
     ]
 
 
-def _ranking(lake: Lake, version: str, day: date) -> list[dict[str, Any]]:
+def _ranking(lake: Reader, version: str, day: date) -> list[dict[str, Any]]:
     """Securities by forecast, best first."""
     return lake.read(
         "select ts_code, name from analyst.forecast where model_version = $version and forecast_date = $day"
@@ -134,7 +140,7 @@ def _ranking(lake: Lake, version: str, day: date) -> list[dict[str, Any]]:
     ).to_pylist()
 
 
-def _macro_items(lake: Lake, since: date, as_of: date) -> list[str]:
+def _macro_items(lake: Reader, since: date, as_of: date) -> list[str]:
     rows = lake.read(
         "select v.series_id, v.title, v.observation_date, v.value, v.unit, min(earlier.value) as old_value,"
         " count(earlier.value) as n_earlier"
@@ -158,7 +164,7 @@ def _macro_items(lake: Lake, since: date, as_of: date) -> list[str]:
     return items
 
 
-def _model_items(lake: Lake, since: date, as_of: date) -> list[str]:
+def _model_items(lake: Reader, since: date, as_of: date) -> list[str]:
     rows = lake.read(
         "select model_name from analyst.model_card where as_of_date > $since and as_of_date <= $as_of"
         " order by model_name",
@@ -168,7 +174,7 @@ def _model_items(lake: Lake, since: date, as_of: date) -> list[str]:
     return [f"Refitted: {', '.join(rows)}"] if rows else []
 
 
-def _correction_items(lake: Lake, since: date, as_of: date) -> list[str]:
+def _correction_items(lake: Reader, since: date, as_of: date) -> list[str]:
     rows = lake.read(
         "select count(*) filter (where column_name <> '*') as n_corrected,"
         " count(*) filter (where column_name = '*') as n_late,"
@@ -188,7 +194,7 @@ def _correction_items(lake: Lake, since: date, as_of: date) -> list[str]:
     return [f"{' and '.join(said)} by the vendor{reach}; what follows from them is computed anew"]
 
 
-def _market_tiles(lake: Lake, session: date | None) -> list[Tile]:
+def _market_tiles(lake: Reader, session: date | None) -> list[Tile]:
     if session is None:
         return []
     days = lake.read(
@@ -248,7 +254,7 @@ def _market_tiles(lake: Lake, session: date | None) -> list[Tile]:
     return tiles
 
 
-def _factor_tile(lake: Lake, as_of: date) -> list[Tile]:
+def _factor_tile(lake: Reader, as_of: date) -> list[Tile]:
     version = reading.read_newest_version(lake, "macro_pca", as_of)
     if version is None:
         return []
@@ -269,7 +275,7 @@ def _factor_tile(lake: Lake, as_of: date) -> list[Tile]:
     ]
 
 
-def _coverage_tile(lake: Lake, session: date | None) -> Tile | None:
+def _coverage_tile(lake: Reader, session: date | None) -> Tile | None:
     if session is None:
         return None
     rows = lake.read(
@@ -288,7 +294,7 @@ def _coverage_tile(lake: Lake, session: date | None) -> Tile | None:
     )
 
 
-def _alert_tile(lake: Lake, as_of: date) -> Tile:
+def _alert_tile(lake: Reader, as_of: date) -> Tile:
     row = lake.read(
         "select count(*) as n_open, count(*) filter (where severity = 'high') as n_high from analyst.alert"
         " where state = 'open' and least(first_seen_date, subject_date) <= $as_of",

@@ -6,14 +6,14 @@ from datetime import date
 
 from reports import blocks, charts, numbers
 from reports.blocks import Block, Figure, Note, Section, Table
-from warehouse.lake import Lake
+from reports.tracing import Reader, walk
 
 STRIP_SESSIONS = 60
 MOST_ROWS = 12
 MOST_ALERTS = 25
 
 
-def section(lake: Lake, as_of: date) -> Section:
+def section(lake: Reader, as_of: date) -> Section:
     """The data about the data.
 
     Raises:
@@ -23,16 +23,16 @@ def section(lake: Lake, as_of: date) -> Section:
         "data",
         "Data",
         (
-            *_coverage_figure(lake, as_of),
-            _freshness_table(lake),
-            _quarantine_table(lake),
-            _revision_table(lake, as_of),
-            _alert_table(lake, as_of),
+            *walk(lake, _coverage_figure, as_of),
+            *walk(lake, _freshness_table),
+            *walk(lake, _quarantine_table),
+            *walk(lake, _revision_table, as_of),
+            *walk(lake, _alert_table, as_of),
         ),
     )
 
 
-def _coverage_figure(lake: Lake, as_of: date) -> list[Block]:
+def _coverage_figure(lake: Reader, as_of: date) -> list[Block]:
     rows = lake.read(
         "with days as (select distinct session_date from analyst.coverage where dataset = 'market.daily'"
         f" and session_date <= $as_of order by session_date desc limit {STRIP_SESSIONS})"
@@ -47,17 +47,17 @@ def _coverage_figure(lake: Lake, as_of: date) -> list[Block]:
     held = {(row["dataset"], row["session_date"]): row["state"] for row in rows}
     states = [[held.get((name, day), "missing") for day in days] for name in names]
     n_not_whole = sum(state not in ("ok", "empty_confirmed") for line in states for state in line)
-    svg = charts.strip(
+    chart = charts.strip(
         names, [day.isoformat() for day in days], states, label="State of each session's data, by dataset"
     )
     caption = (
         f"A square is a session: filled when whole, pale when confirmed empty, marked when not whole."
         f" {numbers.count(n_not_whole)} of {numbers.count(len(days) * len(names))} are not whole."
     )
-    return [Figure("Coverage", svg, caption, is_wide=True)]
+    return [Figure("Coverage", chart, caption, is_wide=True)]
 
 
-def _freshness_table(lake: Lake) -> Table:
+def _freshness_table(lake: Reader) -> Table:
     rows = lake.read("select * from analyst.freshness order by dataset").to_pylist()
     cells = [
         (
@@ -71,7 +71,7 @@ def _freshness_table(lake: Lake) -> Table:
     return Table("Freshness", ("Dataset", "Known to", "Partitions", "Not whole"), cells)
 
 
-def _quarantine_table(lake: Lake) -> Block:
+def _quarantine_table(lake: Reader) -> Block:
     rows = lake.read(
         "select dataset, rule, count(*) as n, max(partition) as newest, any_value(reason order by partition desc)"
         f" as reason from analyst.quarantine group by dataset, rule order by n desc, dataset, rule limit {MOST_ROWS}"
@@ -90,7 +90,7 @@ def _quarantine_table(lake: Lake) -> Block:
     return Table("Set aside, kept in analyst.quarantine", ("Dataset", "Why", "Rows", "Newest"), cells)
 
 
-def _revision_table(lake: Lake, as_of: date) -> Block:
+def _revision_table(lake: Reader, as_of: date) -> Block:
     rows = lake.read(
         "select dataset, column_name, count(*) as n, count(*) filter (where revised_date = $as_of) as n_today,"
         " max(partition) as newest from analyst.revision where revised_date <= $as_of"
@@ -113,7 +113,7 @@ def _revision_table(lake: Lake, as_of: date) -> Block:
     return Table("Corrected or completed by a vendor, old values in analyst.revision", heads, cells)
 
 
-def _alert_table(lake: Lake, as_of: date) -> Block:
+def _alert_table(lake: Reader, as_of: date) -> Block:
     rows = lake.read(
         "select * from analyst.alert where state = 'open' and least(first_seen_date, subject_date) <= $as_of"
         " order by case severity when 'high' then 1 when 'medium' then 2 else 3 end,"

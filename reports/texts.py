@@ -1,0 +1,28 @@
+"""How is a text shown that others wrote? As text: it is never obeyed, and cannot turn the page around it.
+
+Markup is escaped where a text enters the page; here goes what escaping leaves: signs that reverse the reading
+direction of what follows, that break a line or that no page may hold. Partners: `site.py`, `charts.py`.
+"""
+
+from __future__ import annotations
+
+import re
+
+# Control characters, the bidirectional controls of UAX 9, invisible breaks, and halves of characters, which no file in
+# UTF-8 can hold.
+_UNSHOWN = re.compile(
+    "[\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\\u061c\\u200e\\u200f\\u2028-\\u202e\\u2066-\\u2069\\ufeff\\ud800-\\udfff]"
+)
+REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
+# Longer than any listed security's name in Chinese or English; the lake has the rest.
+LONGEST_NAME = 48
+
+
+def readable(text: str) -> str:
+    """A text in which what cannot be shown is replaced by a sign that says so."""
+    return _UNSHOWN.sub(REPLACEMENT, text) if _UNSHOWN.search(text) else text
+
+
+def shortened(name: str, longest: int = LONGEST_NAME) -> str:
+    """A name that leaves room for the figures beside it."""
+    return name if len(name) <= longest else name[: longest - 1] + "\N{HORIZONTAL ELLIPSIS}"
