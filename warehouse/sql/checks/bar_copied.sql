@@ -2,14 +2,20 @@
 -- for the one that does not fit its own past: its pre_close is not its last close, or amount / vol is no price it had. Where
 -- both fit, so that volumes alone were copied between prices that are near, both are named. $start_date opens the window.
 -- Rule easy to get wrong: cheap stocks share all five prices by chance (7 pairs in 368,626 bars of the CSI 300, 2020 to
--- 2025), and then both fit; volume and amount together were never the same in 374,019 real bars.
+-- 2025), and then both fit; volume and amount together were never the same in 374,019 real bars. A volume that stands
+-- still from bar to bar is bar_repeated.
 with bar as (
     select ts_code, trade_date, open, high, low, close, pre_close, vol, amount
     from market.daily
     where trade_date between $start_date - interval 400 day and $as_of
 ),
 paired as (
-    select *, lag(close) over (partition by ts_code order by trade_date) as close_before from bar
+    select
+        *,
+        lag(close) over by_code as close_before,
+        lag(vol) over by_code as vol_before
+    from bar
+    window by_code as (partition by ts_code order by trade_date)
 ),
 recent as (
     select
@@ -23,7 +29,10 @@ same_volume as (
     select
         trade_date,
         list(ts_code order by ts_code) as ts_codes,
-        list(ts_code order by ts_code) filter (is_pre_close_strange or is_volume_strange) as strange_codes
+        coalesce(
+            list(ts_code order by ts_code) filter (is_pre_close_strange or is_volume_strange),
+            list(ts_code order by ts_code) filter (vol <> vol_before)
+        ) as strange_codes
     from recent
     where vol > 0 and amount > 0
     group by trade_date, vol, amount
@@ -39,7 +48,7 @@ same_prices as (
     having count(*) > 1
 ),
 copied as (
-    select trade_date, unnest(coalesce(strange_codes, ts_codes)) as ts_code, ts_codes, 'volume and amount' as what
+    select trade_date, unnest(strange_codes) as ts_code, ts_codes, 'volume and amount' as what
     from same_volume
     union all
     select trade_date, unnest(strange_codes) as ts_code, ts_codes, 'prices' as what from same_prices

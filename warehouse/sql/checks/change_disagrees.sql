@@ -1,5 +1,6 @@
 -- Bars whose change is not close - pre_close. One row per security and session; $start_date opens the window.
--- Tolerance half a fen and the binary representation; 368,626 real bars agree.
+-- Tolerance half a fen and the binary representation; 368,626 real bars agree. Where pct_chg does not fit the prices either,
+-- pct_chg_disagrees has said so.
 select
     ts_code as subject,
     trade_date as subject_date,
@@ -10,4 +11,5 @@ select
 from market.daily
 where trade_date between $start_date and $as_of
     and abs(change - (close - pre_close)) > 0.0051
+    and coalesce(abs(pct_chg - (close / pre_close - 1) * 100) <= 0.006, true)
 order by ts_code, trade_date
