@@ -190,7 +190,13 @@ CHECKS: tuple[Check, ...] = (
         is_by_session=True,
     ),
     *(
-        Check(rule, "medium", "Do not use that bar before the vendor has corrected it.", dataset=DAILY)
+        Check(
+            rule,
+            "medium",
+            "Do not use that bar before the vendor has corrected it.",
+            dataset=DAILY,
+            is_by_session=True,
+        )
         for rule in BAR_RULES
     ),
 )
