@@ -104,6 +104,8 @@ def read_newest(lake: Lake, names: Sequence[str], as_of: date) -> dict[str, Vers
         names=list(names),
     ).to_pylist()
     newest = {card["model_name"]: card for card in cards}
+    if not newest:
+        return {}
     metrics = lake.read(
         f"select model_version, fold, metric, value from {model.EVALUATION.full_name}"
         " where list_contains($versions, model_version) order by model_version, fold, metric",
