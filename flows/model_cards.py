@@ -224,6 +224,8 @@ def _unknown(lake: Lake, model_version: str) -> str:
 
 
 def _read_metrics(lake: Lake, versions: Sequence[str]) -> dict[str, dict[str, float]]:
+    if not versions:
+        return {}
     rows = lake.read(
         f"select model_version, metric, value from {model.EVALUATION.full_name}"
         " where fold = 0 and list_contains($versions, model_version) order by model_version, metric",

@@ -104,6 +104,8 @@ def read_newest(lake: Lake, names: Sequence[str], as_of: date) -> dict[str, Vers
         names=list(names),
     ).to_pylist()
     newest = {card["model_name"]: card for card in cards}
+    if not newest:
+        return {}
     metrics = lake.read(
         f"select model_version, fold, metric, value from {model.EVALUATION.full_name}"
         " where list_contains($versions, model_version) order by model_version, fold, metric",
@@ -161,15 +163,18 @@ class _Deciding:
 
     @property
     def standing(self) -> dict[str, Decision]:
+        """What counts for each version, the decisions made so far among it."""
         return roles.standing([*self.before, *self.added])
 
     def add(self, of: Version | Decision, role: str, reason: str, evidence: Mapping[str, Any] | None = None) -> None:
+        """Decide that a version plays a part."""
         name = of.name if isinstance(of, Version) else of.model_version
         self.added.append(
             Decision(self.as_of, name, of.model_name, role, reason, evidence or {}, files_sha256=of.files_sha256)
         )
 
     def run(self, newest: dict[str, Version]) -> list[Decision]:
+        """Receive new versions, settle who is in charge, and let the others try; all decisions made."""
         stood = self.standing
         fresh = [
             one for one in newest.values() if one.name not in stood or stood[one.name].files_sha256 != one.files_sha256
