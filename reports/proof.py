@@ -59,6 +59,7 @@ class _Reader(HTMLParser):
         self._open: list[tuple[str, str]] = [("", "page")]
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """An element opens."""
         held = dict(attrs)
         name = held.get("data-figure") or (f"{held['id']}/text" if tag == "section" and held.get("id") else "")
         if tag in ("style", "script", "head"):
@@ -68,18 +69,22 @@ class _Reader(HTMLParser):
         self._add("<" + tag + "".join(f" {key}={value}" for key, value in attrs) + ">", name or self._open[-1][1])
 
     def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """An element without content."""
         self._add("<" + tag + "".join(f" {key}={value}" for key, value in attrs) + "/>", self._open[-1][1])
 
     def handle_endtag(self, tag: str) -> None:
+        """An element closes."""
         while len(self._open) > 1:
             opened, _ = self._open.pop()
             if opened == tag:
                 return
 
     def handle_data(self, data: str) -> None:
+        """Text between elements."""
         self._add(data, self._open[-1][1])
 
     def handle_comment(self, data: str) -> None:
+        """A comment."""
         self._add(f"<!--{data}-->", self._open[-1][1])
 
     def _add(self, piece: str, name: str) -> None:
