@@ -89,7 +89,8 @@ def test_adjustment_is_judged_again_when_the_bar_before_a_suspension_is_correcte
     found, _ = evening(history, n=1)
 
     assert before == []
-    assert found == [("adjustment_misfit", CODE, MAY[2])]
+    # The bars are alike, from day to day and of both securities, which is other checks' business.
+    assert [one for one in found if one[0] not in checks.BAR_RULES] == [("adjustment_misfit", CODE, MAY[2])]
 
 
 def test_session_is_looked_at_again_by_the_newest_run_when_a_past_day_was_run(history, load_bars):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import itertools
 import json
 import os
 import random
@@ -283,3 +284,41 @@ def until(is_so, within_s=60.0):
     while not is_so():
         assert time.monotonic() < deadline, "it did not happen in time"
         time.sleep(0.02)
+
+
+class Stopped(BaseException):
+    """What no handler expects."""
+
+
+def test_backfill_stopped_after_any_of_its_commits_resumes_to_the_same_lake(
+    tmp_path, desk_at, vendor, facts, undisturbed, backfill, monkeypatch
+):
+    commit = lake.Lake.commit
+    differing = {}
+    for most in range(1, 40):
+        made = itertools.count(1)
+
+        def counted(self, work, *, message, made=made, most=most):
+            done = commit(self, work, message=message)
+            if next(made) >= most:
+                raise Stopped(message)
+            return done
+
+        desk = desk_at(tmp_path / f"stopped-{most}", vendor)
+        try:
+            with monkeypatch.context() as patch:
+                patch.setattr(lake.Lake, "commit", counted)
+                backfill(desk)
+        except Stopped as stopped:
+            backfill(desk)
+            found = facts(desk)
+            names = [name for name in undisturbed if found[name] != undisturbed[name]]
+            if names:
+                differing[f"{most}: {stopped}"] = names
+        else:
+            break
+        finally:
+            shutil.rmtree(desk.options.root)
+
+    assert differing == {}
+    assert most > 10
