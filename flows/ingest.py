@@ -60,10 +60,10 @@ def ingest_reference(context: Context) -> pa.Table:
         "all": (market.STOCK_BASIC, source.fetch_stock_basic),
     }
     results = []
-    for key, (table, fetch) in fetches.items():
-        with context.writer() as lake:
-            if not ledger.due_partitions(lake, table, [key], today):
-                continue
+    with context.writer() as lake:
+        due = [key for key, (table, _) in fetches.items() if ledger.due_partitions(lake, table, [key], today)]
+    for key in due:
+        table, fetch = fetches[key]
         answer = asking.ask([key], _ignoring_key(fetch), ledger.without_provenance(table))[0]
         stamp = context.stamp()
         replies = context.archive.drain(stamp.load_id)
@@ -71,10 +71,15 @@ def ingest_reference(context: Context) -> pa.Table:
         if table is market.STOCK_BASIC and not failure:
             failure, cause = _survivors_only(answer.rows)
         partition = load.Partition(key, today, failure=failure, cause=cause, asked_date=today)
+        if key == due[-1]:
+            # Before the last entry in the ledger: a run cut after it would find nothing due, and this missing.
+            _follow_reference(context, horizon)
         with context.writer() as lake:
             results.append(load.load(lake, [load.Load(table, answer.rows, [partition], None, replies)], stamp))
-    if results:
-        _follow_reference(context, today, horizon)
+    with context.writer() as lake:
+        n_closed = ledger.close_holidays(lake, context.stamp(), SESSION_TABLES, today)
+    if n_closed:
+        log.warning("days asked for in vain turned out to be holidays partitions=%s", n_closed)
     return _concat(results)
 
 
@@ -93,8 +98,8 @@ def _survivors_only(rows: pa.Table) -> tuple[str, str]:
     )
 
 
-def _follow_reference(context: Context, today: date, horizon: date) -> None:
-    """What follows from calendar and securities: the second source, changed codes, days that turned holiday."""
+def _follow_reference(context: Context, horizon: date) -> None:
+    """What goes with calendar and securities: the calendar's second source, and changed codes."""
     sessions = calendars.exchange_sessions(CALENDAR_START, horizon)
     empty = pa.table({"o_code": pa.array([], pa.string()), "n_code": pa.array([], pa.string())})
     # Without permission for it, or while it fails, the codes known so far stay.
@@ -109,9 +114,6 @@ def _follow_reference(context: Context, today: date, horizon: date) -> None:
     with context.writer() as lake:
         lake.commit(write, message="exchange sessions and changed codes")
         load.keep_replies(lake, context.archive.drain(stamp.load_id))
-        n_closed = ledger.close_holidays(lake, stamp, SESSION_TABLES, today)
-    if n_closed:
-        log.warning("days asked for in vain turned out to be holidays partitions=%s", n_closed)
 
 
 def ingest_indices(context: Context, start: date, end: date) -> pa.Table:

@@ -228,11 +228,15 @@ def find(
         LakeError: a statement cannot be run.
     """
     scope = scope or read_scope(lake, as_of)
+    oldest_open = _read_oldest_open(lake)
     found = []
     for check in CHECKS:
-        spans = [check_scope.Span(_window_start(lake, check.rule, scope), as_of)]
         if check.is_by_session:
             spans = list(scope.of_rule(check.rule))
+        else:
+            # What is new, and its open alerts.
+            newest = scope.since if check.rule in SET_ASIDE_RULES else scope.unseen_since
+            spans = [check_scope.Span(min(newest, oldest_open.get(check.rule, newest)), as_of)]
         rows = pa.concat_tables([_run(lake, check, span, missing_fraction) for span in spans])
         found.append(_gathered(check, rows))
         if rows.num_rows:
@@ -281,13 +285,10 @@ def _gathered(check: Check, rows: pa.Table) -> pa.Table:
     return pa.concat_tables([rows.filter(pc.invert(is_crowded)), pa.Table.from_pylist(gathered, FINDING_SCHEMA)])
 
 
-def _window_start(lake: Lake, rule: str, scope: check_scope.Scope) -> date:
-    """The oldest day that a check of something else than sessions looks at: what is new, and its open alerts."""
-    newest = scope.since if rule in SET_ASIDE_RULES else scope.unseen_since
-    oldest: date | None = lake.read_value(
-        "select min(subject_date) from ops.alert where rule = $rule and state <> 'resolved'", rule=rule
-    )
-    return min(newest, oldest or newest)
+def _read_oldest_open(lake: Lake) -> dict[str, date]:
+    """The oldest day of each rule's open alerts."""
+    rows = lake.read("select rule, min(subject_date) as day from ops.alert where state <> 'resolved' group by rule")
+    return dict(zip(rows["rule"].to_pylist(), rows["day"].to_pylist(), strict=True))
 
 
 def fingerprint(rule: str, subject: str, subject_date: date) -> str:
