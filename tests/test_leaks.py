@@ -18,6 +18,9 @@ from models import cross_section
 from warehouse import features, lake, returns
 from warehouse.tables import feature
 
+# Fits by the dozen: minutes.
+pytestmark = pytest.mark.exhaustive
+
 Floats = npt.NDArray[np.float64]
 Dates = npt.NDArray[np.datetime64]
 

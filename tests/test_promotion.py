@@ -17,6 +17,9 @@ from models import evaluation, promotion
 from warehouse import derive, errors, lake, roles
 from warehouse.tables import feature, model
 
+# Fits by the dozen: minutes.
+pytestmark = pytest.mark.exhaustive
+
 NOW = datetime(2026, 11, 20, 10, tzinfo=UTC)
 N_CODES, N_SESSIONS = 60, 240
 SESSIONS = [stamp.date() for stamp in pd.bdate_range("2025-01-01", periods=N_SESSIONS + 60)]
