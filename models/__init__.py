@@ -11,7 +11,7 @@ After it: `evaluation.py` (walk-forward, metrics), `intervals.py`, `nested.py` (
 `registry.py` (a fitted model as files, and back).
 Without a target: `pca.py` (factors; `selection.py` says how many), `macro_factors.py` (from macro levels to factors),
 `cluster.py` (groups), `anomaly.py` (outlier scores), `detectors.py` (which rows of any table are strange, with
-`autoencoder.py`, `encoding.py` and `labelled.py`). With factors: `diffusion.py` (a series ahead, against its own AR),
+`encoding.py` and `labelled.py`). With factors: `diffusion.py` (a series ahead, against its own AR),
 `stability.py` (is it the same factor, and why did it move?), `news.py` (why did a forecast move?).
 
 To add a forecasting model: write `models/<name>.py` with a class that keeps the promise of `base.Forecaster`, and add

@@ -1,10 +1,9 @@
-"""Which rows of a table are unlike the others? Four detectors, each for its kind of strangeness.
+"""Which rows of a table are unlike the others? Three detectors, each for its kind of strangeness.
 
-`pca` finds rows that break how columns move together, `autoencoder` the same where they do so along curves,
-`isolation_forest` rows that few cuts set apart, `ecod` rows far out in the tails of single columns. None is told which
-rows are anomalous. Invariants: a higher score is more abnormal; a row's score depends on the fitted state and on that
-row alone; same rows and seed give the same scores. Partners: `models/encoding.py` makes numbers of a table's columns,
-`models/labelled.py` judges scores where labels are known, `models/autoencoder.py` holds the network.
+`pca` finds rows that break how columns move together, `isolation_forest` rows that few cuts set apart, `ecod` rows far
+out in the tails of single columns. None is told which rows are anomalous. Invariants: a higher score is more abnormal;
+a row's score depends on the fitted state and on that row alone; same rows and seed give the same scores. Partners:
+`models/encoding.py` makes numbers of a table's columns, `models/labelled.py` judges scores where labels are known.
 """
 
 from __future__ import annotations
@@ -19,12 +18,11 @@ from models import base
 
 Floats = npt.NDArray[np.float64]
 
-# Name of a detector: where its class is. TensorFlow is imported by the autoencoder alone.
+# Name of a detector: where its class is.
 DETECTORS: dict[str, str] = {
     "pca": "models.detectors:PCAError",
     "isolation_forest": "models.detectors:IsolationForest",
     "ecod": "models.detectors:ECOD",
-    "autoencoder": "models.autoencoder:Autoencoder",
 }
 
 # The factors kept are the usual; what they leave over is the strange part.

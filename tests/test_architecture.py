@@ -47,8 +47,8 @@ HOMES = {
     "threadpoolctl": ("models",),
     "scipy": ("models",),
     "statsmodels": (),
-    "tensorflow": ("models.mlp", "models.autoencoder"),
-    "keras": ("models.mlp", "models.autoencoder"),
+    "tensorflow": ("models.mlp",),
+    "keras": ("models.mlp",),
     "jinja2": ("reports",),
     "apprise": ("reports",),
 }

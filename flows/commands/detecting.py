@@ -19,7 +19,6 @@ class Detector(enum.StrEnum):
     pca = "pca"
     isolation_forest = "isolation_forest"
     ecod = "ecod"
-    autoencoder = "autoencoder"
 
 
 def detect(
