@@ -393,7 +393,7 @@ def test_page_of_one_session_with_half_the_market_says_what_is_missing_and_why(
 
     for words in (
         "Not whole: market.daily 2024-01-10: no bars",
-        "The index 000300.SH is not loaded",
+        "1 of 1 are not whole.",
         "No macro series is loaded yet",
         "The equity factors are not fitted yet: they need 60 sessions",
         "Forecasts are not fitted yet: they need about a year",
