@@ -17,6 +17,9 @@ JULY = [date(2024, 7, day) for day in (8, 9, 10, 11, 12)]
 AS_OF = JULY[-1]
 CODE, OTHER = "600000.SH", "300001.SZ"
 
+# Each asks every check over and over: a minute in all.
+pytestmark = pytest.mark.exhaustive
+
 
 @pytest.fixture
 def history(empty_lake, load_sessions):

@@ -159,6 +159,7 @@ def without_build_line(page):
     return "\n".join(line for line in page.splitlines() if "snapshot" not in line.lower())
 
 
+@pytest.mark.exhaustive
 def test_days_one_by_one_leave_the_same_data_as_one_backfill(new_desk, truth, facts):
     sessions = truth.session_dates
     slow, fast = new_desk(), new_desk()
@@ -331,6 +332,7 @@ print(n)
 """
 
 
+@pytest.mark.exhaustive
 def test_second_process_reads_without_an_error_while_a_backfill_commits(new_desk, truth, tmp_path, monkeypatch):
     desk = new_desk()
     monkeypatch.setattr(ingest, "SESSIONS_PER_COMMIT", 2)

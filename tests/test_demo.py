@@ -73,6 +73,7 @@ def test_demo_opens_with_where_to_look(home):
     assert "try next" in lines[3]
 
 
+@pytest.mark.exhaustive
 def test_demo_changes_nothing_when_run_again(home, opened, facts_of):
     schemas = ("market", "macro", "feature", "model", "ops")
     before = facts_of(opened, schemas)
