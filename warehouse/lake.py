@@ -289,9 +289,18 @@ def _anchored(connection: duckdb.DuckDBPyConnection, catalog: Path) -> Iterator[
             " (type sqlite, hidden, read_only, journal_mode 'WAL', busy_timeout 0)",
         )
         # Opens the file and asks for its mode, but reads nothing: a read would keep the log from starting over.
-        anchor.begin()
-        _patiently(anchor.execute, f"use {instances.ANCHOR}")
+        _patiently(_hold_open, anchor)
         yield
+
+
+def _hold_open(anchor: duckdb.DuckDBPyConnection) -> None:
+    """A transaction that met a lock is spent, and tried again as a new one."""
+    anchor.begin()
+    try:
+        anchor.execute(f"use {instances.ANCHOR}")
+    except duckdb.Error:
+        anchor.rollback()
+        raise
 
 
 def _unopened(location: LakeLocation, exc: duckdb.Error) -> errors.DaybookError:
