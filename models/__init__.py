@@ -2,7 +2,8 @@
 
 Nothing here knows of the lake, a clock or a vendor.
 
-Open first: `base.py`, what every forecasting model promises, then `regression.py`, the shortest real one.
+Open first: `base.py`, what every forecasting model promises, then `regression.py`, the shortest real one; `fitted.py`
+holds what they do alike.
 
 Forecasts: `baseline.py` (the naive forecast every model must beat), `regression.py`, `sparse.py`, `boosting.py`,
 `mlp.py` (the only home of Keras). Which of them is in charge: `promotion.py`.

@@ -7,8 +7,7 @@ Partner: `models/mlp.py`, the other model that is not linear.
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -17,13 +16,10 @@ from sklearn import ensemble
 
 from models import base
 from models.base import Floats
-
-SETTINGS = ("trees", "leaves", "min_rows", "learning_rate", "l2", "seed")
-NODE_NAMES = ("feature", "threshold", "left", "right", "value")
-STATE_NAMES = ("settings", "n_features", "start", "roots", *NODE_NAMES)
+from models.fitted import ArrayModel
 
 
-class Boosting:
+class Boosting(ArrayModel):
     """Gradient-boosted regression trees on squared error, by scikit-learn's histogram method.
 
     Args:
@@ -44,6 +40,12 @@ class Boosting:
         Friedman (2001), Annals of Statistics 29(5); scikit-learn's HistGradientBoostingRegressor.
     """
 
+    SETTINGS = ("trees", "leaves", "min_rows", "learning_rate", "l2", "seed")
+    FITTED: ClassVar[dict[str, type]] = {
+        **dict.fromkeys(("start_", "threshold_", "value_"), np.float64),
+        **dict.fromkeys(("n_features_", "roots_", "feature_", "left_", "right_"), np.int64),
+    }
+
     def __init__(
         self,
         *,
@@ -61,7 +63,6 @@ class Boosting:
             )
         self.trees, self.leaves, self.min_rows, self.seed = int(trees), int(leaves), int(min_rows), int(seed)
         self.learning_rate, self.l2 = float(learning_rate), float(l2)
-        self.is_converged_ = False
 
     def fit(self, features: Floats, target: Floats, dates: npt.ArrayLike) -> Self:
         """This model, fitted.
@@ -108,21 +109,11 @@ class Boosting:
         self.is_converged_ = True
         return self
 
-    def predict(self, features: Floats) -> Floats:
-        """Forecasts for new rows.
+    @property
+    def _n_features(self) -> int:
+        return self.n_features_
 
-        Args:
-            features: (n_rows, n_features) float64, finite, the fitted columns in the fitted order.
-
-        Returns:
-            (n_rows,) in the unit of the target; each depends on its own row alone.
-
-        Raises:
-            NotFitted: fit first.
-            ModelError: the rows do not fit the model; the message names what to change.
-        """
-        self._require_fitted()
-        table = base.checked_features(features, self.n_features_)
+    def _forecast(self, table: Floats) -> Floats:
         predicted = np.full(len(table), self.start_)
         # A block's rows and places stay in the processor's cache while every tree is walked.
         for begin in range(0, len(table), base.BLOCK_ROWS):
@@ -138,47 +129,3 @@ class Boosting:
                     place = following
                 predicted[begin : begin + base.BLOCK_ROWS] += self.value_[place]
         return predicted
-
-    def params(self) -> dict[str, Any]:
-        """Settings, seed included, as JSON can hold them.
-
-        Returns:
-            The keyword arguments.
-        """
-        return {name: getattr(self, name) for name in SETTINGS}
-
-    def save(self, folder: Path) -> None:
-        """The fitted model as `arrays.parquet` in an existing folder.
-
-        Raises:
-            NotFitted: fit first.
-        """
-        self._require_fitted()
-        arrays = {name: np.asarray(getattr(self, f"{name}_"), np.float64) for name in ("roots", *NODE_NAMES)}
-        arrays |= {"start": np.array(self.start_), "n_features": np.array(self.n_features_, np.float64)}
-        arrays["settings"] = np.array([float(value) for value in self.params().values()])
-        base.write_arrays(folder / base.ARRAYS_FILE, arrays)
-
-    @classmethod
-    def load(cls, folder: Path) -> Self:
-        """The model that `save` wrote.
-
-        Returns:
-            A fitted model.
-
-        Raises:
-            BrokenFiles: the file is absent or not readable; save the model again.
-        """
-        state = base.read_arrays(folder / base.ARRAYS_FILE, STATE_NAMES)
-        settings: dict[str, Any] = dict(zip(SETTINGS, state["settings"].tolist(), strict=True))
-        model = cls(**settings)
-        model.start_, model.n_features_ = float(state["start"]), int(state["n_features"])
-        model.threshold_, model.value_ = state["threshold"], state["value"]
-        for name in ("roots", "feature", "left", "right"):
-            setattr(model, f"{name}_", state[name].astype(np.int64))
-        model.is_converged_ = True
-        return model
-
-    def _require_fitted(self) -> None:
-        if not hasattr(self, "roots_"):
-            raise base.NotFitted("Boosting has no trees: it was not fitted. Call fit with training rows first.")

@@ -19,15 +19,16 @@ import sys
 import tempfile
 import warnings
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from models import base
 from models.base import Floats, TrainingRows
+from models.fitted import ArrayModel
 
 log = logging.getLogger(__name__)
 
@@ -47,11 +48,8 @@ MIN_IMPROVEMENT = 1e-4
 STDERR = 2
 LOADER_NOISE = (b"before absl::InitializeLog() is called", b"cudart_stub.cc")
 
-SCALING = ("mean_", "scale_", "target_mean_", "target_scale_")
-ENDING = ("n_epochs_", "validation_loss_", "is_converged_")
 
-
-class MLP:
+class MLP(ArrayModel):
     """A small network of dense layers with relu, trained by Adam on squared error with early stopping.
 
     Args:
@@ -70,6 +68,13 @@ class MLP:
         validation_loss_: mean squared error of the best pass, in variances of the training target.
         is_converged_: True when training stopped by itself before `epochs` ran out and every weight is finite.
     """
+
+    SETTINGS = ("hidden", "epochs", "patience", "seed", "l2", "learning_rate", "validation_share", "embargo")
+    FITTED: ClassVar[dict[str, type]] = {
+        **dict.fromkeys(("mean_", "scale_", "target_mean_", "target_scale_", "validation_loss_"), np.float64),
+        "n_epochs_": np.int64,
+        "is_converged_": bool,
+    }
 
     def __init__(
         self,
@@ -92,7 +97,6 @@ class MLP:
         self.epochs, self.patience, self.seed = int(epochs), int(patience), int(seed)
         self.l2, self.learning_rate = float(l2), float(learning_rate)
         self.validation_share, self.embargo = float(validation_share), int(embargo)
-        self.is_converged_ = False
 
     def fit(self, features: Floats, target: Floats, dates: npt.ArrayLike) -> Self:
         """This model, fitted.
@@ -140,24 +144,15 @@ class MLP:
             log.warning("network did not converge: n_epochs=%s val_mse=%s", self.n_epochs_, self.validation_loss_)
         return self
 
-    def predict(self, features: Floats) -> Floats:
-        """Forecasts for new rows.
+    @property
+    def _n_features(self) -> int:
+        return len(self.mean_)
 
-        Args:
-            features: (n_rows, n_features) float64, finite, the fitted columns in the fitted order.
-
-        Returns:
-            (n_rows,) in the unit of the target; each depends on its own row alone.
-
-        Raises:
-            NotFitted: fit first.
-            ModelError: the rows do not fit the model; the message names what to change.
-        """
-        weights = self._fitted_weights()
-        layer = (base.checked_features(features, len(self.mean_)) - self.mean_) / self.scale_
-        for kernel, bias in zip(weights[:-2:2], weights[1:-2:2], strict=True):
+    def _forecast(self, table: Floats) -> Floats:
+        layer = (table - self.mean_) / self.scale_
+        for kernel, bias in zip(self.weights_[:-2:2], self.weights_[1:-2:2], strict=True):
             layer = np.maximum(base.rowwise_product(layer, kernel) + bias, 0.0)
-        output = base.rowwise_product(layer, weights[-2])[:, 0] + weights[-1][0]
+        output = base.rowwise_product(layer, self.weights_[-2])[:, 0] + self.weights_[-1][0]
         predicted: Floats = output * self.target_scale_ + self.target_mean_
         return predicted
 
@@ -167,8 +162,7 @@ class MLP:
         Returns:
             The keyword arguments.
         """
-        names = ("epochs", "patience", "seed", "l2", "learning_rate", "validation_share", "embargo")
-        return {"hidden": list(self.hidden), **{name: getattr(self, name) for name in names}}
+        return {**super().params(), "hidden": list(self.hidden)}
 
     def state(self) -> dict[str, Floats]:
         """Everything about the fit, as plain arrays.
@@ -179,12 +173,13 @@ class MLP:
         Raises:
             NotFitted: fit first.
         """
-        weights = {f"weight_{number}": weight.copy() for number, weight in enumerate(self._fitted_weights())}
-        facts = {name: np.array(getattr(self, name), np.float64) for name in (*SCALING, *ENDING)}
-        return {**{name: np.array(value, np.float64) for name, value in self.params().items()}, **facts, **weights}
+        self._require_fitted()
+        parts = {**self.params(), **{name: getattr(self, name) for name in self.FITTED}}
+        parts |= {f"weight_{number}": weight for number, weight in enumerate(self.weights_)}
+        return {name: np.array(part, np.float64) for name, part in parts.items()}
 
     @classmethod
-    def from_state(cls, state: dict[str, Floats]) -> Self:
+    def from_state(cls, state: Mapping[str, Floats]) -> Self:
         """The model that `state` was taken from.
 
         Returns:
@@ -193,17 +188,15 @@ class MLP:
         Raises:
             BrokenFiles: an array is absent; save the model again.
         """
-        base.require(state, (*cls().params(), *SCALING, *ENDING))
+        base.require(state, (*cls.SETTINGS, *cls.FITTED))
         hidden = tuple(int(units) for units in state["hidden"])
-        base.require(state, tuple(f"weight_{number}" for number in range(2 * len(hidden) + 2)))
+        weight_names = tuple(f"weight_{number}" for number in range(2 * len(hidden) + 2))
+        base.require(state, weight_names)
         # The constructor makes whole numbers of those that are.
-        settings: dict[str, Any] = {name: state[name] for name in cls().params() if name != "hidden"}
+        settings: dict[str, Any] = {name: state[name] for name in cls.SETTINGS if name != "hidden"}
         model = cls(hidden=hidden, **settings)
-        model.mean_, model.scale_ = (np.array(state[name], np.float64) for name in SCALING[:2])
-        model.target_mean_, model.target_scale_ = (float(state[name]) for name in SCALING[2:])
-        model.weights_ = [np.array(state[f"weight_{number}"], np.float64) for number in range(2 * len(hidden) + 2)]
-        model.n_epochs_, model.validation_loss_ = int(state["n_epochs_"]), float(state["validation_loss_"])
-        model.is_converged_ = bool(state["is_converged_"])
+        model._restore(state)
+        model.weights_ = [np.array(state[name], np.float64) for name in weight_names]
         return model
 
     def save(self, folder: Path) -> None:
@@ -240,11 +233,6 @@ class MLP:
             raise base.BrokenFiles(f"the network cannot be read from {path}: {exc}. Fit and save it again.") from exc
         named = {f"weight_{number}": np.asarray(weight, np.float64) for number, weight in enumerate(weights)}
         return cls.from_state({**state, **named})
-
-    def _fitted_weights(self) -> list[Floats]:
-        if not hasattr(self, "weights_"):
-            raise base.NotFitted("MLP has no weights: it was not fitted. Call fit with training rows first.")
-        return self.weights_
 
     def _split(self, rows: TrainingRows) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
         sessions = np.unique(rows.dates)

@@ -10,19 +10,18 @@ Partner: `models/baseline.py`, which it must beat.
 from __future__ import annotations
 
 import logging
-from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from models import base
 from models.base import Floats, TrainingRows
+from models.fitted import LinearModel
 
 log = logging.getLogger(__name__)
 
 INTERCEPT = "intercept"
-STATE_NAMES = ("settings", "mean_", "scale_", "estimates_", "std_errors_")
 
 # Smallest eigenvalue of the features' correlation matrix at which they still count as different from one another;
 # below, half of the sixteen digits of a coefficient would be lost.
@@ -32,7 +31,7 @@ MIN_EIGENVALUE = 1e-8
 CONSTANT_TOLERANCE = 1e-12
 
 
-class Ridge:
+class Ridge(LinearModel):
     """Least squares with a penalty on the squared coefficients of standardised features.
 
     Minimises sum (target - forecast)^2 + penalty * sum estimate^2. The penalty counts rows: it shrinks as much as that
@@ -54,6 +53,9 @@ class Ridge:
         Driscoll and Kraay (1998), Review of Economics and Statistics 80(4).
     """
 
+    SETTINGS = ("penalty", "horizon")
+    FITTED: ClassVar[dict[str, type]] = dict.fromkeys(("mean_", "scale_", "estimates_", "std_errors_"), np.float64)
+
     def __init__(self, *, penalty: float = 1.0, horizon: int = 1) -> None:
         if not (np.isfinite(penalty) and penalty >= 0):
             raise base.ModelError(f"penalty is {penalty} for Ridge. Pass 0 for least squares, or more to shrink.")
@@ -61,7 +63,6 @@ class Ridge:
             raise base.ModelError(f"horizon is {horizon} for Ridge. Pass the sessions the target looks ahead, from 1.")
         self.penalty = float(penalty)
         self.horizon = int(horizon)
-        self.is_converged_ = False
 
     def fit(self, features: Floats, target: Floats, dates: npt.ArrayLike) -> Self:
         """This model, fitted. A feature that is constant gets the estimate 0.
@@ -97,24 +98,6 @@ class Ridge:
         self.is_converged_ = True
         return self
 
-    def predict(self, features: Floats) -> Floats:
-        """Forecasts for new rows.
-
-        Args:
-            features: (n_rows, n_features) float64, finite, the fitted columns in the fitted order.
-
-        Returns:
-            (n_rows,) in the unit of the target; each depends on its own row alone.
-
-        Raises:
-            NotFitted: fit first.
-            ModelError: the rows do not fit the model; the message names what to change.
-        """
-        estimates = self._fitted_estimates()
-        standardised = (base.checked_features(features, len(self.mean_)) - self.mean_) / self.scale_
-        predicted: Floats = estimates[0] + base.rowwise_product(standardised, estimates[1:, None])[:, 0]
-        return predicted
-
     def coefficients(self) -> dict[str, npt.NDArray[Any]]:
         """The coefficients as columns of a table, intercept first.
 
@@ -126,80 +109,17 @@ class Ridge:
         Raises:
             NotFitted: fit first.
         """
-        estimates = self._fitted_estimates()
+        self._require_fitted()
         # A perfect fit has no error to divide by; its t statistic is infinite, and 0 / 0 is undefined.
         with np.errstate(divide="ignore", invalid="ignore"):
-            t_statistics = estimates / self.std_errors_
+            t_statistics = self.estimates_ / self.std_errors_
         terms = [INTERCEPT, *(f"x{column}" for column in range(len(self.mean_)))]
         return {
             "term": np.array(terms, dtype=np.object_),
-            "estimate": estimates.copy(),
+            "estimate": self.estimates_.copy(),
             "std_error": self.std_errors_.copy(),
             "t_statistic": t_statistics,
         }
-
-    def params(self) -> dict[str, Any]:
-        """Settings, as JSON can hold them.
-
-        Returns:
-            `penalty`, `horizon`.
-        """
-        return {"penalty": self.penalty, "horizon": self.horizon}
-
-    def state(self) -> dict[str, Floats]:
-        """Everything `predict` and `coefficients` need, as plain arrays.
-
-        Returns:
-            Name to array.
-
-        Raises:
-            NotFitted: fit first.
-        """
-        self._fitted_estimates()
-        fitted: dict[str, Floats] = {name: getattr(self, name).copy() for name in STATE_NAMES[1:]}
-        return {"settings": np.array([self.penalty, float(self.horizon)]), **fitted}
-
-    @classmethod
-    def from_state(cls, state: dict[str, Floats]) -> Self:
-        """The model that `state` was taken from.
-
-        Returns:
-            A fitted model that predicts the same.
-
-        Raises:
-            BrokenFiles: an array is absent; save the model again.
-        """
-        base.require(state, STATE_NAMES)
-        model = cls(penalty=float(state["settings"][0]), horizon=int(state["settings"][1]))
-        for name in STATE_NAMES[1:]:
-            setattr(model, name, np.array(state[name], dtype=np.float64))
-        model.is_converged_ = True
-        return model
-
-    def save(self, folder: Path) -> None:
-        """The fitted model as `arrays.parquet` in an existing folder.
-
-        Raises:
-            NotFitted: fit first.
-        """
-        base.write_arrays(folder / base.ARRAYS_FILE, self.state())
-
-    @classmethod
-    def load(cls, folder: Path) -> Self:
-        """The model that `save` wrote.
-
-        Returns:
-            A fitted model.
-
-        Raises:
-            BrokenFiles: the file is absent or not readable; save the model again.
-        """
-        return cls.from_state(base.read_arrays(folder / base.ARRAYS_FILE))
-
-    def _fitted_estimates(self) -> Floats:
-        if not hasattr(self, "estimates_"):
-            raise base.NotFitted("Ridge has no coefficients: it was not fitted. Call fit with training rows first.")
-        return self.estimates_
 
 
 def _solve(design: Floats, rows: TrainingRows, penalty: float, *, lag: int) -> tuple[Floats, Floats]:

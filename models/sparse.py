@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from pathlib import Path
-from typing import Any, Self
+from typing import ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -18,13 +17,12 @@ from sklearn import exceptions, linear_model
 
 from models import base
 from models.base import Floats
+from models.fitted import LinearModel
 
 log = logging.getLogger(__name__)
 
-STATE_NAMES = ("settings", "mean_", "scale_", "estimates_", "is_converged_")
 
-
-class ElasticNet:
+class ElasticNet(LinearModel):
     """Least squares with a penalty on absolute and on squared coefficients.
 
     Minimises mean (target - forecast)^2 / 2 + penalty * (l1_share * sum |estimate| + (1 - l1_share) / 2 * sum
@@ -43,13 +41,18 @@ class ElasticNet:
         Zou and Hastie (2005), Journal of the Royal Statistical Society B 67(2), in scikit-learn's parametrisation.
     """
 
+    SETTINGS = ("penalty", "l1_share")
+    FITTED: ClassVar[dict[str, type]] = {
+        **dict.fromkeys(("mean_", "scale_", "estimates_"), np.float64),
+        "is_converged_": bool,
+    }
+
     def __init__(self, *, penalty: float = 0.005, l1_share: float = 0.5) -> None:
         if not (np.isfinite(penalty) and penalty > 0 and 0 < l1_share <= 1):
             raise base.ModelError(
                 f"ElasticNet got penalty={penalty}, l1_share={l1_share}. Pass a positive penalty, a share in (0, 1]."
             )
         self.penalty, self.l1_share = float(penalty), float(l1_share)
-        self.is_converged_ = False
 
     def fit(self, features: Floats, target: Floats, dates: npt.ArrayLike) -> Self:
         """This model, fitted. A feature that is constant gets the estimate 0.
@@ -81,70 +84,3 @@ class ElasticNet:
             log.warning("elastic net did not converge: n_iterations=%s", solver.n_iter_)
         self.estimates_ = np.concatenate([[centre], unit * solver.coef_])
         return self
-
-    def predict(self, features: Floats) -> Floats:
-        """Forecasts for new rows.
-
-        Args:
-            features: (n_rows, n_features) float64, finite, the fitted columns in the fitted order.
-
-        Returns:
-            (n_rows,) in the unit of the target; each depends on its own row alone.
-
-        Raises:
-            NotFitted: fit first.
-            ModelError: the rows do not fit the model; the message names what to change.
-        """
-        estimates = self._fitted_estimates()
-        standardised = (base.checked_features(features, len(self.mean_)) - self.mean_) / self.scale_
-        predicted: Floats = estimates[0] + base.rowwise_product(standardised, estimates[1:, None])[:, 0]
-        return predicted
-
-    def params(self) -> dict[str, Any]:
-        """Settings, as JSON can hold them.
-
-        Returns:
-            `penalty`, `l1_share`.
-        """
-        return {"penalty": self.penalty, "l1_share": self.l1_share}
-
-    def save(self, folder: Path) -> None:
-        """The fitted model as `arrays.parquet` in an existing folder.
-
-        Raises:
-            NotFitted: fit first.
-        """
-        estimates = self._fitted_estimates()
-        base.write_arrays(
-            folder / base.ARRAYS_FILE,
-            {
-                "settings": np.array([self.penalty, self.l1_share]),
-                "mean_": self.mean_,
-                "scale_": self.scale_,
-                "estimates_": estimates,
-                "is_converged_": np.array(float(self.is_converged_)),
-            },
-        )
-
-    @classmethod
-    def load(cls, folder: Path) -> Self:
-        """The model that `save` wrote.
-
-        Returns:
-            A fitted model.
-
-        Raises:
-            BrokenFiles: the file is absent or not readable; save the model again.
-        """
-        state = base.read_arrays(folder / base.ARRAYS_FILE, STATE_NAMES)
-        model = cls(penalty=float(state["settings"][0]), l1_share=float(state["settings"][1]))
-        model.mean_, model.scale_, model.estimates_ = state["mean_"], state["scale_"], state["estimates_"]
-        model.is_converged_ = bool(state["is_converged_"])
-        return model
-
-    def _fitted_estimates(self) -> Floats:
-        if not hasattr(self, "estimates_"):
-            raise base.NotFitted(
-                "ElasticNet has no coefficients: it was not fitted. Call fit with training rows first."
-            )
-        return self.estimates_

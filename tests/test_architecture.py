@@ -268,7 +268,6 @@ def test_no_pickle(path: Path) -> None:
     assert not {target.split(".")[0] for target in imported(path)} & {"pickle", "joblib", "dill", "cloudpickle"}
 
 
-@pytest.mark.skipif(not (ROOT / "flows" / "cli.py").exists(), reason="the command is not written yet")
 def test_help_needs_neither_prefect_nor_tensorflow() -> None:
     script = "import sys, flows.cli; print(sorted({'prefect', 'tensorflow', 'keras', 'matplotlib'} & set(sys.modules)))"
 
