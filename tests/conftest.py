@@ -51,6 +51,16 @@ hypothesis.settings.register_profile(
 )
 hypothesis.settings.load_profile("daybook")
 
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+CHROMIUM_FLAGS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
 MOST_ROWS_SPELT_OUT = 5000
 FIRST_INSTANT = datetime(2024, 1, 1, 10, 0, tzinfo=UTC)
 
@@ -630,3 +640,15 @@ def desk_at() -> Callable[..., Desk]:
         return Desk(settings.read_settings(**(known | overrides)), vendor)
 
     return put
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Chromium without a window."""
+    playwright = pytest.importorskip("playwright.sync_api")
+    if CHROMIUM is None:
+        pytest.skip("needs Debian's Chromium, which .ci/run installs")
+    with playwright.sync_playwright() as driver:
+        opened = driver.chromium.launch(executable_path=CHROMIUM, args=list(CHROMIUM_FLAGS))
+        yield opened
+        opened.close()

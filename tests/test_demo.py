@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -21,18 +20,6 @@ import models
 from flows import demo, settings, vendors
 from reports import figures
 from warehouse import lake
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-CHROMIUM_FLAGS = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
-needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's Chromium, which .ci/run installs")
 
 
 def daybook(*arguments, home, **variables):
@@ -193,16 +180,6 @@ def test_lake_of_a_newer_version_is_refused_in_one_line(home, tmp_path):
     assert "schema version 99" in done.stderr and "Traceback" not in done.stderr
 
 
-@pytest.fixture(scope="module")
-def browser():
-    playwright = pytest.importorskip("playwright.sync_api")
-    with playwright.sync_playwright() as driver:
-        opened = driver.chromium.launch(executable_path=CHROMIUM, args=list(CHROMIUM_FLAGS))
-        yield opened
-        opened.close()
-
-
-@needs_browser
 @pytest.mark.parametrize("width", [390, 768, 1400])
 def test_report_opens_offline_without_a_console_error(home, browser, width):
     report = next((home / "demo" / "reports").glob("20*.html"))
@@ -274,7 +251,6 @@ def test_figure_of_a_page_is_the_one_an_analyst_reads(home, opened):
     )
 
 
-@needs_browser
 @pytest.mark.parametrize(("width", "scheme"), [(1400, "light"), (390, "dark")])
 @pytest.mark.parametrize("name", ["2026-11-20.html", "index.html", "dictionary.html"])
 def test_page_keeps_the_accessibility_rules_that_a_program_can_check(home, browser, name, width, scheme):
@@ -296,7 +272,6 @@ def test_page_keeps_the_accessibility_rules_that_a_program_can_check(home, brows
     context.close()
 
 
-@needs_browser
 def test_report_reads_completely_with_scripts_off(home, browser):
     shown = []
     for is_on in (True, False):
@@ -309,7 +284,6 @@ def test_report_reads_completely_with_scripts_off(home, browser):
     assert len(shown[1]) > 5000 and shown[0].split() == shown[1].split()
 
 
-@needs_browser
 def test_chart_tells_its_numbers_to_pointer_and_keyboard(home, browser):
     context = browser.new_context(viewport={"width": 1400, "height": 900}, offline=True)
     page = context.new_page()
@@ -330,7 +304,6 @@ def test_chart_tells_its_numbers_to_pointer_and_keyboard(home, browser):
     assert by_pointer.split()[0] == rows[1][0]
 
 
-@needs_browser
 def test_printing_cuts_no_chart_and_no_row(home, browser):
     context = browser.new_context(viewport={"width": 700, "height": 1000}, color_scheme="dark", offline=True)
     page = context.new_page()
@@ -353,7 +326,6 @@ def test_printing_cuts_no_chart_and_no_row(home, browser):
     context.close()
 
 
-@needs_browser
 def test_index_is_searched_and_filtered(home, browser):
     context = browser.new_context(offline=True)
     page = context.new_page()
@@ -439,7 +411,6 @@ def test_prefect_shows_the_daily_runs_with_steps_artifacts_and_schedule(served):
     assert (schedule["cron"], schedule["timezone"]) == ("30 17 * * 1-5", "Asia/Shanghai")
 
 
-@needs_browser
 def test_prefect_ui_shows_the_daily_run_in_a_browser(served, browser):
     address, _ = served
     page = browser.new_page(viewport={"width": 1400, "height": 900})

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-import shutil
 from datetime import date
 from html.parser import HTMLParser
 
@@ -15,17 +14,6 @@ from reports import dictionary as page
 from reports import site
 from warehouse import dictionary, errors, sql
 from warehouse.tables import TABLES
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-CHROMIUM_FLAGS = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
 
 
 class Rows(HTMLParser):
@@ -202,30 +190,24 @@ def test_folder_that_cannot_be_made_is_a_setting_error(empty_lake, tmp_path):
         page.publish(empty_lake, tmp_path / "taken" / "reports", code_version="2026.1")
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's Chromium, which .ci/run installs")
-def test_search_hides_what_is_not_found_and_no_page_is_wider_than_its_screen(written):
-    from playwright import sync_api
-
-    with sync_api.sync_playwright() as play:
-        browser = play.chromium.launch(executable_path=CHROMIUM, args=list(CHROMIUM_FLAGS))
-        told = []
-        opened = browser.new_page(viewport={"width": 390, "height": 800})
-        opened.on("console", lambda message: told.append(message.text))
-        opened.goto(written.as_uri())
-        n_all = opened.locator("article:visible").count()
-        widths = [opened.evaluate("document.documentElement.scrollWidth")]
-        opened.fill("#search input", "turnover shares")
-        found = opened.locator("article:visible").evaluate_all("all => all.map(one => one.id)")
-        rows = opened.locator("[id='market.daily_basic'] tbody tr:visible th").all_inner_texts()
-        opened.fill("#search input", "")
-        n_again = opened.locator("article:visible").count()
-        opened.set_viewport_size({"width": 1400, "height": 800})
-        widths.append(opened.evaluate("document.documentElement.scrollWidth"))
-        silent = browser.new_context(java_script_enabled=False).new_page()
-        silent.goto(written.as_uri())
-        n_silent = silent.locator("article:visible").count()
-        is_search_shown = silent.locator("#search").is_visible()
-        browser.close()
+def test_search_hides_what_is_not_found_and_no_page_is_wider_than_its_screen(written, browser):
+    told = []
+    opened = browser.new_page(viewport={"width": 390, "height": 800})
+    opened.on("console", lambda message: told.append(message.text))
+    opened.goto(written.as_uri())
+    n_all = opened.locator("article:visible").count()
+    widths = [opened.evaluate("document.documentElement.scrollWidth")]
+    opened.fill("#search input", "turnover shares")
+    found = opened.locator("article:visible").evaluate_all("all => all.map(one => one.id)")
+    rows = opened.locator("[id='market.daily_basic'] tbody tr:visible th").all_inner_texts()
+    opened.fill("#search input", "")
+    n_again = opened.locator("article:visible").count()
+    opened.set_viewport_size({"width": 1400, "height": 800})
+    widths.append(opened.evaluate("document.documentElement.scrollWidth"))
+    silent = browser.new_context(java_script_enabled=False).new_page()
+    silent.goto(written.as_uri())
+    n_silent = silent.locator("article:visible").count()
+    is_search_shown = silent.locator("#search").is_visible()
 
     assert n_all == n_again == n_silent == sum(len(of) for of in (TABLES, sql.names("views"), sql.names("macros")))
     assert found == ["analyst.price_adjusted", "market.daily_basic"]
