@@ -15,6 +15,7 @@ setup: $(READY)
 # pip brings uv, at the version and hash of the lock; uv brings the rest, several times as fast as pip would.
 $(READY): deploy/requirements.lock pyproject.toml
 	@test -n "$(PYTHON)" || { echo "No Python 3.11 to 3.13 was found. Install one, or name it: make PYTHON=/path/to/python"; exit 1; }
+	@test -x $(BIN)/python || echo "Installing Daybook and its libraries into .venv: some minutes, 4 GB of disk"
 	@test -x $(BIN)/python || "$(PYTHON)" -m venv .venv
 	@test -x $(BIN)/uv || { awk '/^uv==/ { on = 1 } on { print } on && !/\\$$/ { exit }' deploy/requirements.lock > .venv/uv.txt; \
 		$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r .venv/uv.txt; }

@@ -70,6 +70,9 @@ COMMANDS = (
 
 @app.callback()
 def _common(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", is_eager=True, callback=terminal.print_version)
+    ] = False,
     home: Annotated[Path | None, typer.Option(help="Folder of everything Daybook keeps.")] = None,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log every step to stderr.")] = False,
 ) -> None:
@@ -119,7 +122,8 @@ def _exit_usage(exc: typer.TyperException) -> None:
     if type(exc).__name__ == "NoArgsIsHelpError" and context is not None:
         print(context.get_help())
         sys.exit(0)
-    print(f"daybook: {message} See `{context.command_path if context else 'daybook'} --help`.", file=sys.stderr)
+    stop = "" if message.endswith((".", "?", "!")) else "."
+    print(f"daybook: {message}{stop} See `{context.command_path if context else 'daybook'} --help`.", file=sys.stderr)
     sys.exit(EXIT_USAGE)
 
 

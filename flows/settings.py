@@ -207,7 +207,7 @@ def read_settings(**overrides: Any) -> Settings:
         ConfigError: a value does not fit; the message names the variable and never shows a secret.
     """
     try:
-        return Settings(**overrides)
+        found = Settings(**overrides)
     except pydantic.ValidationError as exc:
         problems = "; ".join(
             f"{PREFIX}{'__'.join(str(part) for part in error['loc']).upper()}: {error['msg']}" for error in exc.errors()
@@ -218,6 +218,9 @@ def read_settings(**overrides: Any) -> Settings:
             f"settings cannot be used: a {PREFIX} variable that holds a list is not valid JSON. "
             f'Write lists as {PREFIX}INDEX_CODES=["000300.SH"].'
         ) from None
+    if found.root.is_file():
+        raise errors.ConfigError(f"the home {found.root} is a file. Name a folder with --home or {PREFIX}HOME.")
+    return found
 
 
 def origin_of(settings: Settings, name: str) -> str:

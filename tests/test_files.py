@@ -158,7 +158,7 @@ def test_bad_row_is_in_quarantine_as_it_came_and_the_good_rest_is_loaded(empty_l
 REFUSED = {
     "no such column": (TWO_DAYS.replace("close", "last", 1), "bars.csv", r"lacks the columns close of market\.daily"),
     "no header": ("\n".join(TWO_DAYS.split()[1:]), "bars.csv", "lacks the columns"),
-    "empty": ("", "bars.csv", "lacks the columns|cannot be read"),
+    "empty": ("", "bars.csv", "is empty"),
     "words for numbers": (
         TWO_DAYS.replace(",10,10,10,10,", ",a,b,c,d,").replace(",20,20", ",x,y"),
         "bars.csv",
@@ -205,9 +205,14 @@ def _written(folder):
     return path
 
 
-def test_missing_file_is_refused(empty_lake, tmp_path, stamp):
-    with pytest.raises(errors.ConfigError, match="there is no file"):
-        files.load_files(empty_lake, "daily", [tmp_path / "none.csv"], known_date=KNOWN, stamp=stamp(0))
+@pytest.mark.parametrize(
+    ("name", "words"), [("none.csv", "there is no file"), ("empty.csv", "is empty"), (".", r"folder.*\*\.csv")]
+)
+def test_file_that_is_none_is_refused(empty_lake, tmp_path, stamp, name, words):
+    (tmp_path / "empty.csv").touch()
+
+    with pytest.raises(errors.ConfigError, match=words):
+        files.load_files(empty_lake, "daily", [tmp_path / name], known_date=KNOWN, stamp=stamp(0))
 
 
 def test_expected_rows_come_from_the_universe_where_the_lake_knows_it(empty_lake, load_text, frame, load_days, stamp):

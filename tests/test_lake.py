@@ -18,7 +18,7 @@ import duckdb
 import pyarrow as pa
 import pytest
 
-from warehouse import errors, lake, sql, tables
+from warehouse import attaching, data_files, errors, lake, sql, tables
 from warehouse.tables import market
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -437,3 +437,27 @@ def test_lake_needs_no_path_of_its_own_when_catalog_and_data_are_elsewhere(tmp_p
     with lake.open_reader(location) as reader:
         assert count(reader) == 100
     assert list((tmp_path / "parquet").rglob("*.parquet"))
+
+
+MANY = "insert into macro.release select {name} || i, '2024-01-01', '2024-02-01', '2024-02-01' from range(100) as t(i)"
+
+
+def test_lake_that_was_moved_is_read_written_and_counted_where_it_is(tmp_path: Path) -> None:
+    """Moved, or mounted at another place: by DuckLake's own ways the catalog would go on reading the old one."""
+    old, new = lake.LakeLocation(tmp_path / "old"), lake.LakeLocation(tmp_path / "new")
+    with lake.open_writer(old, holder="test") as opened:
+        opened.commit(executing(MANY.format(name="'before-'")), message="before")
+
+    (tmp_path / "old").rename(tmp_path / "new")
+
+    with lake.open_writer(new, holder="test") as opened:
+        opened.commit(executing(MANY.format(name="'after-'")), message="after")
+    with lake.open_reader(new) as reader:
+        named, stored = data_files.read_named(reader), data_files.read_stored(reader)
+        assert count(reader) == 200
+    with duckdb.connect() as elsewhere:
+        elsewhere.execute(attaching.script(new))
+        assert elsewhere.sql("select count(*) from macro.release").fetchall() == [(200,)]
+    assert set(named["path"].to_pylist()) == set(stored["path"].to_pylist())
+    assert all(path.startswith(str(tmp_path / "new")) for path in stored["path"].to_pylist())
+    assert not (tmp_path / "old").exists()

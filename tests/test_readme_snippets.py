@@ -32,7 +32,7 @@ def snippet(tool):
 def folder(tmp_path_factory):
     """A folder with `daybook.sql` as the README's first line makes it, for a lake of two sessions."""
     home = tmp_path_factory.mktemp("home")
-    with lake.open_writer(lake.LakeLocation(home / "lake"), holder="test") as opened:
+    with lake.open_writer(lake.LakeLocation(home / ".daybook" / "demo" / "lake"), holder="test") as opened:
         for statement in (
             "insert into market.daily by name"
             " select '600000.SH' as ts_code, date '2026-11-19' + day::int as trade_date,"
@@ -43,14 +43,12 @@ def folder(tmp_path_factory):
             "insert into feature.log_return by name select ts_code, trade_date, 0.0 as log_return_1d from market.daily",
         ):
             opened.commit(lambda c, statement=statement: c.execute(statement), message="fill")
-    line = re.search(r"```console\n(daybook shell [^\n]+)\n```", README)[1]
-    bin_folder = home / "bin"
-    bin_folder.mkdir()
-    script = f'#!/bin/sh\nexec "{sys.executable}" -m flows.cli --home "{home}" "$@"\n'
-    (bin_folder / "daybook").write_text(script)
-    (bin_folder / "daybook").chmod(0o755)
-    environment = os.environ | {"PATH": f"{bin_folder}{os.pathsep}{os.environ['PATH']}"}
-    environment["PYTHONPATH"] = str(Path(__file__).resolve().parents[1])
+    line = re.search(r"```console\n(\S+daybook [^\n]+ shell [^\n]+)\n```", README)[1]
+    program = home / ".venv" / "bin" / "daybook"
+    program.parent.mkdir(parents=True)
+    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m flows.cli "$@"\n')
+    program.chmod(0o755)
+    environment = os.environ | {"HOME": str(home), "PYTHONPATH": str(Path(__file__).resolve().parents[1])}
     subprocess.run(["sh", "-c", line], cwd=home, env=environment, check=True)
     return home
 

@@ -45,6 +45,13 @@ def test_settings_name_variable_and_reason_when_a_value_does_not_fit(monkeypatch
         settings.read_settings()
 
 
+def test_settings_refuse_a_home_that_is_a_file(tmp_path):
+    (tmp_path / "home").touch()
+
+    with pytest.raises(errors.ConfigError, match="is a file"):
+        settings.read_settings(home=tmp_path / "home")
+
+
 def test_settings_say_how_lists_are_written_when_one_is_not_json(monkeypatch):
     monkeypatch.setenv("DAYBOOK__INDEX_CODES", "000300.SH")
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import duckdb
 
 from warehouse import extensions, instances, statements
-from warehouse.lake import CATALOG_BUSY_TIMEOUT_MS, LakeLocation
+from warehouse.lake import CATALOG_BUSY_TIMEOUT_MS, LakeLocation, data_options
 
 # The version our extensions fit.
 DUCKDB_VERSION = duckdb.__version__
@@ -28,7 +28,8 @@ def script(location: LakeLocation) -> str:
         The text of a file that DuckDB reads, one statement a line.
     """
     is_sqlite = location.catalog_file is not None
-    options = ["READ_ONLY", *([f"META_BUSY_TIMEOUT {CATALOG_BUSY_TIMEOUT_MS}"] if is_sqlite else [])]
+    options = ["READ_ONLY", *data_options(location, is_reader=True)]
+    options += [f"META_BUSY_TIMEOUT {CATALOG_BUSY_TIMEOUT_MS}"] if is_sqlite else []
     address = f"ducklake:{location.catalog_address}".replace("'", "''")
     lines = [
         *(extensions.load_statement(name) for name in location.extensions),

@@ -37,7 +37,7 @@ def read_named(lake: Lake) -> pa.Table:
     Raises:
         LakeError: the lake cannot be read.
     """
-    return lake.read(sql.load("catalog_file"))
+    return lake.read(sql.load("catalog_file"), data_address=_address(lake))
 
 
 def read_stored(lake: Lake) -> pa.Table:
@@ -49,8 +49,7 @@ def read_stored(lake: Lake) -> pa.Table:
     Raises:
         LakeError: the data path cannot be listed.
     """
-    root = lake.read_value(f"select value from {CATALOG}.ducklake_metadata where key = 'data_path'")
-    pattern = f"{root}**"
+    pattern = f"{_address(lake)}**"
     # read_blob refuses a pattern that meets nothing; it opens no file whose content is not asked for.
     if not lake.read_value("select count(*) from glob($pattern)", pattern=pattern):
         return pa.table({"path": pa.array([], pa.string()), "n_bytes": pa.array([], pa.int64())})
@@ -58,6 +57,13 @@ def read_stored(lake: Lake) -> pa.Table:
         "select filename as path, size as n_bytes, last_modified as modified_at from read_blob($pattern) order by path",
         pattern=pattern,
     )
+
+
+def _address(lake: Lake) -> str:
+    """Where the data lies: what the catalog says, unless the lake was moved as a whole."""
+    if lake.location.goes_with_its_folder:
+        return lake.location.data_address
+    return str(lake.read_value(f"select value from {CATALOG}.ducklake_metadata where key = 'data_path'"))
 
 
 def names_of(rows: pa.Table) -> set[str]:

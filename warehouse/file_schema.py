@@ -69,8 +69,12 @@ def describe(staging: duckdb.DuckDBPyConnection, table: Table, path: Path) -> So
         ConfigError: it is missing, cannot be read, or lacks a column or has one of another type.
     """
     name = path.name.lower()
+    if path.is_dir():
+        raise errors.ConfigError(f"{path} is a folder. Nothing was stored; name the files in it, as {path / '*.csv'}.")
     if not path.is_file():
         raise errors.ConfigError(f"there is no file {path}. Nothing was stored; check the path.")
+    if not path.stat().st_size:
+        raise errors.ConfigError(f"{path} is empty, it lacks even a header. Nothing was stored; get the file again.")
     quoted = audit.literal(str(path))
     if name.endswith(PARQUET):
         scan = f"read_parquet({quoted})"

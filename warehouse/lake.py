@@ -217,7 +217,7 @@ def open_writer(location: LakeLocation, *, holder: str, wait_s: float = 60.0) ->
         LakeBusy: another writer kept the lake for longer than `wait_s`.
         LakeTooNew: written by a newer Daybook.
     """
-    options = [f"DATA_PATH {_quoted(location.data_address)}", f"DATA_INLINING_ROW_LIMIT {INLINING_ROW_LIMIT}"]
+    options = [f"DATA_INLINING_ROW_LIMIT {INLINING_ROW_LIMIT}"]
     here = lease.Holder.here(holder)
     with (
         lease.locked(location, here, wait_s) as session,
@@ -237,10 +237,22 @@ def writer_lock(location: LakeLocation, holder: str, wait_s: float) -> contextli
     return lease.locked(location, lease.Holder.here(holder), wait_s)
 
 
+def data_options(location: LakeLocation, *, is_reader: bool) -> list[str]:
+    """What ATTACH is told of the data's address: nothing where the catalog knows better.
+
+    The catalog keeps the address of the day it was made. A lake that lies whole in one folder is read where that folder
+    is now, so that it can be moved, and read from outside the container that writes it.
+    """
+    if location.goes_with_its_folder:
+        return [f"DATA_PATH {_quoted(location.data_address)}", "OVERRIDE_DATA_PATH true"]
+    return [] if is_reader else [f"DATA_PATH {_quoted(location.data_address)}"]
+
+
 @contextlib.contextmanager
 def _attached(location: LakeLocation, options: list[str]) -> Iterator[duckdb.DuckDBPyConnection]:
     """A connection that has the lake attached and in use."""
     is_reader = "READ_ONLY" in options
+    options = [*options, *data_options(location, is_reader=is_reader)]
     file = location.catalog_file
     if file is None:
         options = [*options, f"META_SECRET '{storage.CATALOG_SECRET}'"]
@@ -316,7 +328,8 @@ def _unopened(location: LakeLocation, exc: duckdb.Error) -> errors.DaybookError:
 
 def _no_lake(location: LakeLocation) -> errors.ConfigError:
     return errors.ConfigError(
-        f"there is no lake at {location.name}. Make one with `daybook backfill` or try `daybook demo`."
+        f"there is no lake at {location.name}. Make one with `daybook backfill`, try `daybook demo`, or name the home "
+        "of another with --home."
     )
 
 

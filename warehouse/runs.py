@@ -98,9 +98,14 @@ def read_snapshot(lake: Lake, run_id: str) -> int:
     """
     found = lake.read_value("select snapshot from ops.run where run_id = $run_id", run_id=run_id)
     if found is None:
-        day = run_id.split("/", 1)[1]
+        flow, day = run_id.split("/", 1)
+        newest = lake.read_value(
+            "select max(as_of_date) from ops.run where snapshot is not null and run_id like $flow || '/%'", flow=flow
+        )
+        others = f"The newest published is that of {newest}; `index.html` lists all. " if newest else ""
         raise errors.ConfigError(
-            f"there is no report of {day}: no run for that day has published. Run `daybook run --as-of {day}` first."
+            f"there is no report of {day}: no run for that day has published. {others}Where {day} is a session, "
+            f"run `daybook run --as-of {day}` first."
         )
     return int(found)
 

@@ -124,6 +124,11 @@ class LakeLocation:
         return self.data_path if self.data_path.endswith(("/", os.sep)) else f"{self.data_path}/"
 
     @property
+    def goes_with_its_folder(self) -> bool:
+        """Whether catalog and data both lie in the lake's folder, so that it may be moved, or mounted elsewhere."""
+        return not self.catalog and not self.data_path
+
+    @property
     def is_on_s3(self) -> bool:
         """Whether the Parquet files are in S3-compatible storage."""
         return self.data_address.startswith("s3:")

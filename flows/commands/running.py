@@ -31,15 +31,14 @@ def demo(
     simulated = vendors.SimulatedVendors(data.resolve() if data else None, symbols)
     with terminal.progress() as progress:
         outcome = demo_flow.run_demo(options, simulated, days, through_prefect=prefect, progress=progress)
-    print(f"report      {outcome.report}")
+    terminal.print_summary(outcome.home)
+    if outcome.gap:
+        print(f"\nThe last evening is not whole: {outcome.gap}")
+    print(f"\nreport      {outcome.report}")
     print(f"all days    {outcome.report.parent / 'index.html'}")
     print("Prefect UI  `daybook serve --demo`, then http://127.0.0.1:" + f"{options.prefect_port}/runs")
     print(f"try next    daybook --home {outcome.home} status")
     print(f'            daybook --home {outcome.home} sql "from analyst.market_day order by trade_date desc limit 5"')
-    print()
-    terminal.print_summary(outcome.home)
-    if outcome.gap:
-        print(f"\nThe last evening is not whole: {outcome.gap}")
 
 
 def run(

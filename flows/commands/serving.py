@@ -67,9 +67,10 @@ def doctor(
     for fact in facts:
         mark = {True: "ok ", False: "BAD", None: "   "}[fact.is_good]
         print(f"{mark} {fact.topic:26} {fact.found}" + (f"\n    -> {fact.advice}" if fact.is_good is False else ""))
-    print("\nsettings")
+    print("\nsettings that are not the default (`--env-template` prints all)")
     for variable, value, origin in examination.effective_settings(options):
-        print(f"    {variable:36} {value}  ({origin})")
+        if origin != "default":
+            print(f"    {variable:36} {value}")
     n_bad = sum(fact.is_good is False for fact in facts)
     if n_bad:
         raise terminal.config_error(

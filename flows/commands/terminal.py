@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import typer
+
 if TYPE_CHECKING:
     import pyarrow as pa
 
@@ -26,6 +28,15 @@ def read_settings() -> settings.Settings:
     from flows import settings
 
     return settings.read_settings(**OPTIONS)
+
+
+def print_version(wanted: bool) -> None:
+    """Print the version and leave, where it was asked for."""
+    from flows import settings
+
+    if wanted:
+        print(settings.code_version())
+        raise typer.Exit
 
 
 def config_error(message: str) -> Exception:

@@ -1,5 +1,6 @@
 -- One row per Parquet file that the catalog names for any snapshot it still keeps: data files and the files of deletes.
--- Inputs: DuckLake's own tables, attached beside the lake. A path is relative to its table's, that one to its schema's.
+-- Inputs: DuckLake's own tables, attached beside the lake; $data_address, under which its files lie. A path is relative
+-- to its table's, that one to its schema's.
 -- Rule easy to get wrong: a table has one row per name it ever bore, so its newest row decides (ducklake#527).
 with place as (
     select
@@ -9,13 +10,12 @@ with place as (
             case
                 when not t.path_is_relative::boolean then t.path
                 when not s.path_is_relative::boolean then s.path || t.path
-                else root.value || s.path || t.path
+                else $data_address || s.path || t.path
             end,
             t.begin_snapshot
         ) as folder
     from __ducklake_metadata_lake.ducklake_table as t
     join __ducklake_metadata_lake.ducklake_schema as s using (schema_id)
-    join __ducklake_metadata_lake.ducklake_metadata as root on root.key = 'data_path'
     group by t.table_id
 ),
 partition_of as (
