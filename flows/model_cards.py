@@ -170,9 +170,10 @@ def roll_back(lake: Lake, to: str, by: Decision, decided_at: datetime, settings:
     others = [one for one in before if champion is None or one != champion.model_version]
     wanted = to or next(iter(others), "")
     if champion is None or wanted not in found or wanted == champion.model_version:
+        why = f"{wanted} is none of them: {', '.join(others)}" if wanted else "none stood before it"
         raise errors.ConfigError(
-            f"there is nothing to roll back to: {wanted or 'no version'} cannot take over from "
-            f"{champion.model_version if champion else 'nobody'}. Champions before: {others}."
+            f"there is no champion to go back to from {champion.model_version if champion else 'the naive forecast'}; "
+            f"{why}. `daybook models list` shows every version."
         )
     target = found[wanted]
     try:

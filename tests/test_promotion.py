@@ -202,6 +202,17 @@ def test_rollback_puts_the_champion_before_in_charge_and_the_rule_does_not_undo_
     assert (found[f"zero/{later}"], found[f"ridge/{later}"], found[RIDGE]) == ("champion", "held", "retired")
 
 
+def test_rollback_without_a_champion_before_is_one_clear_refusal(planted):
+    desk = planted(share=0.0)
+    desk.refit()
+
+    with (
+        desk.writer() as opened,
+        pytest.raises(errors.ConfigError, match=rf"go back to from {ZERO}; none stood before"),
+    ):
+        model_cards.roll_back(opened, "", desk.person("it trades too much"), NOW, desk.options)
+
+
 def test_champion_is_succeeded_by_its_refit_while_it_stays_ahead(planted):
     desk = planted(share=0.007)
     desk.refit()
