@@ -12,6 +12,7 @@ import dataclasses
 import functools
 import itertools
 import math
+import os
 import uuid
 from collections import Counter
 from datetime import date, timedelta
@@ -26,7 +27,7 @@ from hypothesis import strategies as st
 
 from flows import context as flow_context
 from flows import ingest, settings, steps, vendors
-from warehouse import lake, ledger, load, seeds
+from warehouse import fence, lake, ledger, load, seeds
 from warehouse.sources import faults, market_calendar, truth
 
 pytestmark = pytest.mark.exhaustive
@@ -590,7 +591,7 @@ class Evenings(stateful.RuleBasedStateMachine):
         facts = self.ground.facts_of(desk.lake, ("market", "feature"))
         # When a value became known is what live has and a backfill cannot: only what stands now can be the same.
         ledger = (
-            "select * exclude (n_attempts, load_id, loaded_at, asked_date, content_hash),"
+            "select * exclude (n_attempts, load_id, loaded_at, asked_date, first_asked_date, content_hash),"
             " case when dataset <> 'macro.observation' then content_hash end as content_hash"
             " from ops.ledger order by dataset, partition"
         )
@@ -631,8 +632,9 @@ def ground(shared_ground, facts_of):
     return shared_ground(facts_of)
 
 
+# The acceptance run takes 60.
 EXAMPLES = hypothesis.settings(
-    max_examples=4,
+    max_examples=int(os.environ.get("DAYBOOK_TEST_LAW_EXAMPLES", "8")),
     stateful_step_count=6,
     deadline=None,
     derandomize=True,
@@ -642,6 +644,10 @@ EXAMPLES = hypothesis.settings(
     report_multiple_bugs=False,
     phases=[hypothesis.Phase.generate],
 )
+
+
+# A crash at the one moment that a planted bug spoils comes up once in some twenty histories.
+UNTIL_FOUND = hypothesis.settings(EXAMPLES, max_examples=100)
 
 
 def test_backfill_equals_live_whatever_happens_in_between(ground):
@@ -693,6 +699,10 @@ def delete_before_pointer(patched):
         def execute(self, statement, *params):
             result = self._connection.execute(statement, *params)
             if statement.lstrip().startswith("delete from market."):
+                token = self._connection.execute(f"select token from {fence.CATALOG}.daybook_writer").fetchone()[0]
+                self._connection.execute(
+                    "call lake.set_commit_message('daybook', 'early', extra_info => $token)", {"token": token}
+                )
                 self._connection.commit()
                 self._connection.begin()
             return result
@@ -732,4 +742,4 @@ def test_law_notices_a_planted_bug(ground, monkeypatch, plant):
 
     # What the machine finds is an assertion of its own about the lake, never an error of the planted code.
     with pytest.raises(AssertionError):
-        stateful.run_state_machine_as_test(functools.partial(Evenings, ground), settings=EXAMPLES)
+        stateful.run_state_machine_as_test(functools.partial(Evenings, ground), settings=UNTIL_FOUND)

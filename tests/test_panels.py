@@ -394,6 +394,37 @@ def test_later_sessions_change_nothing_read_as_of_a_day(
     np.testing.assert_array_equal(then[1].forward_return_5d, since[1].forward_return_5d)
 
 
+def test_later_correction_changes_nothing_read_as_of_a_day(
+    empty_lake: lake.Lake,
+    random_market: Callable[..., Any],
+    load_market: Callable[..., None],
+    stamp: Callable[[int], load.Stamp],
+) -> None:
+    given = random_market(n_codes=4, n_sessions=36, seed=2)
+    as_of = given.sessions[29]
+
+    def known() -> tuple[Any, Any]:
+        returns.update_returns(empty_lake, stamp(1))
+        features.update_features(empty_lake, stamp(1))
+        panel = panels.read_return_panel(empty_lake, as_of, n_sessions=20)
+        return panel, panels.read_feature_rows(empty_lake, as_of)
+
+    load_market(empty_lake, given)
+    then, newest = known(), panels.read_feature_rows(empty_lake, day("2025-01-01"))
+    bars = given.daily.copy()
+    bars.loc[bars["trade_date"] == given.sessions[20], ["open", "high", "low", "close"]] *= 0.97
+    corrected = type(given)(bars, given.adj_factor, given.daily_basic)
+    load_market(empty_lake, corrected.of_sessions(given.sessions[20:21]), 24 * 90)
+    since = known()
+
+    np.testing.assert_array_equal(then[0].data, since[0].data)
+    for name in ("ts_code", "dates", "features", "forward_return_5d"):
+        np.testing.assert_array_equal(getattr(then[1], name), getattr(since[1], name))
+    assert not np.array_equal(
+        newest.features, panels.read_feature_rows(empty_lake, day("2025-01-01")).features, equal_nan=True
+    )
+
+
 def test_feature_rows_are_empty_when_nothing_is_known(empty_lake: lake.Lake) -> None:
     rows = panels.read_feature_rows(empty_lake, day("2024-01-01"))
 

@@ -56,24 +56,21 @@ def recompute_features(lake: Lake, as_of: date) -> tuple[pa.Table, pa.Table]:
     """
     prices = _read_prices(lake, as_of)
     computed = returns.compute_returns(prices)
-    if not computed.num_rows:
-        return features.compute_features(_with_turnover(computed, prices, None), as_of), computed
     turnover = lake.read(sql.load("turnover_asof"), as_of=as_of)
-    first = min(computed["trade_date"].to_pylist())
+    first = min(computed["trade_date"].to_pylist(), default=as_of)
     found = features.compute_features(_with_turnover(computed, prices, turnover), first)
-    return found.sort_by([("ts_code", "ascending"), ("trade_date", "ascending")]), computed
+    # Arrow cannot sort by the dictionary that the codes come as.
+    return found.set_column(0, "ts_code", found["ts_code"].cast(pa.string())), computed
 
 
 def _read_prices(lake: Lake, as_of: date) -> pa.Table:
     return lake.read(sql.load("prices_asof"), as_of=as_of)
 
 
-def _with_turnover(computed: pa.Table, prices: pa.Table, turnover: pa.Table | None) -> pa.Table:
+def _with_turnover(computed: pa.Table, prices: pa.Table, turnover: pa.Table) -> pa.Table:
     """The returns with the traded amount and the turnover rate of the same bar."""
-    rates: dict[tuple[str, date], float | None] = {}
-    if turnover is not None:
-        keys = zip(turnover["ts_code"].to_pylist(), turnover["trade_date"].to_pylist(), strict=True)
-        rates = dict(zip(keys, turnover["turnover_rate"].to_pylist(), strict=True))
+    keys = zip(turnover["ts_code"].to_pylist(), turnover["trade_date"].to_pylist(), strict=True)
+    rates = dict(zip(keys, turnover["turnover_rate"].to_pylist(), strict=True))
     bars = zip(computed["ts_code"].to_pylist(), computed["trade_date"].to_pylist(), strict=True)
     return computed.append_column("amount", prices["amount"]).append_column(
         "turnover_rate", pa.array([rates.get(key) for key in bars], pa.float64())
