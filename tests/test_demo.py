@@ -213,6 +213,18 @@ def test_every_page_says_what_its_snapshot_says(home):
     assert len(pages) >= 2
 
 
+def test_models_command_tells_the_versions_of_the_lake_and_what_it_cannot_do(home, opened):
+    fitted = opened.read("select distinct model_version from model.version_role")["model_version"].to_pylist()
+
+    told = daybook("models", "list", "--json", home=home / "demo")
+    refused = daybook("models", "compare", fitted[0], home=home / "demo")
+
+    assert told.returncode == 0, told.stderr
+    assert {row["model_version"] for row in json.loads(told.stdout)} == set(fitted)
+    assert [row["model_version"] for row in json.loads(told.stdout) if row["role"] == "champion"] == ["zero/2026-11-19"]
+    assert refused.returncode == 10 and "takes 2 versions, not 1" in refused.stderr
+
+
 def test_digit_changed_in_a_page_is_found_and_named(home, tmp_path):
     page = pages_of(home)[-1].read_text()
     name, digit_at = next(
