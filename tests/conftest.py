@@ -361,6 +361,15 @@ def read_beside(
     return start
 
 
+@pytest.fixture(scope="session")
+def vendor_data() -> Path:
+    """Real vendors' data, which lies beside the checkout where acceptance runs are made."""
+    folder = Path(__file__).resolve().parents[2] / "shared" / "data"
+    if not folder.exists():
+        pytest.skip("needs the real vendor data beside the checkout")
+    return folder
+
+
 @pytest.fixture
 def stamp() -> Callable[[int], load.Stamp]:
     """Provenance of the n-th load: load ids and instants that rise with n."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import date
-from pathlib import Path
 
 import pandas as pd
 import pyarrow as pa
@@ -304,15 +303,11 @@ def test_null_column_is_found_when_a_column_lost_its_values(
     assert subjects == ([("null_column", "market.daily_basic.pe_ttm", AS_OF)] if is_found else [])
 
 
-SHARED = Path(__file__).resolve().parents[2] / "shared" / "data" / "ashare"
-
-
-@pytest.mark.skipif(not SHARED.exists(), reason="needs the real vendor data beside the checkout")
 def test_null_column_finds_the_outage_of_2023_12_11_in_the_real_figures_and_nothing_else(
-    empty_lake, load_sessions, load_days
+    empty_lake, load_sessions, load_days, vendor_data
 ):
     """pe_ttm, pb and ps_ttm are NULL for every security of that session."""
-    rows = pd.read_parquet(SHARED / "daily_basic_csi300_partial.parquet")
+    rows = pd.read_parquet(vendor_data / "ashare" / "daily_basic_csi300_partial.parquet")
     rows["trade_date"] = pd.to_datetime(rows["trade_date"]).dt.date
     rows = rows[rows["trade_date"].between(date(2023, 11, 1), date(2023, 12, 15))]
     names = ["ts_code", "trade_date", "close", "turnover_rate", "pe_ttm", "pb", "ps_ttm"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -16,14 +15,12 @@ from flows import cli, detector_files
 from models import base, detectors, encoding, labelled
 from warehouse import errors
 
-TABULAR = Path(__file__).resolve().parents[2] / "shared" / "data" / "anomaly" / "tabular"
-needs_tables = pytest.mark.skipif(not TABULAR.exists(), reason="needs the labelled tables beside the checkout")
 # Small enough for every run; all eleven are in tests/benchmarks/test_detectors_on_tables.py.
 SMALL = ("04_breastw", "06_cardio", "38_thyroid", "45_wine")
 
 
-def table_of(name):
-    rows = pd.read_parquet(TABULAR / f"{name}.parquet")
+def table_of(folder, name):
+    rows = pd.read_parquet(folder / "anomaly" / "tabular" / f"{name}.parquet")
     labels = rows.pop("label").to_numpy()
     values = rows.to_numpy(np.float64)
     return values[:, values.std(axis=0) > 0], labels
@@ -33,10 +30,9 @@ def auc(name, rows, labels):
     return metrics.roc_auc_score(labels, detectors.make(name, seed=0).fit(rows).score(rows))
 
 
-@needs_tables
 @pytest.mark.parametrize("name", SMALL)
-def test_pca_scores_as_scikit_learns_reconstruction(name):
-    rows, labels = table_of(name)
+def test_pca_scores_as_scikit_learns_reconstruction(vendor_data, name):
+    rows, labels = table_of(vendor_data, name)
     standard = preprocessing.StandardScaler().fit_transform(rows)
     pca = decomposition.PCA(n_components=0.9, svd_solver="full").fit(standard)
     error = ((standard - pca.inverse_transform(pca.transform(standard))) ** 2).sum(axis=1)
@@ -44,10 +40,9 @@ def test_pca_scores_as_scikit_learns_reconstruction(name):
     assert auc("pca", rows, labels) == pytest.approx(metrics.roc_auc_score(labels, error), abs=0.02)
 
 
-@needs_tables
 @pytest.mark.parametrize("name", SMALL)
-def test_isolation_forest_scores_as_scikit_learns(name):
-    rows, labels = table_of(name)
+def test_isolation_forest_scores_as_scikit_learns(vendor_data, name):
+    rows, labels = table_of(vendor_data, name)
     forest = ensemble.IsolationForest(n_estimators=100, random_state=0).fit(rows)
 
     assert auc("isolation_forest", rows, labels) == pytest.approx(
@@ -59,10 +54,9 @@ def test_isolation_forest_scores_as_scikit_learns(name):
 PYOD_ECOD = {"02_annthyroid": 0.788665, "04_breastw": 0.991396, "06_cardio": 0.935001, "23_mammography": 0.906157}
 
 
-@needs_tables
 @pytest.mark.parametrize("name", PYOD_ECOD)
-def test_ecod_scores_as_pyods(name):
-    assert auc("ecod", *table_of(name)) == pytest.approx(PYOD_ECOD[name], abs=0.0001)
+def test_ecod_scores_as_pyods(vendor_data, name):
+    assert auc("ecod", *table_of(vendor_data, name)) == pytest.approx(PYOD_ECOD[name], abs=0.0001)
 
 
 def test_ecod_is_the_formula_on_a_column_worked_by_hand():

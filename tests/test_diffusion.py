@@ -18,9 +18,6 @@ from warehouse.whole_vintages import Vintage
 
 Floats = npt.NDArray[np.float64]
 
-SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
-needs_shared = pytest.mark.skipif(not SHARED.exists(), reason="needs the real vendor data beside the checkout")
-
 
 def planted(n_dates: int, *, loading: float, seed: int) -> tuple[Floats, Floats]:
     """Levels whose growth follows its own last month and the factor of two months before, and that factor."""
@@ -236,11 +233,10 @@ def test_forecasts_in_real_time_know_their_own_vintage_alone_and_are_judged_by_t
     assert np.isnan(one.outcomes["last vintage"][-3:]).all()
 
 
-@needs_shared
 @pytest.mark.exhaustive
-def test_study_gives_the_published_ratios_and_the_page_in_docs() -> None:
+def test_study_gives_the_published_ratios_and_the_page_in_docs(vendor_data: Path) -> None:
     """McCracken and Ng (2016), Table 4. Employment over 12 months is not theirs against AR; against the mean it is."""
-    folder = SHARED / "fredmd"
+    folder = vendor_data / "fredmd"
     file, vintages = folder / "fred_md_2015-05_original.csv", folder / "fred_md_all_vintages.parquet"
 
     on_file = macro_study.study_file(file, quiet)

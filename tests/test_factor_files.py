@@ -16,16 +16,16 @@ from flows import factor_files
 from flows.factor_files import Wanted
 from warehouse import errors, fredmd, macro_file
 
-SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
-needs_shared = pytest.mark.skipif(not SHARED.exists(), reason="needs the real vendor data beside the checkout")
-FRED_MD = SHARED / "fredmd" / "fred_md_2015-05_original.csv"
-FRED_QD = SHARED / "fredmd" / "fred_qd_2020-04.csv"
-REFERENCE = SHARED / "reference" / "terence_lim_fredmd_2015-05_fredqd_2020-04_factors.txt"
+FRED_MD = Path("fredmd", "fred_md_2015-05_original.csv")
+FRED_QD = Path("fredmd", "fred_qd_2020-04.csv")
+REFERENCE = Path("reference", "terence_lim_fredmd_2015-05_fredqd_2020-04_factors.txt")
 
 
-def published(which: str) -> tuple[int, float, list[float], list[list[str]]]:
+def published(folder: Path, which: str) -> tuple[int, float, list[float], list[list[str]]]:
     """Number of factors, total share, share of each and its ten top series, from the replication's printed output."""
-    monthly, quarterly = REFERENCE.read_text().split("FRED-MD monthly series:")[1].split("FRED-QD quarterly series:")
+    monthly, quarterly = (
+        (folder / REFERENCE).read_text().split("FRED-MD monthly series:")[1].split("FRED-QD quarterly series:")
+    )
     lines = (monthly if which == "M" else quarterly).splitlines()
     count, total = next(line for line in lines if line.startswith("factors")).split()[1:3]
     shares = [float(line.rpartition("=")[2]) for line in lines if line.startswith("Factor:")]
@@ -63,11 +63,12 @@ def run(*words: object) -> subprocess.CompletedProcess[str]:
     )
 
 
-@needs_shared
-def test_command_reproduces_the_published_factors_when_given_fred_md_of_may_2015(tmp_path: Path) -> None:
-    count, total, shares, tops = published("M")
+def test_command_reproduces_the_published_factors_when_given_fred_md_of_may_2015(
+    tmp_path: Path, vendor_data: Path
+) -> None:
+    count, total, shares, tops = published(vendor_data, "M")
 
-    done = run(FRED_MD, "--out", tmp_path, "--json")
+    done = run(vendor_data / FRED_MD, "--out", tmp_path, "--json")
 
     assert done.returncode == 0, done.stderr
     facts: dict[str, Any] = json.loads(done.stdout)
@@ -81,11 +82,10 @@ def test_command_reproduces_the_published_factors_when_given_fred_md_of_may_2015
     assert facts["factors"][0]["name"] == "USGOOD/PAYEMS/MANEMP"
 
 
-@needs_shared
-def test_estimate_reproduces_the_published_factors_when_given_fred_qd_of_april_2020() -> None:
-    count, total, shares, tops = published("Q")
+def test_estimate_reproduces_the_published_factors_when_given_fred_qd_of_april_2020(vendor_data: Path) -> None:
+    count, total, shares, tops = published(vendor_data, "Q")
 
-    found = factor_files.estimate_file(FRED_QD, Wanted())
+    found = factor_files.estimate_file(vendor_data / FRED_QD, Wanted())
 
     assert (str(found.months[0]), str(found.months[-1]), found.panel.shape) == ("1960-03", "2019-12", (240, 248))
     assert found.model.n_factors_ == count == 7
@@ -96,20 +96,18 @@ def test_estimate_reproduces_the_published_factors_when_given_fred_qd_of_april_2
     assert {found.names[at].removesuffix("x") for at in best} == set(tops[0])
 
 
-@needs_shared
-def test_eigenvalue_ratio_finds_one_factor_in_fred_md() -> None:
+def test_eigenvalue_ratio_finds_one_factor_in_fred_md(vendor_data: Path) -> None:
     """The first eigenvalue of this panel is more than twice the second, and no later drop is as steep."""
-    found = factor_files.estimate_file(FRED_MD, Wanted(criterion="er"))
+    found = factor_files.estimate_file(vendor_data / FRED_MD, Wanted(criterion="er"))
 
     assert found.model.n_factors_ == 1
 
 
-@needs_shared
 @pytest.mark.exhaustive
-def test_every_vintage_of_fred_md_has_factors(tmp_path: Path) -> None:
+def test_every_vintage_of_fred_md_has_factors(tmp_path: Path, vendor_data: Path) -> None:
     """None of the 271 needs an option, and what each gives is a share between the smallest and largest ever printed."""
     shares, codes = {}, {}
-    for vintage in fredmd.read_vintages(SHARED / "fredmd" / "fred_md_all_vintages.parquet"):
+    for vintage in fredmd.read_vintages(vendor_data / "fredmd" / "fred_md_all_vintages.parquet"):
         names = [name.removeprefix(fredmd.ARCHIVE) for name in vintage.series]
         frame = pd.DataFrame(vintage.values, columns=names)
         frame.insert(0, "sasdate", [f"{day.month}/1/{day.year}" for day in vintage.dates.tolist()])

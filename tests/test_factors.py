@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -16,26 +15,23 @@ from models import pca
 from warehouse import derive, lake, load, seeds, vintages
 from warehouse.tables import macro, model
 
-SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
-needs_shared = pytest.mark.skipif(not SHARED.exists(), reason="needs the real vendor data beside the checkout")
-
 TEN = ("GDPC1", "UNRATE", "CPIAUCSL", "FEDFUNDS", "M2SL", "T10Y2Y", "HOUST", "INDPRO", "DCOILWTICO", "SP500")
 PULLED = date(2026, 11, 20)
 
 
-def read_series(series_id):
-    return pd.read_csv(SHARED / "fred" / f"{series_id}.csv", parse_dates=["observation_date"])
+def read_series(folder, series_id):
+    return pd.read_csv(folder / "fred" / f"{series_id}.csv", parse_dates=["observation_date"])
 
 
 @pytest.fixture(scope="module")
-def real_lake(tmp_path_factory):
+def real_lake(tmp_path_factory, vendor_data):
     location = lake.LakeLocation(tmp_path_factory.mktemp("real") / "lake", memory_limit="1GB")
     with lake.open_writer(location, holder="test") as opened:
         series = seeds.fred_series()
         opened.commit(lambda connection: derive.write_rows(connection, macro.SERIES, series), message="series")
         parts = []
         for series_id in TEN:
-            frame = read_series(series_id)
+            frame = read_series(vendor_data, series_id)
             parts.append(
                 pa.table(
                     {
@@ -51,7 +47,6 @@ def real_lake(tmp_path_factory):
         yield opened
 
 
-@needs_shared
 def test_macro_panel_keeps_every_month_of_its_span(real_lake):
     panel, _ = factors.read_macro_panel(real_lake, PULLED)
 
@@ -61,10 +56,9 @@ def test_macro_panel_keeps_every_month_of_its_span(real_lake):
     assert months[0] <= np.datetime64("1976-09") and months[-1] >= np.datetime64("2025-09")
 
 
-@needs_shared
-def test_macro_panel_puts_a_value_where_it_was_known_and_leaves_october_2025_open(real_lake):
+def test_macro_panel_puts_a_value_where_it_was_known_and_leaves_october_2025_open(real_lake, vendor_data):
     panel, _ = factors.read_macro_panel(real_lake, PULLED)
-    unrate = read_series("UNRATE").set_index("observation_date")["UNRATE"]
+    unrate = read_series(vendor_data, "UNRATE").set_index("observation_date")["UNRATE"]
     column = dict(
         zip(panel.dates.astype("datetime64[M]").tolist(), panel.data[:, panel.names.index("UNRATE")], strict=True)
     )
@@ -78,7 +72,6 @@ def test_macro_panel_puts_a_value_where_it_was_known_and_leaves_october_2025_ope
     assert column[date(2026, 1, 1)] == pytest.approx(december, abs=1e-12)
 
 
-@needs_shared
 def test_macro_factors_equal_numpys_singular_vectors(real_lake):
     panel, _ = factors.read_macro_panel(real_lake, PULLED)
 
@@ -96,7 +89,6 @@ def test_macro_factors_equal_numpys_singular_vectors(real_lake):
     np.testing.assert_allclose(fitted.explained_variance_ratio_, share[:3], atol=1e-10)
 
 
-@needs_shared
 def test_macro_panel_of_a_past_day_ignores_what_came_later(real_lake):
     as_of = date(2024, 7, 31)
 
@@ -109,7 +101,6 @@ def test_macro_panel_of_a_past_day_ignores_what_came_later(real_lake):
     assert later == 0
 
 
-@needs_shared
 def test_refit_keeps_signs_and_stores_how_far_its_space_turned(real_lake, tmp_path):
     """A year of months later; the angle is the one between the column spaces, by numpy's QR and SVD."""
     options = settings.read_settings(home=tmp_path / "home", _env_file=None)

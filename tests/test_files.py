@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import date
-from pathlib import Path
 
 import duckdb
 import pandas as pd
@@ -19,7 +18,6 @@ TWO_DAYS = f"""{HEADER}
 600001.SH,20240102,20,20,20,20,20,0,0,100,1000
 600000.SH,20240103,11,11,11,11,10,1,10,100,1000
 """
-SHARED = Path(__file__).resolve().parents[2] / "shared" / "data" / "ashare"
 
 
 @pytest.fixture
@@ -310,7 +308,6 @@ def test_series_nobody_follows_is_refused_before_anything_is_stored(empty_lake, 
     assert empty_lake.read_value(f"select count(*) from {macro.OBSERVATION.full_name}") == 0
 
 
-@pytest.mark.skipif(not SHARED.exists(), reason="needs the real vendor data beside the checkout")
 @pytest.mark.parametrize(
     ("dataset", "name", "n_rows"),
     [
@@ -319,10 +316,12 @@ def test_series_nobody_follows_is_refused_before_anything_is_stored(empty_lake, 
         ("daily", "daily_601398.SH_2024.csv", 242),
     ],
 )
-def test_genuine_vendor_file_is_loaded_whole(empty_lake, stamp, dataset, name, n_rows):
-    loaded = files.load_files(empty_lake, dataset, [SHARED / name], known_date=date(2025, 4, 7), stamp=stamp(0))
+def test_genuine_vendor_file_is_loaded_whole(empty_lake, stamp, dataset, name, n_rows, vendor_data):
+    path = vendor_data / "ashare" / name
+
+    loaded = files.load_files(empty_lake, dataset, [path], known_date=date(2025, 4, 7), stamp=stamp(0))
 
     assert (loaded.n_rows, loaded.n_set_aside) == (n_rows, 0)
     assert empty_lake.read_value(f"select count(*) from market.{dataset}") == n_rows
-    expected = duckdb.sql(f"select sum(close) from read_csv('{SHARED / name}')").fetchall()[0][0]
+    expected = duckdb.sql(f"select sum(close) from read_csv('{path}')").fetchall()[0][0]
     assert empty_lake.read_value(f"select sum(close) from market.{dataset}") == pytest.approx(expected)

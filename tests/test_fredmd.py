@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from datetime import UTC, date, datetime, timedelta
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -18,8 +17,6 @@ from warehouse.whole_vintages import Vintage
 
 pytestmark = pytest.mark.exhaustive
 
-SHARED = Path(__file__).resolve().parents[2] / "shared" / "data" / "fredmd"
-needs_archive = pytest.mark.skipif(not SHARED.exists(), reason="needs the real FRED-MD vintages beside the checkout")
 
 JAN, FEB, MAR = date(2020, 1, 1), date(2020, 2, 1), date(2020, 3, 1)
 FILE = """sasdate,RPI,S&P 500
@@ -74,9 +71,9 @@ def archive_lake(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def filled(archive_lake):
+def filled(archive_lake, vendor_data):
     stamp = load.Stamp("all", datetime(2026, 3, 1, tzinfo=UTC))
-    path = SHARED / "fred_md_all_vintages.parquet"
+    path = vendor_data / "fredmd" / "fred_md_all_vintages.parquet"
     entries = whole_vintages.load_vintages(archive_lake, fredmd.read_vintages(path), stamp)
     assert entries.num_rows == 271
     return archive_lake
@@ -91,14 +88,13 @@ def shared_lake(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def published():
+def published(vendor_data):
     """The same file as pandas reads it, by vintage."""
-    rows = pd.read_parquet(SHARED / "fred_md_all_vintages.parquet")
+    rows = pd.read_parquet(vendor_data / "fredmd" / "fred_md_all_vintages.parquet")
     rows["sasdate"] = pd.to_datetime(rows["sasdate"])
     return {name: group.drop(columns="vintage").set_index("sasdate") for name, group in rows.groupby("vintage")}
 
 
-@needs_archive
 def test_every_published_vintage_comes_back_cell_by_cell(filled, published):
     assert len(published) == 271
     for name, frame in published.items():
@@ -120,7 +116,6 @@ def test_every_published_vintage_comes_back_cell_by_cell(filled, published):
         np.testing.assert_array_equal(values.T, expected.to_numpy(), err_msg=name)
 
 
-@needs_archive
 def test_payrolls_of_september_2008_read_as_they_were_revised(filled):
     known = {
         "2008-10-31": 137_318,
@@ -141,9 +136,8 @@ def test_payrolls_of_september_2008_read_as_they_were_revised(filled):
         assert found == value, day
 
 
-@needs_archive
-def test_original_monthly_file_says_what_the_collection_says(tmp_path, published):
-    (tmp_path / "2015-05.csv").write_bytes((SHARED / "fred_md_2015-05_original.csv").read_bytes())
+def test_original_monthly_file_says_what_the_collection_says(tmp_path, published, vendor_data):
+    (tmp_path / "2015-05.csv").write_bytes((vendor_data / "fredmd" / "fred_md_2015-05_original.csv").read_bytes())
 
     (one,) = fredmd.read_vintages(tmp_path / "2015-05.csv")
 

@@ -115,16 +115,12 @@ def test_adaptive_intervals_refuse_dates_that_do_not_fit() -> None:
         intervals.adaptive_intervals(np.ones(3), np.zeros(2, "datetime64[D]"), level=0.9, horizon=1)
 
 
-SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
-
-
 @pytest.mark.exhaustive
-@pytest.mark.skipif(not SHARED.exists(), reason="needs the real vendor data beside the checkout")
 @pytest.mark.parametrize("name", ["ridge", "boosting"])
-def test_adaptive_intervals_cover_nine_of_ten_real_returns(name: str) -> None:
+def test_adaptive_intervals_cover_nine_of_ten_real_returns(name: str, vendor_data: Path) -> None:
     """CSI 300, 2020 to 2025: five-session excess returns, walk-forward in five folds, by year and over all."""
-    bars = pd.read_parquet(next((SHARED / "ashare").glob("daily_csi300_*.parquet")))
-    factors = pd.read_parquet(next((SHARED / "ashare").glob("adj_factor_*.parquet")))
+    bars = pd.read_parquet(next((vendor_data / "ashare").glob("daily_csi300_*.parquet")))
+    factors = pd.read_parquet(next((vendor_data / "ashare").glob("adj_factor_*.parquet")))
     rows = bars.merge(factors, on=["ts_code", "trade_date"])
     rows["price"] = np.log(rows["close"] * rows["adj_factor"])
     price = rows.pivot(index="trade_date", columns="ts_code", values="price")

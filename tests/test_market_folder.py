@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from datetime import date
-from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from warehouse import errors
 from warehouse.sources import market_folder
-
-SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
-needs_real_data = pytest.mark.skipif(not SHARED.exists(), reason="needs the real vendor data beside the checkout")
 
 DAYS = ("20240102", "20240103", "20240104")
 
@@ -89,13 +85,12 @@ def test_folder_that_lacks_something_is_refused_with_its_name(folder, gone):
     assert str(folder) in str(caught.value)
 
 
-@needs_real_data
-def test_real_figures_are_served_unchanged():
-    truth = market_folder.folder_market(SHARED, n_symbols=20)
+def test_real_figures_are_served_unchanged(vendor_data):
+    truth = market_folder.folder_market(vendor_data, n_symbols=20)
 
     rows = pd.DataFrame(dict(truth.sheets["daily"].columns))
     bank = rows[(rows["ts_code"] == "601398.SH") & (rows["trade_date"] == "20240716")].iloc[0]
-    published = pd.read_csv(SHARED / "ashare" / "daily_601398.SH_2024.csv", dtype={"trade_date": str})
+    published = pd.read_csv(vendor_data / "ashare" / "daily_601398.SH_2024.csv", dtype={"trade_date": str})
     expected = published[published["trade_date"] == "20240716"].iloc[0]
     assert len(truth.ts_codes) == 20 and len(truth.session_dates) == 1273
     assert [bank[name] for name in ("close", "pre_close", "vol")] == [

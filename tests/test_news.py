@@ -17,8 +17,6 @@ from warehouse import fredmd
 
 Floats = npt.NDArray[np.float64]
 
-SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
-needs_shared = pytest.mark.skipif(not SHARED.exists(), reason="needs the real vendor data beside the checkout")
 
 MONTHS = np.datetime64("2015-01", "M") + np.arange(60)
 
@@ -134,12 +132,11 @@ def test_refusals_say_what_to_cut() -> None:
         news.news(rule, (values, values[:59]), 0.0, MONTHS)
 
 
-@needs_shared
-def test_news_of_two_real_vintages_adds_up() -> None:
+def test_news_of_two_real_vintages_adds_up(vendor_data: Path) -> None:
     """Employment over six months, from the vintages of 2014-12 and 2015-01: one month of releases, and revisions."""
     kept = {
         one.name: one
-        for one in fredmd.read_vintages(SHARED / "fredmd" / "fred_md_all_vintages.parquet")
+        for one in fredmd.read_vintages(vendor_data / "fredmd" / "fred_md_all_vintages.parquet")
         if one.name in ("2014-12", "2015-01")
     }
     names = [name for name in kept["2014-12"].series if name in kept["2015-01"].series]

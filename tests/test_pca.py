@@ -15,9 +15,6 @@ from models.pca import FactorPCA
 
 Floats = npt.NDArray[np.float64]
 
-SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
-needs_shared = pytest.mark.skipif(not SHARED.exists(), reason="needs the real vendor data beside the checkout")
-
 
 def planted_panel(n_dates: int, n_names: int, *, n_factors: int = 2, noise: float = 0.5, seed: int = 0) -> Floats:
     """Factors of clearly different strength plus independent noise, in uneven units."""
@@ -437,16 +434,15 @@ def published_factors(text: str) -> tuple[float, list[float], list[dict[str, flo
     return total, shares, best
 
 
-@needs_shared
-def test_fit_reproduces_the_published_factors_when_given_fred_md_of_may_2015() -> None:
+def test_fit_reproduces_the_published_factors_when_given_fred_md_of_may_2015(vendor_data: Path) -> None:
     """Sample 1960-03 to 2014-12, outliers judged over the whole file, eight factors by PCp2."""
-    with (SHARED / "fredmd" / "fred_md_2015-05_original.csv").open() as file:
+    with (vendor_data / "fredmd" / "fred_md_2015-05_original.csv").open() as file:
         header, code_row, *rows = csv.reader(file)
     codes = [int(code) for code in code_row[1:]]
     raw = np.array([[float(cell) if cell else np.nan for cell in row[1:]] for row in rows if row[0]])
     dates = [row[0] for row in rows if row[0]]
     sample = slice(dates.index("3/1/1960"), dates.index("12/1/2014") + 1)
-    text = (SHARED / "reference" / "terence_lim_fredmd_2015-05_fredqd_2020-04_factors.txt").read_text()
+    text = (vendor_data / "reference" / "terence_lim_fredmd_2015-05_fredqd_2020-04_factors.txt").read_text()
     total, shares, best = published_factors(text)
 
     transformed = transforms.apply_transform(raw, codes)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import date
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -13,18 +12,15 @@ import pytest
 from warehouse import returns
 from warehouse.tables import market
 
-SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
-pytestmark = pytest.mark.skipif(not SHARED.exists(), reason="needs the real vendor data beside the checkout")
-
 BANK = "601398.SH"
 EX_DIVIDEND = date(2024, 7, 16)
 
 
 @pytest.fixture
-def bank_lake(empty_lake, load_days, stamp):
+def bank_lake(empty_lake, load_days, stamp, vendor_data):
     """Industrial and Commercial Bank in 2024, bars and factors as the vendor's files have them."""
     for table, pattern in ((market.DAILY, "daily_csi300_*.parquet"), (market.ADJ_FACTOR, "adj_factor_*.parquet")):
-        rows = pd.read_parquet(next((SHARED / "ashare").glob(pattern)), filters=[("ts_code", "==", BANK)])
+        rows = pd.read_parquet(next((vendor_data / "ashare").glob(pattern)), filters=[("ts_code", "==", BANK)])
         rows["trade_date"] = pd.to_datetime(rows["trade_date"]).dt.date
         rows = rows[rows["trade_date"].map(lambda day: day.year == 2024)]
         load_days(empty_lake, table, pa.Table.from_pandas(rows, preserve_index=False))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import date, timedelta
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -12,8 +11,6 @@ import pytest
 from warehouse import fredmd, load, panels, vintages, whole_vintages
 from warehouse.tables import macro
 from warehouse.whole_vintages import Vintage
-
-SHARED = Path(__file__).resolve().parents[2] / "shared" / "data" / "fredmd"
 
 FIRST_PULL, SECOND_PULL = date(2024, 3, 20), date(2024, 4, 20)
 MONTHS = [date(2020 + n // 12, n % 12 + 1, 1) for n in range(48)]
@@ -129,15 +126,14 @@ def test_whole_vintages_show_their_rebasings_too(empty_lake, stamp):
     assert found["ratio"] == pytest.approx(1.25)
 
 
-@pytest.mark.skipif(not SHARED.exists(), reason="needs the real FRED-MD vintages beside the checkout")
-def test_base_years_of_real_series_are_found_where_the_agencies_changed_them(empty_lake, stamp):
+def test_base_years_of_real_series_are_found_where_the_agencies_changed_them(empty_lake, stamp, vendor_data):
     """The Federal Reserve's G.17 moved to 1997, 2002, 2007, 2012 and 2017 = 100, BEA's to 2005, 2009, 2012, 2017.
 
     The collection has no vintage from October 2021 to March 2023, nor from May to November 2023.
     """
     wanted = ("FREDMD:INDPRO", "FREDMD:PCEPI")
     chain = []
-    for one in fredmd.read_vintages(SHARED / "fred_md_all_vintages.parquet"):
+    for one in fredmd.read_vintages(vendor_data / "fredmd" / "fred_md_all_vintages.parquet"):
         at = [one.series.index(name) for name in wanted if name in one.series]
         chain.append(
             Vintage(one.name, one.vintage_date, tuple(one.series[n] for n in at), one.dates, one.values[:, at])

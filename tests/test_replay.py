@@ -12,7 +12,6 @@ import os
 import random
 from collections import Counter
 from datetime import timedelta
-from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -23,9 +22,7 @@ from warehouse import lake, seeds
 from warehouse.sources import faults, market_folder
 from warehouse.tables import TABLES
 
-SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 pytestmark = [
-    pytest.mark.skipif(not SHARED.exists(), reason="needs the real vendor data beside the checkout"),
     pytest.mark.slow,
     pytest.mark.exhaustive,
 ]
@@ -50,8 +47,8 @@ OTHERS = ("suspend_d", "stock_basic", "trade_cal", "index_daily")
 
 
 @pytest.fixture(scope="module")
-def truth():
-    whole = market_folder.folder_market(SHARED, n_symbols=N_SYMBOLS)
+def truth(vendor_data):
+    whole = market_folder.folder_market(vendor_data, n_symbols=N_SYMBOLS)
     sessions = whole.session_dates[-N_SESSIONS:]
     return dataclasses.replace(
         whole,

@@ -18,9 +18,6 @@ import pytest
 from warehouse import lake, load, returns
 from warehouse.tables import feature, market
 
-SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
-needs_real_data = pytest.mark.skipif(not SHARED.exists(), reason="needs the real vendor data beside the checkout")
-
 WINDOWS = feature.LOG_RETURN_WINDOWS
 
 
@@ -316,17 +313,17 @@ def test_a_new_day_reaches_back_over_a_suspension_longer_than_what_is_read_at_fi
     assert [value is None for value in on_last_day["log_return_252d"]] == [False, True, False, False]
 
 
-@needs_real_data
 def test_icbc_ex_dividend_day_has_the_vendor_return(
     empty_lake: lake.Lake,
     load_days: Callable[..., pa.Table],
     stamp: Callable[[int], load.Stamp],
+    vendor_data: Path,
 ) -> None:
     """601398.SH goes ex dividend on 2024-07-16. The vendor's pct_chg already allows for it; raw closes do not."""
-    raw = pd.read_csv(SHARED / "ashare" / "daily_601398.SH_2024.csv")
+    raw = pd.read_csv(vendor_data / "ashare" / "daily_601398.SH_2024.csv")
     raw["trade_date"] = pd.to_datetime(raw["trade_date"].astype(str)).dt.date
     raw = raw[market.DAILY.empty().select([c for c in market.DAILY.fact_names]).column_names]
-    factors = pd.read_parquet(SHARED / "ashare" / "adj_factor_csi300_derived.parquet")
+    factors = pd.read_parquet(vendor_data / "ashare" / "adj_factor_csi300_derived.parquet")
     factors["trade_date"] = pd.to_datetime(factors["trade_date"].astype(str)).dt.date
     factors = factors[(factors["ts_code"] == "601398.SH") & factors["trade_date"].isin(raw["trade_date"])]
     load_days(empty_lake, market.DAILY, pa.Table.from_pandas(raw, preserve_index=False))

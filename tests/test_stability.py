@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -13,9 +11,6 @@ from models import pca, stability
 from models.stability import Rows, Ruler
 
 Floats = npt.NDArray[np.float64]
-
-SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
-needs_shared = pytest.mark.skipif(not SHARED.exists(), reason="needs the real vendor data beside the checkout")
 
 
 def panel(n_dates: int = 120, n_names: int = 20, *, n_factors: int = 3, seed: int = 0, holes: float = 0.0) -> Floats:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from datetime import date
-from pathlib import Path
 
 import pandas as pd
 import pyarrow as pa
@@ -15,7 +14,6 @@ from warehouse.sources.faults import Fault
 from warehouse.tables import market
 
 DAYS = [date(2024, 7, 11), date(2024, 7, 12)]
-SHARED = Path(__file__).resolve().parents[2] / "shared" / "data" / "ashare"
 LISTS = "ts_code name list_status list_date delist_date\n"
 LISTS += "600000.SH A L 2000-01-04 -\n600001.SH B D 1998-01-22 2009-12-29\n600003.SH C P 1999-08-06 -\n"
 LISTS += "920799.BJ E L 2020-07-27 -"
@@ -64,13 +62,12 @@ def test_many_unknown_securities_are_one_finding_about_the_list(empty_lake, load
     assert [(row["subject"], row["subject_date"]) for row in unknown(empty_lake)] == [("market.daily", DAYS[0])]
 
 
-@pytest.mark.skipif(not SHARED.exists(), reason="needs the real vendor data beside the checkout")
-def test_every_bar_of_a_real_market_day_is_of_a_known_security(empty_lake, load_lists, load_days):
-    listed = pd.read_csv(SHARED / "stock_basic_20250404.csv", dtype=str)
+def test_every_bar_of_a_real_market_day_is_of_a_known_security(empty_lake, load_lists, load_days, vendor_data):
+    listed = pd.read_csv(vendor_data / "ashare" / "stock_basic_20250404.csv", dtype=str)
     days = pd.to_datetime(listed["list_date"], format="%Y%m%d").dt.date
     rows = listed[["ts_code", "name"]].assign(list_status="L", list_date=days)
     load_lists(empty_lake, pa.Table.from_pandas(rows, preserve_index=False))
-    daily = pd.read_csv(SHARED / "daily_full_market_20250403.csv", dtype={"ts_code": str})
+    daily = pd.read_csv(vendor_data / "ashare" / "daily_full_market_20250403.csv", dtype={"ts_code": str})
     names = ["ts_code", "open", "high", "low", "close", "pre_close", "change", "pct_chg", "vol", "amount"]
     day = date(2025, 4, 3)
 
