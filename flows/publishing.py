@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 
 from flows import settings
 from flows.context import Context
-from reports import alerts, channels, dictionary, mail, proof, site
+from reports import alerts, channels, dictionary, mail, proof, site, subject_pages
 from warehouse import checks, errors, lake, runs
 from warehouse.tables import SCHEMA_VERSION
 
@@ -44,10 +44,16 @@ def publish(context: Context, as_of: date) -> Path:
     with context.writer() as open_lake:
         snapshot = open_lake.snapshot
         runs.pin_snapshot(open_lake, context.run_id, snapshot)
-    # Of the newest snapshot only, so not when a past day is built again; before the index, which leads there.
+    page = rebuild(context, as_of, snapshot)
+    # Of the newest snapshot only, so not when a past day is built again; after the day, which is what people wait for.
     with lake.open_reader(context.settings.lake, snapshot=snapshot) as pinned:
         dictionary.publish(pinned, context.settings.reports_path, code_version=settings.code_version())
-    return rebuild(context, as_of, snapshot)
+        subject_pages.publish(pinned, context.settings.reports_path, _maker(context, as_of), is_again=False)
+    return page
+
+
+def _maker(context: Context, as_of: date) -> subject_pages.Maker:
+    return subject_pages.Maker(as_of, f"daily/{as_of}", settings.code_version(), up_colour=context.settings.up_colour)
 
 
 def rebuild(context: Context, as_of: date, snapshot: int | None = None) -> Path:
