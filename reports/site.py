@@ -52,7 +52,14 @@ class _Trace:
 
 
 def publish_day(
-    lake: Lake, out_dir: Path, *, as_of: date, run_id: str, code_version: str, up_colour: str = "red"
+    lake: Lake,
+    out_dir: Path,
+    *,
+    as_of: date,
+    run_id: str,
+    code_version: str,
+    up_colour: str = "red",
+    with_index: bool = True,
 ) -> Path:
     """The path of the page of a day, written with its facts as JSON and the index of all days.
 
@@ -63,6 +70,7 @@ def publish_day(
         run_id: the run behind it.
         code_version: Daybook's version.
         up_colour: `red` as in Shanghai, or `green` as in New York.
+        with_index: whether the index is written too; who writes many days writes it once, at their end.
 
     Raises:
         ConfigError: the folder cannot be written.
@@ -76,7 +84,8 @@ def publish_day(
         out_dir.mkdir(parents=True, exist_ok=True)
         write_whole(out_dir / f"{as_of}.json", _facts(sections, as_of, trace))
         write_whole(path, page)
-        write_index(out_dir, up_colour)
+        if with_index:
+            write_index(out_dir, up_colour)
     except OSError as exc:
         raise errors.ConfigError(
             f"the report of {as_of} cannot be written to {out_dir}: {exc.strerror}. Make the folder writable, or set"

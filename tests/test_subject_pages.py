@@ -7,17 +7,22 @@ import json
 import math
 import re
 import shutil
+import subprocess
+import sys
 import urllib.parse
 from datetime import UTC, date, datetime, timedelta
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pyarrow as pa
 import pytest
 
+from flows import publishing, settings, steps
+from flows.commands import reading
 from reports import addresses, proof, site, subject_pages
 from reports.blocks import Subject
 from reports.subjects import KINDS
-from warehouse import lake
+from warehouse import errors, lake, runs
 from warehouse.tables import feature, market, model, ops
 
 DAYS = [date(2024, 1, 8) + timedelta(days=n) for n in range(3)]
@@ -147,13 +152,29 @@ def fill(opened):
 
 
 @pytest.fixture(scope="module")
-def pinned(tmp_path_factory, lay_out):
-    """A lake of six securities, four versions, a factor and three alerts, most of them with names that bite."""
-    location = lake.LakeLocation(tmp_path_factory.mktemp("subjects") / "lake", memory_limit="1GB")
+def home(tmp_path_factory, lay_out):
+    """A home with six securities, four versions, a factor and three alerts, most of them with names that bite.
+
+    Wednesday was published, Tuesday too; Monday's snapshot is gone.
+    """
+    folder = tmp_path_factory.mktemp("subjects")
+    location = lake.LakeLocation(folder / "lake", memory_limit="1GB")
     lay_out(location)
     with lake.open_writer(location, holder="test") as opened:
         fill(opened)
-        snapshot = opened.snapshot
+        snapshots = {MON: 100_000, TUE: opened.snapshot, WED: opened.snapshot}
+        for day, snapshot in snapshots.items():
+            runs.start(opened, f"daily/{day}", day, NOW, "2026.1")
+            runs.pin_snapshot(opened, f"daily/{day}", snapshot)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def pinned(home):
+    """The lake of that home at the snapshot of its last evening."""
+    location = lake.LakeLocation(home / "lake", memory_limit="1GB")
+    with lake.open_reader(location) as newest:
+        snapshot = runs.read_snapshot(newest, f"daily/{WED}")
     with lake.open_reader(location, snapshot=snapshot) as reader:
         yield reader
 
@@ -347,3 +368,47 @@ def test_site_of_an_empty_lake_says_that_there_is_nothing_yet(empty_lake, tmp_pa
 
     for kind in KINDS:
         assert "There is none yet." in (tmp_path / addresses.list_of(kind.name)).read_text("utf-8")
+
+
+def test_whole_site_is_built_again_from_the_lake_and_a_day_whose_snapshot_is_gone_is_left(home, built):
+    context = steps.open_context(settings.read_settings(home=home, _env_file=None), "daily")
+    (context.settings.reports_path / "securities").mkdir(parents=True)
+    kept = context.settings.reports_path / f"{MON}.html"
+    kept.write_text("as it was")
+    told = []
+
+    made = publishing.build_site(context, lambda what, done, total: told.append((what, done, total)))
+
+    assert (made.n_days, made.n_beside) == (2, 14)
+    assert [sentence.split(":")[0] for sentence in made.left] == [f"{MON} is left as it is"]
+    assert kept.read_text() == "as it was" and told[-1] == ("days", 3, 3)
+    pages = {path.relative_to(made.index.parent): path for path in made.index.parent.rglob("*.html")}
+    assert {path for path in pages if path.parent.name} == {path.relative_to(built) for path in built.rglob("*/*.html")}
+    assert {str(path) for path in pages} >= {"index.html", "dictionary.html", "alerts.html", f"{TUE}.html"}
+    index = made.index.read_text("utf-8")
+    assert all(f'href="{name}"' in index for name in ("securities.html", "models.html", f"{WED}.html"))
+
+
+def test_site_without_a_published_day_says_what_to_run(empty_lake):
+    context = steps.open_context(settings.read_settings(home=empty_lake.location.path.parent, _env_file=None), "daily")
+
+    with pytest.raises(errors.ConfigError, match=r"no run has published a report yet.*`daybook run` first"):
+        publishing.build_site(context, steps.no_progress)
+
+
+def test_page_is_shown_in_the_browser_that_is_named(tmp_path, monkeypatch):
+    browser = tmp_path / "browser"
+    browser.write_text(f'#!/bin/sh\necho "$1" > {tmp_path}/shown\n')
+    browser.chmod(0o755)
+    monkeypatch.setenv("BROWSER", str(browser))
+    code = "import sys, pathlib; from flows import publishing; publishing.show(pathlib.Path(sys.argv[1]))"
+
+    subprocess.run([sys.executable, "-c", code, str(tmp_path / "a b.html")], check=True)
+
+    assert (tmp_path / "shown").read_text().strip() == (tmp_path / "a b.html").as_uri()
+
+
+@pytest.mark.parametrize("options", [{"verify": Path("x.html")}, {"form": reading.Form.JSON}], ids=["verify", "json"])
+def test_nothing_is_opened_where_no_page_is_written(options):
+    with pytest.raises(errors.ConfigError, match="no page to open"):
+        reading.report(is_open=True, **options)
