@@ -50,6 +50,7 @@ COMMANDS = (
     loading.quarantine,
     loading.rule,
     reading.report,
+    reading.site,
     reading.status,
     analysing.sql,
     analysing.shell,

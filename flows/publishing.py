@@ -12,6 +12,9 @@ import os
 import shutil
 import subprocess
 import tempfile
+import webbrowser
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
@@ -20,7 +23,7 @@ import pyarrow.compute as pc
 
 from flows import settings
 from flows.context import Context
-from reports import alerts, channels, dictionary, mail, proof, site
+from reports import alerts, channels, dictionary, mail, proof, site, subject_pages
 from warehouse import checks, errors, lake, runs
 from warehouse.tables import SCHEMA_VERSION
 
@@ -44,19 +47,74 @@ def publish(context: Context, as_of: date) -> Path:
     with context.writer() as open_lake:
         snapshot = open_lake.snapshot
         runs.pin_snapshot(open_lake, context.run_id, snapshot)
-    # Of the newest snapshot only, so not when a past day is built again; before the index, which leads there.
+    page = rebuild(context, as_of, snapshot)
+    # Of the newest snapshot only, so not when a past day is built again; after the day, which is what people wait for.
     with lake.open_reader(context.settings.lake, snapshot=snapshot) as pinned:
         dictionary.publish(pinned, context.settings.reports_path, code_version=settings.code_version())
-    return rebuild(context, as_of, snapshot)
+        subject_pages.publish(pinned, context.settings.reports_path, _maker(context, as_of), is_again=False)
+    return page
 
 
-def rebuild(context: Context, as_of: date, snapshot: int | None = None) -> Path:
+def _maker(context: Context, as_of: date) -> subject_pages.Maker:
+    return subject_pages.Maker(as_of, f"daily/{as_of}", settings.code_version(), up_colour=context.settings.up_colour)
+
+
+@dataclass(frozen=True)
+class Site:
+    """What came of building the whole site again.
+
+    Args:
+        index: where to begin reading.
+        n_days: days built.
+        n_beside: pages built of securities, models, factors and alerts.
+        left: why a day's page was left as it was, one sentence a day.
+    """
+
+    index: Path
+    n_days: int
+    n_beside: int
+    left: tuple[str, ...]
+
+
+def build_site(context: Context, progress: Callable[[str, int, int], None]) -> Site:
+    """Every page built again from the lake: each day from its own snapshot, all others from that of the newest day.
+
+    A day whose snapshot is gone, or was written by an older Daybook, keeps the page it has.
+
+    Raises:
+        ConfigError: no run has published yet, no day can be built, or the folder cannot be written.
+        LakeError: the lake cannot be read.
+    """
+    with context.reader() as open_lake:
+        published = open_lake.read(
+            "select as_of_date, snapshot from ops.run where flow = 'daily' and snapshot is not null order by as_of_date"
+        ).to_pylist()
+    if not published:
+        raise errors.ConfigError("no run has published a report yet, so there is no site. Run `daybook run` first.")
+    left: list[str] = []
+    for number, run in enumerate(published, start=1):
+        try:
+            rebuild(context, run["as_of_date"], run["snapshot"], with_index=False)
+        except errors.ConfigError as exc:
+            if len(left) + 1 == len(published):
+                raise
+            left.append(f"{run['as_of_date']} is left as it is: {exc}")
+        progress("days", number, len(published))
+    newest, folder = published[-1], context.settings.reports_path
+    with lake.open_reader(context.settings.lake, snapshot=newest["snapshot"]) as pinned:
+        dictionary.publish(pinned, folder, code_version=settings.code_version())
+        n_beside = subject_pages.publish(pinned, folder, _maker(context, newest["as_of_date"]), is_again=True)
+    return Site(folder / "index.html", len(published) - len(left), n_beside, tuple(left))
+
+
+def rebuild(context: Context, as_of: date, snapshot: int | None = None, *, with_index: bool = True) -> Path:
     """The path of a day's report, built again from the snapshot its run published.
 
     Args:
         context: the run.
         as_of: day of the report.
         snapshot: lake snapshot; None for the one `ops.run` keeps for the day.
+        with_index: whether the index of all days is written too.
 
     Raises:
         ConfigError: no run has published that day, or one of an older Daybook did.
@@ -74,6 +132,7 @@ def rebuild(context: Context, as_of: date, snapshot: int | None = None) -> Path:
             run_id=run_id,
             code_version=settings.code_version(),
             up_colour=context.settings.up_colour,
+            with_index=with_index,
         )
     log.info("published as_of=%s snapshot=%s path=%s", as_of, snapshot, path)
     return path
@@ -94,6 +153,19 @@ def refuse_older(pinned: lake.Lake, as_of: date) -> None:
         raise errors.ConfigError(
             f"the report of {as_of} reads snapshot {pinned.snapshot}, which a Daybook of schema version {version} "
             "wrote; this one cannot build it again. The page built then stays as it is."
+        )
+
+
+def show(path: Path) -> None:
+    """Open a file in the browser of whoever asked.
+
+    Raises:
+        ConfigError: there is no browser here that opens it.
+    """
+    if not webbrowser.open(path.as_uri()):
+        raise errors.ConfigError(
+            f"{path} is written, but no browser was found to open it. Open it by hand, or name a browser in the"
+            " variable BROWSER."
         )
 
 

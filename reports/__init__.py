@@ -5,13 +5,15 @@ Read `site.py` first: it builds one self-contained page a day and the index of a
 What is here
     site.py        render a day, write it whole, keep the index
     pages/         what each section shows: views in, blocks out; `pages.SECTIONS` is their order
+    subjects/      pages about one thing each: a security, a model version, a factor, an alert
+    subject_pages.py, addresses.py          those pages and their lists, and where they lie in the site's folder
     blocks.py      the few kinds of thing a section is made of
     tracing.py     which views and model versions a block was read from, by listening
     figures.py, proof.py    the name of every figure; is each still what the lake says?
     charts.py      numbers in, inline SVG out; colours come from the page's style, so dark and print follow
     numbers.py     how a number, a share, an amount or a missing value is written
     texts.py       how a text is shown that others wrote
-    template.html, index.html, style.css, page.js, index.js    the pages around the blocks
+    template.html, index.html, list.html, style.css, page.js, index.js    the pages around the blocks
     mail.py, mail.html                      the same day as the body of a mail
     dictionary.py  the page that says what every table and column means; its template, style and script beside it
     alerts.py, channels.py                  the message about new alerts, and where it goes

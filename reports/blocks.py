@@ -27,6 +27,19 @@ class Source:
 
 
 @dataclass(frozen=True)
+class Subject:
+    """Something that has a page of its own.
+
+    Args:
+        kind: `security`, `model`, `factor` or `alert`.
+        name: ts_code, model version, model name and factor number such as `equity_pca/1`, or fingerprint.
+    """
+
+    kind: str
+    name: str
+
+
+@dataclass(frozen=True)
 class Tile:
     """A key figure of the first screen.
 
@@ -76,11 +89,12 @@ class Figure:
 
 @dataclass(frozen=True)
 class Cell:
-    """A table's cell; numbers stand right, `tone` is `up`, `down` or empty."""
+    """A table's cell; numbers stand right, `tone` is `up`, `down` or empty, `about` has a page that it leads to."""
 
     text: str
     is_number: bool = False
     tone: str = ""
+    about: Subject | None = None
 
 
 @dataclass(frozen=True)
@@ -150,6 +164,11 @@ class Section:
 def text(value: str) -> Cell:
     """A cell of words."""
     return Cell(value)
+
+
+def link(value: str, kind: str, name: str | None = None) -> Cell:
+    """A cell of words that leads to the page of what it names."""
+    return Cell(value, about=Subject(kind, value if name is None else name))
 
 
 def name(value: str | None) -> Cell:

@@ -119,8 +119,18 @@ def line_chart(
     return Chart(_svg(parts, label, width=width), heads, tuple(rows), (LEFT, width - RIGHT))
 
 
-def bars(labels: Sequence[str], values: Floats, *, label: str, write: Write) -> Chart:
-    """Horizontal bars, one a label, coloured by sign, each with its number."""
+def bars(
+    labels: Sequence[str], values: Floats, *, label: str, write: Write, tones: tuple[str, str] = ("up", "down")
+) -> Chart:
+    """Horizontal bars, one a label, coloured by sign, each with its number.
+
+    Args:
+        labels: what the bars are.
+        values: how long they are, NaN where there is none.
+        label: what the chart shows, for who does not see it.
+        write: how a number is written beside its bar.
+        tones: classes of bars above zero and below: rises and falls, or `pos` and `neg` where neither is meant.
+    """
     row = 20
     height = TOP + row * len(labels) + 8
     name_width = 150
@@ -134,7 +144,7 @@ def bars(labels: Sequence[str], values: Floats, *, label: str, write: Write) -> 
         top = TOP + number * row
         length = abs(value) / (most or 1.0) * reach if math.isfinite(value) else 0.0
         start = middle - length if value < 0 else middle
-        tone = "down" if value < 0 else "up"
+        tone = tones[bool(value < 0)]
         at = start - 4 if value < 0 else start + length + 4
         anchor = "end" if value < 0 else "start"
         shown = name if len(name) <= 22 else name[:21] + "…"

@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from reports.tracing import Reader
+from reports.blocks import Source
+from reports.tracing import Reader, Trail
 
 Floats = npt.NDArray[np.float64]
 
@@ -72,6 +73,37 @@ def read_newest_forecasts(lake: Reader, as_of: date) -> dict[str, tuple[str, dat
         as_of=as_of,
     ).to_pylist()
     return {row["model_name"]: (row["model_version"], row["day"]) for row in rows}
+
+
+class Gathered:
+    """The answer to one question about many things, asked once and handed out thing by thing.
+
+    A lake is slow to ask and quick to answer: a question a security would make the site's pages take hours.
+
+    Args:
+        lake: where to ask.
+        statement: a SELECT, ordered by the column `by` first.
+        by: the column that names the thing.
+        params: the statement's values.
+    """
+
+    def __init__(self, lake: Reader, statement: str, by: str, **params: object) -> None:
+        trail = Trail(lake)
+        self._rows = trail.read(statement, **params)
+        self.source: Source = trail.source
+        names = np.array(self._rows[by].to_pylist(), dtype=object)
+        starts = [0, *(np.flatnonzero(names[1:] != names[:-1]) + 1).tolist()] if len(names) else []
+        ends = [*starts[1:], len(names)]
+        self._places = {names[start]: (start, end) for start, end in zip(starts, ends, strict=False)}
+
+    def of(self, name: str) -> pa.Table:
+        """The rows about one thing, in the statement's order; none when there are none."""
+        start, end = self._places.get(name, (0, 0))
+        return self._rows.slice(start, end - start)
+
+    def about(self, version: str) -> Source:
+        """Where the rows about a model version come from, of the versions only that one."""
+        return Source(self.source.views, (version,))
 
 
 def matrix(rows: pa.Table, row_name: str, column_name: str, value_name: str) -> tuple[list[str], list[str], Floats]:

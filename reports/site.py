@@ -8,6 +8,7 @@ Invariants: it appears whole or not at all, and the same snapshot gives the same
 from __future__ import annotations
 
 import base64
+import functools
 import hashlib
 import json
 import logging
@@ -23,8 +24,10 @@ import jinja2
 import markupsafe
 import numpy as np
 
-from reports import charts, figures, numbers, pages, proof, texts
-from reports.blocks import Listing, Note, Section, Tiles
+from reports import addresses, charts, figures, numbers, pages, proof, texts
+from reports.blocks import Listing, Note, Section, Subject, Tiles
+from reports.subjects import KINDS
+from reports.subjects.page import SubjectPage
 from reports.tracing import read_section
 from warehouse import errors
 from warehouse.lake import Lake
@@ -49,7 +52,14 @@ class _Trace:
 
 
 def publish_day(
-    lake: Lake, out_dir: Path, *, as_of: date, run_id: str, code_version: str, up_colour: str = "red"
+    lake: Lake,
+    out_dir: Path,
+    *,
+    as_of: date,
+    run_id: str,
+    code_version: str,
+    up_colour: str = "red",
+    with_index: bool = True,
 ) -> Path:
     """The path of the page of a day, written with its facts as JSON and the index of all days.
 
@@ -60,6 +70,7 @@ def publish_day(
         run_id: the run behind it.
         code_version: Daybook's version.
         up_colour: `red` as in Shanghai, or `green` as in New York.
+        with_index: whether the index is written too; who writes many days writes it once, at their end.
 
     Raises:
         ConfigError: the folder cannot be written.
@@ -73,13 +84,19 @@ def publish_day(
         out_dir.mkdir(parents=True, exist_ok=True)
         write_whole(out_dir / f"{as_of}.json", _facts(sections, as_of, trace))
         write_whole(path, page)
-        write_whole(out_dir / "index.html", _render_index(out_dir, up_colour))
+        if with_index:
+            write_index(out_dir, up_colour)
     except OSError as exc:
         raise errors.ConfigError(
             f"the report of {as_of} cannot be written to {out_dir}: {exc.strerror}. Make the folder writable, or set"
             " another home."
         ) from exc
     return path
+
+
+def write_index(out_dir: Path, up_colour: str) -> None:
+    """Write the index of all days, which leads to the lists and the dictionary as far as they are there."""
+    write_whole(out_dir / "index.html", _render_index(out_dir, up_colour))
 
 
 def read_day(lake: Lake, as_of: date) -> list[Section]:
@@ -89,6 +106,20 @@ def read_day(lake: Lake, as_of: date) -> list[Section]:
         LakeError: the lake cannot be read.
     """
     return [read_section(lake, section, as_of) for section in pages.SECTIONS]
+
+
+def read_subject(lake: Lake, subject: Subject, as_of: date) -> SubjectPage:
+    """What the page about one thing shows, as known on a day.
+
+    Raises:
+        ValueError: there was no such thing on that day.
+        LakeError: the lake cannot be read.
+    """
+    build = next((kind.build for kind in KINDS if kind.name == subject.kind), None)
+    shown = next(iter(build(lake, [subject.name], as_of)), None) if build else None
+    if shown is None:
+        raise ValueError(f"snapshot {lake.snapshot} knows no {subject.kind} {subject.name!r} on {as_of}")
+    return shown
 
 
 def prove(text: str, lake: Lake, *, code_version: str) -> tuple[int, list[proof.Difference]]:
@@ -108,7 +139,12 @@ def prove(text: str, lake: Lake, *, code_version: str) -> tuple[int, list[proof.
     trace = {"run_id": f"daily/{as_of}", "snapshot": lake.snapshot, "code_version": code_version}
     # A colour that is none differs from any, and is named.
     colour = next((known for known in UP_COLOURS if known == found.trace.get("up_colour")), UP_COLOURS[0])
-    page = render_day(read_day(lake, as_of), trace=trace, as_of=as_of, up_colour=colour)
+    if "kind" in found.trace:
+        subject = Subject(str(found.trace["kind"]), str(found.trace.get("name", "")))
+        shown = read_subject(lake, subject, as_of)
+        page = render_subject(shown, subject=subject, trace=trace, as_of=as_of, up_colour=colour)
+    else:
+        page = render_day(read_day(lake, as_of), trace=trace, as_of=as_of, up_colour=colour)
     return len(found.listed), proof.compare(found, proof.read_page(page))
 
 
@@ -124,13 +160,40 @@ def render_day(sections: list[Section], *, trace: dict[str, object], as_of: date
     Raises:
         ValueError: the colour is neither.
     """
+    return _render(sections, trace, as_of, up_colour, {"weekday": f"{as_of:%A}", "subject": None, "root": ""})
+
+
+def render_subject(
+    page: SubjectPage, *, subject: Subject, trace: dict[str, object], as_of: date, up_colour: str
+) -> str:
+    """The page about one thing as HTML; it lies in a folder of its kind, one below the days.
+
+    Args:
+        page: what it shows.
+        subject: what it is about, kept in the trace so that the page can be checked.
+        trace: as for `render_day`.
+        as_of: the day on which this was known.
+        up_colour: `red` or `green`.
+
+    Raises:
+        ValueError: the colour is neither.
+    """
+    about = {"kind": subject.kind, "name": subject.name}
+    heading = {"subject": subject, "title": page.title, "root": "../", "list": addresses.list_of(subject.kind)}
+    return _render(page.sections, {**trace, **about}, as_of, up_colour, heading)
+
+
+def _render(
+    sections: Sequence[Section], trace: dict[str, object], as_of: date, up_colour: str, heading: dict[str, object]
+) -> str:
     if up_colour not in UP_COLOURS:
         raise ValueError(f"up_colour is {up_colour!r}. Use one of {', '.join(UP_COLOURS)}.")
     whole_trace = {"as_of": as_of.isoformat(), "up_colour": up_colour, **trace}
     name = figures.Namer()
     script = resource("page.js")
     return template("template.html").render(
-        weekday=f"{as_of:%A}",
+        **heading,
+        path_of=addresses.path_of,
         sections=sections,
         trace=whole_trace,
         style=style(),
@@ -174,6 +237,12 @@ def _shown(value: object) -> object:
 
 def template(name: str) -> jinja2.Template:
     """A page's template; what is put into it is escaped."""
+    return _environment().get_template(name)
+
+
+@functools.cache
+def _environment() -> jinja2.Environment:
+    """Where templates are read and compiled, once a process: a site has thousands of pages."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("reports", "."),
         autoescape=True,
@@ -189,7 +258,7 @@ def template(name: str) -> jinja2.Template:
         "exact": figures.exact_of,
         "csv_link": figures.csv_link,
     }
-    return environment.get_template(name)
+    return environment
 
 
 def _with_code(text: str) -> markupsafe.Markup:
@@ -206,6 +275,7 @@ def style() -> str:
     return resource("style.css")
 
 
+@functools.cache
 def resource(name: str) -> str:
     """A file that lies beside this one."""
     return (resources.files("reports") / name).read_text("utf-8")
@@ -267,7 +337,12 @@ def _render_index(out_dir: Path, up_colour: str) -> str:
         script=script,
         policy=policy(styles=[style()], scripts=[script]),
         dictionary=DICTIONARY if has_dictionary else "",
+        lists=[(addresses.list_of(kind.name), kind.title) for kind in KINDS if _has_list(out_dir, kind.name)],
     )
+
+
+def _has_list(out_dir: Path, kind: str) -> bool:
+    return (out_dir / addresses.list_of(kind)).exists()
 
 
 def _spark(label: str, cells: Sequence[dict[str, str]]) -> charts.Chart | None:

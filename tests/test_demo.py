@@ -182,7 +182,6 @@ def test_lake_of_a_newer_version_is_refused_in_one_line(home, tmp_path):
 
 @pytest.mark.parametrize("width", [390, 768, 1400])
 def test_report_opens_offline_without_a_console_error(home, browser, width):
-    report = next((home / "demo" / "reports").glob("20*.html"))
     context = browser.new_context(viewport={"width": width, "height": 900}, offline=True)
     page = context.new_page()
     complaints = []
@@ -191,11 +190,11 @@ def test_report_opens_offline_without_a_console_error(home, browser, width):
     page.on("requestfailed", lambda request: complaints.append(request.url))
     page.add_init_script("addEventListener('securitypolicyviolation', (e) => console.error(e.violatedDirective))")
 
-    page.goto(report.as_uri())
-
-    assert complaints == []
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
-    assert page.locator("svg").count() >= 10
+    for pattern, least_pictures in (("20*.html", 10), ("securities/6*.html", 3), ("models/ridge-*.html", 4)):
+        page.goto(next((home / "demo" / "reports").glob(pattern)).as_uri())
+        assert complaints == []
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        assert page.locator("svg").count() >= least_pictures
     context.close()
 
 
@@ -205,6 +204,11 @@ def pages_of(home):
 
 def test_every_page_says_what_its_snapshot_says(home):
     pages = pages_of(home)
+    reports = home / "demo" / "reports"
+    beside = [next(reports.glob(pattern)) for pattern in ("securities/6*.html", "alerts/*.html")]
+    for page in beside:
+        done = daybook("report", "--verify", page, home=home / "demo")
+        assert done.returncode == 0, done.stderr
 
     for page in pages:
         done = daybook("report", "--verify", page, home=home / "demo")
@@ -263,8 +267,21 @@ def test_figure_of_a_page_is_the_one_an_analyst_reads(home, opened):
     )
 
 
-@pytest.mark.parametrize(("width", "scheme"), [(1400, "light"), (390, "dark")])
-@pytest.mark.parametrize("name", ["2026-11-20.html", "index.html", "dictionary.html"])
+@pytest.mark.parametrize(
+    ("name", "width", "scheme"),
+    [
+        *(
+            (name, width, scheme)
+            for name in ("2026-11-20.html", "index.html", "dictionary.html")
+            for width, scheme in ((1400, "light"), (390, "dark"))
+        ),
+        ("securities.html", 390, "dark"),
+        ("securities/6*.html", 1400, "light"),
+        ("models/ridge-*.html", 390, "dark"),
+        ("factors/macro_pca-1.html", 1400, "light"),
+        ("alerts/*.html", 390, "dark"),
+    ],
+)
 def test_page_keeps_the_accessibility_rules_that_a_program_can_check(home, browser, name, width, scheme):
     """WCAG 2.2 AA as axe-core knows it: contrast, names, landmarks, tables, keyboard."""
     package = pytest.importorskip("axe_playwright_python", reason="needs axe-core, a development dependency")
@@ -274,7 +291,7 @@ def test_page_keeps_the_accessibility_rules_that_a_program_can_check(home, brows
         viewport={"width": width, "height": 900}, color_scheme=scheme, offline=True, bypass_csp=True
     )
     page = context.new_page()
-    page.goto((home / "demo" / "reports" / name).as_uri())
+    page.goto(next((home / "demo" / "reports").glob(name)).as_uri())
     page.evaluate(axe)
 
     found = page.evaluate("axe.run({runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa']})")
@@ -335,6 +352,24 @@ def test_printing_cuts_no_chart_and_no_row(home, browser):
     # A figure taller than a page would have to be cut: A4 less its margins is 1017 pixels at 96 a inch.
     assert max(page.eval_on_selector_all("figure", "all => all.map(one => one.offsetHeight)")) < 1017
     assert page.pdf(prefer_css_page_size=True)[:5] == b"%PDF-"
+    context.close()
+
+
+def test_list_of_securities_is_searched_and_leads_to_a_page(home, browser):
+    context = browser.new_context(offline=True)
+    page = context.new_page()
+    page.goto((home / "demo" / "reports" / "index.html").as_uri())
+    page.get_by_role("link", name="Securities").click()
+    codes = page.locator("tbody tr:visible th")
+    n_all = codes.count()
+
+    page.get_by_role("searchbox").fill("600")
+    code = codes.first.inner_text()
+    n_found, said = codes.count(), page.locator("output").inner_text()
+    codes.first.get_by_role("link").click()
+
+    assert 0 < n_found < n_all and said == f"{n_found} of {n_all} securities"
+    assert page.get_by_role("heading", level=1).inner_text().startswith(code)
     context.close()
 
 

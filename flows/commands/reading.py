@@ -1,4 +1,4 @@
-"""The commands that look back: status and report. Partners: `flows/overview.py`, `flows/publishing.py`."""
+"""The commands that look back: report, site and status. Partners: `flows/overview.py`, `flows/publishing.py`."""
 
 from __future__ import annotations
 
@@ -21,6 +21,12 @@ class Form(enum.StrEnum):
     JSON = "json"
 
 
+class SiteAction(enum.StrEnum):
+    """What `daybook site` does."""
+
+    build = "build"
+
+
 def report(
     as_of: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Day; default the last one run.")] = None,
     verify: Annotated[
@@ -30,10 +36,13 @@ def report(
         Form,
         typer.Option("--format", help="A page, a mail, a PDF printed by Chromium, or every figure on standard output."),
     ] = Form.HTML,
+    is_open: Annotated[bool, typer.Option("--open", help="Show it in the browser too.")] = False,
 ) -> None:
     """Build a day's report again, from the snapshot its run published, or check the figures of one."""
     from flows import publishing, steps
 
+    if is_open and (verify is not None or form is Form.JSON):
+        raise terminal.config_error("there is no page to open with --verify or --format json. Leave --open out.")
     options = terminal.read_settings()
     if verify is not None:
         n_figures = publishing.prove(options, verify)
@@ -46,14 +55,26 @@ def report(
             day = lake.read_value("select max(as_of_date) from ops.run where flow = 'daily' and snapshot is not null")
     if day is None:
         raise terminal.config_error("no run has published a report yet. Run `daybook run` first.")
-    if form is Form.MAIL:
-        print(publishing.write_mail(context, day))
-    elif form is Form.PDF:
-        print(publishing.write_pdf(context, day))
-    elif form is Form.JSON:
+    if form is Form.JSON:
         print(publishing.read_figures(publishing.rebuild(context, day)))
-    else:
-        print(publishing.rebuild(context, day))
+        return
+    write = {Form.MAIL: publishing.write_mail, Form.PDF: publishing.write_pdf, Form.HTML: publishing.rebuild}[form]
+    path = write(context, day)
+    print(path)
+    if is_open:
+        publishing.show(path)
+
+
+def site(action: Annotated[SiteAction, typer.Argument(help="What to do.")]) -> None:
+    """Build every page again from the lake: days, securities, models, factors, alerts, lists, index, dictionary."""
+    from flows import publishing, steps
+
+    context = steps.open_context(terminal.read_settings(), "daily")
+    with terminal.progress() as progress:
+        built = publishing.build_site(context, progress)
+    for sentence in built.left:
+        print(sentence)
+    print(f"{built.n_days} days and {built.n_beside} pages beside them, from {built.index}")
 
 
 def status(

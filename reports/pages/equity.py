@@ -115,7 +115,7 @@ def _rotation_table(lake: Reader, version: str) -> Table:
         word = "first fit" if correlation is None else "kept" if correlation >= STEADY_CORRELATION else "rotated"
         cells.append(
             (
-                blocks.number(str(row["factor"])),
+                blocks.link(str(row["factor"]), "factor", f"equity_pca/{row['factor']}"),
                 blocks.number(numbers.share(row["explained_variance_ratio"])),
                 blocks.number(numbers.decimal(correlation, 3)),
                 blocks.text(word),

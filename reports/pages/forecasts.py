@@ -59,8 +59,8 @@ def section(lake: Reader, as_of: date) -> Section:
     ]
     main = next((fitted[name] for name in MODEL_NAMES[:-1] if name in fitted), None)
     if main is not None:
-        shown += walk(lake, _skill_figures, main)
-        shown += walk(lake, _ic_figure, [fitted[name] for name in MODEL_NAMES[:-1] if name in fitted])
+        shown += walk(lake, skill_figures, main)
+        shown += walk(lake, ic_figure, [fitted[name] for name in MODEL_NAMES[:-1] if name in fitted])
     shown += walk(lake, _coefficient_figure, fitted)
     shown += walk(lake, _card_table, list(fitted.values()))
     return Section("forecasts", "Forecasts: 5-session return in excess of the market", shown)
@@ -116,14 +116,16 @@ def _metric_table(lake: Reader, fitted: dict[str, str]) -> Table:
     for name in fitted:
         for suffix, note in (("", ""), ("_ex_worst", ", without the worst crisis")):
             row = [blocks.text(("naive (zero)" if name == "zero" else name) + note)]
-            row += [blocks.number(_metric(metric, held[name].get(metric + suffix))) for metric in METRIC_HEADS]
+            row += [blocks.number(written_metric(metric, held[name].get(metric + suffix))) for metric in METRIC_HEADS]
             cells.append(row)
     caption = "Walk-forward evaluation: every forecast was made by a fit that ended before, with an embargo"
     return Table(caption, ("Model", *METRIC_HEADS.values()), cells, is_wide=True)
 
 
-def _metric(metric: str, value: float | None) -> str:
-    if metric in ("hit_rate", "interval_coverage"):
+def written_metric(metric: str, value: float | None) -> str:
+    """A metric as a reader sees it; one with the worst crisis left out as the whole one."""
+    metric = metric.removesuffix("_ex_worst")
+    if metric == "hit_rate" or metric.startswith("interval_"):
         return numbers.share(value)
     if metric == "r2_oos":
         return numbers.change(value)
@@ -153,14 +155,19 @@ def _best_tables(lake: Reader, as_of: date) -> list[Block]:
 
 def _forecast_cells(row: dict[str, Any]) -> list[Cell]:
     return [
-        blocks.text(row["ts_code"]),
+        blocks.link(row["ts_code"], "security"),
         blocks.name(row["name"]),
         blocks.number(numbers.change(row["forward_return_5d"]), blocks.tone_of(row["forward_return_5d"])),
         blocks.number(f"{numbers.change(row['lower'], 1)} to {numbers.change(row['upper'], 1)}"),
     ]
 
 
-def _skill_figures(lake: Reader, version: str) -> list[Block]:
+def skill_figures(lake: Reader, version: str) -> list[Block]:
+    """What came beside what a version forecast where it had not seen the answer: points, errors, deciles.
+
+    Raises:
+        LakeError: the lake cannot be read.
+    """
     rows = lake.read(
         "select predicted, realised from analyst.out_of_sample where model_version = $version"
         " order by forecast_date, ts_code",
@@ -196,12 +203,18 @@ def _calibration_figure(predicted: reading.Floats, realised: reading.Floats, nam
         [str(number) for number in range(1, N_DECILES + 1)],
         means,
         label=f"Mean actual return by decile of forecast, {name}",
-        write=lambda v: numbers.change(v, 1),
+        # The steps of the axis are hundredths of a percent.
+        write=lambda v: numbers.change(v, 2),
     )
     return Figure(f"Calibration, {name}", chart, "Mean actual excess return by decile of the forecast, lowest first.")
 
 
-def _ic_figure(lake: Reader, versions: list[str]) -> Figure:
+def ic_figure(lake: Reader, versions: list[str]) -> Figure:
+    """The rank correlation of forecasts and what came, over the test dates.
+
+    Raises:
+        LakeError: the lake cannot be read.
+    """
     rows = lake.read(
         "select forecast_date, model_name, avg(rank_ic) over (partition by model_name order by forecast_date"
         f" rows between {IC_WINDOW - 1} preceding and current row) as ic from analyst.information_coefficient"
@@ -230,6 +243,7 @@ def _coefficient_figure(lake: Reader, fitted: dict[str, str]) -> list[Block]:
         reading.floats(rows, "t_statistic"),
         label="t statistics of the ridge regression",
         write=lambda v: numbers.decimal(v, 1, signed=True),
+        tones=("pos", "neg"),
     )
     return [
         Figure(
@@ -247,7 +261,7 @@ def _card_table(lake: Reader, versions: list[str]) -> Table:
     ).to_pylist()
     cells = [
         (
-            blocks.text(row["model_version"]),
+            blocks.link(row["model_version"], "model"),
             blocks.text(f"{row['train_start']} to {row['train_end']}"),
             blocks.number(numbers.count(row["n_rows"])),
             blocks.number(numbers.count(row["n_rows_dropped"])),

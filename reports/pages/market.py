@@ -137,7 +137,7 @@ def _mover_tables(lake: Reader, session: date) -> list[Table]:
         ).to_pylist()
         cells = [
             (
-                blocks.text(row["ts_code"]),
+                blocks.link(row["ts_code"], "security"),
                 blocks.name(row["name"]),
                 blocks.number(numbers.change(row["simple_return_1d"]), blocks.tone_of(row["simple_return_1d"])),
                 blocks.number(numbers.change(row["simple_return_20d"], 1), blocks.tone_of(row["simple_return_20d"])),
@@ -151,12 +151,19 @@ def _mover_tables(lake: Reader, session: date) -> list[Table]:
 
 def _abnormal_table(lake: Reader, session: date) -> Table | Note:
     rows = lake.read(
-        "select severity, rule, title, action from analyst.alert where state = 'open' and subject_date = $session"
-        f" and rule in ({', '.join(repr(rule) for rule in MARKET_RULES)})"
+        "select fingerprint, severity, rule, title, action from analyst.alert where state = 'open'"
+        f" and subject_date = $session and rule in ({', '.join(repr(rule) for rule in MARKET_RULES)})"
         " order by case severity when 'high' then 1 when 'medium' then 2 else 3 end, rule, subject",
         session=session,
     ).to_pylist()
     if not rows:
         return Note("No bar of the session is out of the ordinary.", "good")
-    cells = [(blocks.text(row["severity"]), blocks.text(row["title"]), blocks.text(row["action"])) for row in rows]
+    cells = [
+        (
+            blocks.text(row["severity"]),
+            blocks.link(row["title"], "alert", row["fingerprint"]),
+            blocks.text(row["action"]),
+        )
+        for row in rows
+    ]
     return Table("Out of the ordinary", ("Severity", "What", "What to do"), cells, is_wide=True)

@@ -125,7 +125,7 @@ def _alert_table(lake: Reader, as_of: date) -> Block:
     cells = [
         (
             blocks.text(row["severity"]),
-            blocks.text(row["title"]),
+            blocks.link(row["title"], "alert", row["fingerprint"]),
             blocks.text(row["action"]),
             blocks.number(f"{row['first_seen_date']}, {row['n_seen']} x"),
             blocks.text(row["evidence_sql"]),
