@@ -15,6 +15,7 @@ from typing import Annotated
 import typer
 
 from flows.commands import (
+    alerting,
     analysing,
     detecting,
     estimating,
@@ -51,6 +52,7 @@ COMMANDS = (
     loading.rule,
     reading.report,
     reading.status,
+    alerting.alerts,
     analysing.sql,
     analysing.shell,
     analysing.export,
