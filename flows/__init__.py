@@ -5,7 +5,8 @@ What is here
     clock.py        the only place that asks what time it is, and what day that is in Shanghai and for FRED
     context.py      what a run needs in hand: vendors, archive, lake, instant
     ingest.py       vendors -> lake          scoring.py     lake -> models -> lake
-    detecting.py    lake -> alerts           publishing.py  lake -> report, alerts -> people
+    detecting.py    lake -> alerts           publishing.py  lake -> report
+    delivery.py     alerts -> people, through the outbox
     upkeep.py       maintenance, verification, backup and restore
     steps.py        the five daily steps in order, as plain functions: start reading here
     deployments.py  the same steps as Prefect flows, with their schedules

@@ -15,6 +15,7 @@ from typing import Annotated
 import typer
 
 from flows.commands import (
+    alerting,
     analysing,
     detecting,
     estimating,
@@ -52,6 +53,7 @@ COMMANDS = (
     reading.report,
     reading.site,
     reading.status,
+    alerting.alerts,
     analysing.sql,
     analysing.shell,
     analysing.export,

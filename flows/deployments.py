@@ -21,7 +21,7 @@ from prefect.schedules import Cron, Schedule
 from prefect.tasks import exponential_backoff
 from prefect.types.entrypoint import EntrypointType
 
-from flows import ingest, promoting, scoring, settings, steps, upkeep
+from flows import delivery, ingest, promoting, scoring, settings, steps, upkeep
 from flows.context import Context
 from warehouse import errors
 
@@ -33,6 +33,9 @@ MACRO_SCHEDULE = Cron("30 10 * * 1-5", timezone="America/New_York")
 REFIT_SCHEDULE = Cron("0 9 * * 6", timezone="Asia/Shanghai")
 # After the morning macro run of New York (22:30 or 23:30 in Shanghai), when nobody writes.
 MAINTAIN_SCHEDULE = Cron("30 3 * * *", timezone="Asia/Shanghai")
+
+# Off the full hour, when the others start; what a channel refused is tried again within the hour.
+ALERTS_SCHEDULE = Cron("50 * * * *", timezone="UTC")
 
 
 def may_heal(task: prefect.Task[..., Any], task_run: TaskRun, state: State[Any]) -> bool:
@@ -169,6 +172,18 @@ def maintain(dry_run: bool = False) -> steps.Facts:
     return _task("maintain", 4 * 3600.0, lambda: dict(upkeep.maintain(options, dry_run=dry_run)))
 
 
+@prefect.flow(name="alerts")
+def alerts() -> steps.Facts:
+    """Send what waits: messages that a channel refused, and what the hour's limit kept back."""
+    options = settings.read_settings()
+
+    def work() -> steps.Facts:
+        sent = delivery.deliver_now(options, is_urgent=False)
+        return {"alerts_told": sent.n_told, "messages_sent": sent.n_sent, "messages_waiting": sent.n_waiting}
+
+    return _task("send-alerts", 600.0, work)
+
+
 def deployments() -> list[RunnerDeployment]:
     """The deployments that `daybook serve` offers, with their schedules."""
     return [
@@ -176,6 +191,7 @@ def deployments() -> list[RunnerDeployment]:
         _deployed(macro, "morning", [MACRO_SCHEDULE]),
         _deployed(refit, "weekly", [REFIT_SCHEDULE]),
         _deployed(maintain, "nightly", [MAINTAIN_SCHEDULE]),
+        _deployed(alerts, "hourly", [ALERTS_SCHEDULE]),
         _deployed(backfill, "by-hand", []),
     ]
 

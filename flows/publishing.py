@@ -1,7 +1,7 @@
-"""What people get: the day's report, and messages about new alerts.
+"""What people get to read: the day's report.
 
 The report is pinned to the snapshot that `ops.run` keeps for its day, so it can be built again, the same to the byte,
-after the lake has moved on. Partners: `reports/site.py`, `reports/channels.py`.
+after the lake has moved on. Partner: `reports/site.py`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import pyarrow.compute as pc
 
 from flows import settings
 from flows.context import Context
-from reports import alerts, channels, dictionary, mail, proof, site, subject_pages
+from reports import dictionary, mail, proof, site, subject_pages
 from warehouse import checks, errors, lake, runs
 from warehouse.tables import SCHEMA_VERSION
 
@@ -284,30 +284,6 @@ def prove(options: settings.Settings, path: Path) -> int:
 
 def _cut(said: str) -> str:
     return repr(said if len(said) <= LONGEST_SAID else said[: LONGEST_SAID - 1] + "…") if said else "nothing"
-
-
-def deliver(context: Context, as_of: date, report: Path) -> int:
-    """How many new alerts were handed to the configured channels.
-
-    Raises:
-        LakeError: the lake cannot be read or written.
-        DaybookError: a channel refused; the alerts stay undelivered and go out with the next run.
-    """
-    addresses = [secret.get_secret_value() for secret in context.settings.alert_channels]
-    if not addresses:
-        return 0
-    with context.reader() as open_lake:
-        waiting = open_lake.read(
-            "select * from ops.alert where state = 'open' and delivered_at is null order by"
-            " case severity when 'high' then 1 when 'medium' then 2 else 3 end, rule, subject, subject_date"
-        )
-    if not waiting.num_rows:
-        return 0
-    message = alerts.compose(waiting, as_of=as_of, report_url=report.as_uri())
-    channels.AppriseChannel(addresses).send(message)
-    with context.writer() as open_lake:
-        checks.mark_delivered(open_lake, waiting["fingerprint"].to_pylist(), context.now)
-    return int(waiting.num_rows)
 
 
 def gaps(standing: pa.Table) -> pa.Table:

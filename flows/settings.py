@@ -130,6 +130,9 @@ class Settings(pydantic_settings.BaseSettings):
 
     up_colour: Literal["red", "green"] = Field("red", description="Colour of a rise in the report.")
     alert_channels: tuple[SecretStr, ...] = Field((), description='Apprise addresses as JSON, such as ["mailto://…"].')
+    alert_messages_per_hour: int = Field(
+        10, ge=1, description="Messages a channel may get within an hour; what is found beyond is told in the next one."
+    )
     prefect_port: int = Field(4200, ge=1, le=65535, description="Port of the Prefect server `daybook serve` starts.")
     reports_port: int = Field(4201, ge=1, le=65535, description="Port on which `daybook serve` shows the reports.")
 

@@ -15,7 +15,7 @@ from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from flows import clock, detecting, ingest, promoting, publishing, scoring, settings
+from flows import clock, delivery, detecting, ingest, promoting, publishing, scoring, settings
 from flows.context import Context
 from warehouse import errors, features, returns, runs
 from warehouse.sources import archive, fred, fred_api, http, limits, tushare
@@ -172,10 +172,15 @@ def run_detect(context: Context, as_of: date, progress: Progress) -> Facts:
 
 
 def run_publish(context: Context, as_of: date, progress: Progress) -> Facts:
-    """Write the report and hand new alerts to the channels; last of all, refuse to be green over a gap."""
+    """Write the report and tell of new alerts; a channel that is down fails no run, as its messages wait."""
     report = publishing.publish(context, as_of)
-    n_delivered = publishing.deliver(context, as_of, report)
-    return {"report": str(report), "alerts_delivered": n_delivered}
+    sent = delivery.deliver(context.settings, context.now, as_of, report)
+    return {
+        "report": str(report),
+        "alerts_told": sent.n_told,
+        "messages_sent": sent.n_sent,
+        "messages_waiting": sent.n_waiting,
+    }
 
 
 DAILY: tuple[Step, ...] = (

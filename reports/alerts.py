@@ -1,12 +1,16 @@
 """What does the message about new alerts say?
 
-Plain text, gravest first, each alert with what to do and the query that shows more. Partner: `channels.py`.
+Plain text, gravest first, each alert with what to do and the query that shows more; what is too much for a phone is
+counted by rule. Partner: `channels.py`.
 """
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from typing import Any
 
 import pyarrow as pa
 
@@ -23,20 +27,24 @@ class Message:
         title: one line.
         body: plain text.
         severity: the gravest among its alerts, `high`, `medium` or `low`.
+        message_id: the same for every try, so that a receiver can tell one that came twice.
     """
 
     title: str
     body: str
     severity: str
+    message_id: str = ""
 
 
-def compose(alerts: pa.Table, *, as_of: date, report_url: str) -> Message:
+def compose(alerts: pa.Table, *, as_of: date, report_url: str, message_id: str = "", note: str = "") -> Message:
     """The message about some alerts.
 
     Args:
         alerts: rows of `ops.alert`, at least one.
         as_of: day of the run.
-        report_url: where the report is.
+        report_url: where the report is; empty when there is none.
+        message_id: identity of the message, in its last lines.
+        note: what else a reader should know.
 
     Raises:
         ValueError: there is no alert to tell of.
@@ -48,7 +56,18 @@ def compose(alerts: pa.Table, *, as_of: date, report_url: str) -> Message:
         f"[{row['severity']}] {row['title']}\n  {row['action']}\n  {row['evidence_sql']}" for row in rows[:MOST_ALERTS]
     ]
     if len(rows) > MOST_ALERTS:
-        parts.append(f"and {len(rows) - MOST_ALERTS} more, all in the report.")
-    parts.append(f"Report: {report_url}")
+        parts.append(_rest(rows[MOST_ALERTS:], message_id))
+    parts += [note] if note else []
+    parts += [f"Message {message_id}"] if message_id else []
+    parts += [f"Report: {report_url}"] if report_url else []
     more = f" and {len(rows) - 1} more" if len(rows) > 1 else ""
-    return Message(f"Daybook {as_of}: {rows[0]['title']}{more}", "\n\n".join(parts), rows[0]["severity"])
+    title = f"Daybook {as_of}: {rows[0]['title']}{more}"
+    return Message(title, "\n\n".join(parts), rows[0]["severity"], message_id)
+
+
+def _rest(rows: Sequence[Mapping[str, Any]], message_id: str) -> str:
+    """How many more there are of each rule, the gravest first."""
+    counts = Counter((row["severity"], row["rule"]) for row in rows)
+    lines = [f"  {n} x [{severity}] {rule}" for (severity, rule), n in counts.items()]
+    where = [f"  daybook alerts list --message {message_id}"] if message_id else []
+    return "\n".join([f"and {len(rows)} more, all in the report.", *lines, *where])

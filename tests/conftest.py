@@ -7,6 +7,8 @@ package of that name.
 from __future__ import annotations
 
 import contextlib
+import email
+import email.policy
 import glob
 import http.server
 import json
@@ -14,6 +16,7 @@ import os
 import pwd
 import shutil
 import signal
+import socketserver
 import sqlite3
 import subprocess
 import sys
@@ -129,6 +132,100 @@ def scripted() -> Iterator[ScriptedVendor]:
     vendor.server.shutdown()
     thread.join()
     vendor.server.server_close()
+
+
+class Receiver:
+    """What a receiver of messages on loopback took, and which of what it is handed it refuses.
+
+    Args:
+        server: serves in a thread of its own.
+    """
+
+    def __init__(self, server: socketserver.ThreadingTCPServer) -> None:
+        self.server = server
+        self.port = int(server.server_address[1])
+        self.taken: list[Any] = []
+        self.n_handed = 0
+        self.refuse_every = 0
+
+    def takes(self, what: Any) -> bool:
+        """Keep what was handed over, unless it is the turn of a refusal."""
+        self.n_handed += 1
+        if self.refuse_every and self.n_handed % self.refuse_every == 0:
+            return False
+        self.taken.append(what)
+        return True
+
+
+class _WebhookHandler(http.server.BaseHTTPRequestHandler):
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        is_taken = self.server.receiver.takes((dict(self.headers), body))  # type: ignore[attr-defined]
+        self.send_response(200 if is_taken else 503)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *arguments: object) -> None:
+        pass
+
+
+class _MailHandler(socketserver.StreamRequestHandler):
+    def handle(self) -> None:
+        self.say("220 ready")
+        while line := self.rfile.readline():
+            verb = line.split()[0].upper() if line.split() else b""
+            if verb == b"DATA":
+                self.say("354 go on")
+                lines = []
+                while (text := self.rfile.readline()) not in (b".\r\n", b""):
+                    lines.append(text)
+                if not text:
+                    return
+                mail = email.message_from_bytes(b"".join(lines), policy=email.policy.default)
+                is_taken = self.server.receiver.takes(mail)  # type: ignore[attr-defined]
+                self.say("250 taken" if is_taken else "451 not now")
+            elif verb == b"QUIT":
+                self.say("221 bye")
+                return
+            else:
+                self.say("250 fine")
+
+    def say(self, line: str) -> None:
+        self.wfile.write(f"{line}\r\n".encode())
+        self.wfile.flush()
+
+
+class _QuietServer(socketserver.ThreadingTCPServer):
+    allow_reuse_address = True
+    daemon_threads = True
+
+    def handle_error(self, *arguments: object) -> None:
+        """A sender that was killed hangs up: no error of the receiver's."""
+
+
+@contextlib.contextmanager
+def _receiving(handler: type[socketserver.BaseRequestHandler]) -> Iterator[Receiver]:
+    with _QuietServer(("127.0.0.1", 0), handler) as server:
+        receiver = server.receiver = Receiver(server)  # type: ignore[attr-defined]
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield receiver
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def webhook() -> Iterator[Receiver]:
+    """A web server that keeps headers and JSON of what is posted to it."""
+    with _receiving(_WebhookHandler) as receiver:
+        yield receiver
+
+
+@pytest.fixture
+def mail_server() -> Iterator[Receiver]:
+    """An SMTP server that keeps the mails it takes."""
+    with _receiving(_MailHandler) as receiver:
+        yield receiver
 
 
 @pytest.fixture

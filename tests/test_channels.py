@@ -1,10 +1,9 @@
-"""Messages arrive where they are sent, over real HTTP; a refusal is an error that tells no secret."""
+"""Messages arrive where they are sent, over real HTTP and SMTP; a refusal is an error that tells no secret."""
 
 from __future__ import annotations
 
-import http.server
 import json
-import threading
+import logging
 
 import pytest
 
@@ -12,74 +11,92 @@ from reports import channels
 from reports.alerts import Message
 from warehouse import errors
 
-MESSAGE = Message("Daybook 2026-11-20: a day is missing", "What to do.", "high")
+MESSAGE = Message("Daybook 2026-11-20: a day is missing", "What to do.", "high", "0123456789abcdef")
 SECRET = "s3cret-path-0815"
+PEOPLE = "from=daybook@desk.example&to=quant@desk.example,risk@desk.example"
 
 
-@pytest.fixture
-def webhook():
-    """A web server that keeps what is posted to it, and answers with `status`."""
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_POST(self):
-            self.server.posted.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-            self.send_response(self.server.status)
-            self.end_headers()
-
-        def log_message(self, *arguments):
-            pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.posted, server.status = [], 200
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield server
-    server.shutdown()
-    thread.join()
-    server.server_close()
+def hook_at(port):
+    return channels.open_channel("json-1", f"json://127.0.0.1:{port}/{SECRET}")
 
 
-def address_of(server):
-    return f"json://127.0.0.1:{server.server_address[1]}/{SECRET}"
+def mail_at(port, query=PEOPLE):
+    return channels.open_channel("mailto-1", f"mailto://127.0.0.1:{port}?{query}&mode=insecure")
 
 
-def test_webhook_receives_title_body_and_severity(webhook):
-    channels.AppriseChannel([address_of(webhook)]).send(MESSAGE)
+def test_webhook_receives_title_body_severity_and_identity(webhook):
+    hook_at(webhook.port).send(MESSAGE)
 
-    assert len(webhook.posted) == 1
-    assert webhook.posted[0]["title"] == MESSAGE.title
-    assert webhook.posted[0]["message"] == MESSAGE.body
-    assert webhook.posted[0]["type"] == "failure"
+    ((headers, posted),) = webhook.taken
+    assert (posted["title"], posted["message"]) == (MESSAGE.title, MESSAGE.body)
+    assert posted["type"] == "failure"
+    assert headers["Idempotency-Key"] == MESSAGE.message_id
 
 
-def test_every_address_is_tried_when_one_of_them_refuses(webhook):
-    dead = f"json://127.0.0.1:1/{SECRET}"
+def test_mail_is_one_for_all_recipients_and_every_try_has_the_same_identity(mail_server):
+    channel = mail_at(mail_server.port)
+    channel.send(MESSAGE)
+    channel.send(MESSAGE)
+
+    first, second = mail_server.taken
+    assert (first["Subject"], first.get_content().strip()) == (MESSAGE.title, MESSAGE.body)
+    assert first["To"] == "quant@desk.example, risk@desk.example"
+    assert first.get_all("Message-ID") == ["<0123456789abcdef@daybook.invalid>"] == second.get_all("Message-ID")
+
+
+def test_mail_with_chinese_names_and_a_line_break_in_its_title_arrives_whole(mail_server):
+    mail_at(mail_server.port).send(Message("平安银行\nBcc: all@desk.example", "跌停 -9.98 %", "low"))
+
+    (mail,) = mail_server.taken
+    assert mail["Subject"] == "平安银行 Bcc: all@desk.example" and mail["Bcc"] is None
+    assert mail.get_content().strip() == "跌停 -9.98 %"
+
+
+def test_refusal_by_the_service_is_an_error_that_names_its_answer(webhook, mail_server):
+    webhook.refuse_every = mail_server.refuse_every = 1
+
+    with pytest.raises(errors.VendorUnavailable, match="json-1 did not take the message: the service answered 503"):
+        hook_at(webhook.port).send(MESSAGE)
+    with pytest.raises(errors.VendorUnavailable, match=r"mailto-1 .* the mail server answered 451"):
+        mail_at(mail_server.port).send(MESSAGE)
+
+
+@pytest.mark.parametrize("address", ["json://127.0.0.1:1/{}", "mailto://user:{}@127.0.0.1:1?" + PEOPLE])
+def test_no_secret_is_in_error_or_log_when_nobody_answers(address, caplog):
+    caplog.set_level(logging.DEBUG)
+    channel = channels.open_channel("x-1", address.format(SECRET))
 
     with pytest.raises(errors.VendorUnavailable) as caught:
-        channels.AppriseChannel([dead, address_of(webhook)]).send(MESSAGE)
+        channel.send(MESSAGE)
 
-    assert len(webhook.posted) == 1
-    assert "json://***" in str(caught.value) and SECRET not in str(caught.value)
-
-
-def test_refusal_by_the_service_is_an_error_when_it_answers_500(webhook):
-    webhook.status = 500
-
-    with pytest.raises(errors.VendorUnavailable, match="was not taken"):
-        channels.AppriseChannel([address_of(webhook)]).send(MESSAGE)
+    assert SECRET not in str(caught.value) + caplog.text + repr(channel)
+    assert caught.value.__cause__ is None
 
 
-def test_address_unknown_to_apprise_is_a_setting_error_without_the_secret():
-    with pytest.raises(errors.ConfigError) as caught:
-        channels.AppriseChannel([f"nosuchservice://{SECRET}"]).send(MESSAGE)
+def test_no_secret_is_in_the_log_when_a_message_is_taken(webhook, caplog):
+    """Apprise logs the whole address, urllib3 the path."""
+    caplog.set_level(logging.DEBUG)
 
-    assert SECRET not in str(caught.value)
+    hook_at(webhook.port).send(MESSAGE)
+
+    assert "sent message=0123456789abcdef channel=json-1" in caplog.text
+    assert SECRET not in caplog.text
 
 
-def test_channel_shows_no_secret_when_printed():
-    channel = channels.AppriseChannel([f"slack://{SECRET}"])
+@pytest.mark.parametrize("address", [f"nosuchservice://{SECRET}", SECRET, "", f"mailto://{SECRET}"])
+def test_address_unknown_to_apprise_is_a_setting_error_without_the_secret(address, caplog):
+    caplog.set_level(logging.DEBUG)
 
-    assert SECRET not in repr(channel)
+    with pytest.raises(errors.ConfigError, match="channel x-1 has no address that Apprise knows") as caught:
+        channels.open_channel("x-1", address)
+
+    assert SECRET not in str(caught.value) + caplog.text
+
+
+def test_channels_are_named_by_scheme_and_place():
+    addresses = ["mailto://a", "json://b", "mailto://c", f"{SECRET}", f"{SECRET}!://d"]
+
+    assert list(channels.named(addresses)) == ["mailto-1", "json-1", "mailto-2", "unreadable-1", "unreadable-2"]
 
 
 def test_file_keeps_one_line_per_message(tmp_path):

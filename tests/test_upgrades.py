@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 
 from flows import publishing
-from warehouse import derive, errors, lake, maintenance, returns, tables, upgrades, verify
+from warehouse import derive, errors, lake, maintenance, outbox, returns, tables, upgrades, verify
 from warehouse.partitions import PARTITION_COLUMNS
 from warehouse.tables import feature, market, ops
 
@@ -16,6 +16,7 @@ NEW_COLUMNS = {
     "ops.ledger": ("cause", "asked_date"),
     "ops.revision": ("revised_date",),
     "ops.quarantine": ("severity",),
+    "ops.alert": ("message_id",),
 }
 INPUTS = (market.DAILY, market.ADJ_FACTOR)
 
@@ -119,6 +120,24 @@ def test_report_of_a_snapshot_of_before_is_not_built_again_and_says_why(old_lake
         pytest.raises(errors.ConfigError, match=r"2023-01-27 reads snapshot \d+, which a Daybook of schema version 1"),
     ):
         publishing.refuse_older(older, date(2023, 1, 27))
+
+
+def test_alert_that_was_told_of_before_there_was_an_outbox_is_not_told_again(location):
+    with lake.open_writer(location, holder="old") as opened:
+        make_version_1(opened)
+        opened.commit(
+            lambda c: c.execute(
+                "insert into ops.alert by name select fingerprint, 'r' as rule, 'low' as severity, 's' as subject,"
+                " date '2023-01-27' as subject_date, 't' as title, 'a' as action, '{}' as evidence,"
+                " 'select 1' as evidence_sql, 'open' as state, date '2023-01-27' as first_seen_date,"
+                " date '2023-01-27' as last_seen_date, 1 as n_seen, delivered_at"
+                " from (values ('told', now()), ('new', null)) as a (fingerprint, delivered_at)"
+            ),
+            message="two alerts",
+        )
+
+    with lake.open_writer(location, holder="new") as opened:
+        assert outbox.read_untold(opened)["fingerprint"].to_pylist() == ["new"]
 
 
 def test_step_is_for_older_lakes_only(empty_lake, monkeypatch):

@@ -133,6 +133,11 @@ CHECKS: tuple[Check, ...] = (
         "medium",
         "Look at it with `daybook quarantine show`, then release it if it is right, or discard it.",
     ),
+    Check(
+        "message_waiting",
+        "medium",
+        "Run `daybook alerts send` and read why it is refused; correct DAYBOOK__ALERT_CHANNELS or mend the service.",
+    ),
     Check("rule_broken", "medium", "Disable the rule with `daybook rule disable`, and add it again as it should be."),
     Check(
         "bar_order",
@@ -362,19 +367,3 @@ def _looked_at(rules_run: Sequence[str], look: Look | None) -> pa.Table:
     ]
     names = {"rule": pa.string(), "first_date": pa.date32(), "last_date": pa.date32()}
     return pa.Table.from_pylist(rows, pa.schema(names))
-
-
-def mark_delivered(lake: Lake, fingerprints: Sequence[str], delivered_at: datetime) -> None:
-    """Record that alerts were handed to a channel.
-
-    Raises:
-        LakeError: the lake cannot be written.
-    """
-
-    def work(connection: duckdb.DuckDBPyConnection) -> None:
-        connection.execute(
-            "update ops.alert set delivered_at = $at where fingerprint in (select unnest($fingerprints))",
-            {"at": delivered_at, "fingerprints": list(fingerprints)},
-        )
-
-    lake.commit(work, message=f"delivered {len(fingerprints)} alerts")

@@ -68,5 +68,16 @@ def renew_digests(connection: duckdb.DuckDBPyConnection) -> None:
     connection.execute("drop table temp.up_to_date")
 
 
+def keep_told(connection: duckdb.DuckDBPyConnection) -> None:
+    """Alerts that were told of before there was an outbox: nobody is told again.
+
+    Args:
+        connection: inside a commit.
+    """
+    connection.execute(
+        f"update {ops.ALERT.full_name} set message_id = 'earlier' where delivered_at is not null and message_id = ''"
+    )
+
+
 # By the version that a lake has afterwards.
-STEPS: dict[int, Callable[[duckdb.DuckDBPyConnection], None]] = {2: renew_digests}
+STEPS: dict[int, Callable[[duckdb.DuckDBPyConnection], None]] = {2: renew_digests, 5: keep_told}

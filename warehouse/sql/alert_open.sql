@@ -1,5 +1,5 @@
 -- New alerts. Input: registered `finding`, one row per trouble.
-insert into ops.alert
+insert into ops.alert by name
 select
     f.fingerprint,
     f.rule,
@@ -15,7 +15,8 @@ select
     $as_of as last_seen_date,
     null::date as resolved_date,
     1 as n_seen,
-    null::timestamptz as delivered_at
+    null::timestamptz as delivered_at,
+    '' as message_id
 from finding as f
 where not exists (from ops.alert as a where a.fingerprint = f.fingerprint)
 order by f.fingerprint

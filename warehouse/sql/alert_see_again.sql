@@ -9,7 +9,8 @@ set severity = f.severity,
     resolved_date = null,
     last_seen_date = greatest(a.last_seen_date, $as_of),
     n_seen = a.n_seen + (a.last_seen_date < $as_of)::bigint,
-    delivered_at = case when a.state = 'resolved' then null else a.delivered_at end
+    delivered_at = case when a.state = 'resolved' then null else a.delivered_at end,
+    message_id = case when a.state = 'resolved' then '' else a.message_id end
 from finding as f
 where a.fingerprint = f.fingerprint
     and a.last_seen_date <= $as_of

@@ -10,7 +10,7 @@ from __future__ import annotations
 from warehouse.contracts import Table
 from warehouse.tables import feature, macro, market, model, ops, vendor
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 
 TABLES: tuple[Table, ...] = (
     vendor.REPLY,
@@ -51,5 +51,6 @@ TABLES: tuple[Table, ...] = (
     ops.RULE,
     ops.REVISION,
     ops.ALERT,
+    ops.OUTBOX,
     ops.CHECKED_SESSION,
 )

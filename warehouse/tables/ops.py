@@ -179,6 +179,45 @@ ALERT = Table(
             nullable=True,
             provenance=True,
         ),
+        Column(
+            "message_id",
+            "VARCHAR",
+            "The message in `ops.outbox` that tells of it; empty when none does yet.",
+            provenance=True,
+        ),
+    ),
+)
+
+OUTBOX = Table(
+    schema="ops",
+    name="outbox",
+    grain=("message_id", "channel"),
+    meaning="One row per message about alerts and channel it is for: whether it was taken, and if not, why.",
+    source="warehouse/outbox.py.",
+    is_provenance=True,
+    columns=(
+        Column(
+            "message_id",
+            "VARCHAR",
+            "The same for every try: mail's Message-ID and a webhook's Idempotency-Key hold it.",
+        ),
+        Column("channel", "VARCHAR", "Scheme of the address and its place among those of that scheme: `mailto-1`."),
+        Column("state", "VARCHAR", "`waiting`, `claimed` (somebody is sending it, or died doing so) or `sent`."),
+        Column("severity", "VARCHAR", "The gravest of its alerts: `high`, `medium` or `low`."),
+        Column("title", "VARCHAR", "Its subject."),
+        Column("body", "VARCHAR", "Its text."),
+        Column("n_alerts", "BIGINT", "Alerts it tells of."),
+        Column("as_of_date", "DATE", "Day of the run that found them."),
+        Column("n_tries", "BIGINT", "Tries so far."),
+        Column(
+            "n_doubtful", "BIGINT", "Tries whose sender died before it knew the outcome; each may have come through."
+        ),
+        Column("last_error", "VARCHAR", "Why the last try failed; empty when it did not."),
+        Column("claimed_by", "VARCHAR", "Who sends it, or sent it last; empty before the first try."),
+        Column("created_at", "TIMESTAMPTZ", "Instant it was written."),
+        Column("next_try_at", "TIMESTAMPTZ", "It is not tried before, unless by hand."),
+        Column("claimed_at", "TIMESTAMPTZ", "Instant of the last try; NULL before the first.", nullable=True),
+        Column("sent_at", "TIMESTAMPTZ", "Instant the channel took it; NULL while it has not.", nullable=True),
     ),
 )
 

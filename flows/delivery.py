@@ -1,0 +1,184 @@
+"""How does an alert reach people, whatever is down, and not twice?
+
+The message is written to the lake first (`ops.outbox`), in the commit that marks its alerts as told of; then it is
+claimed, handed to the channel, noted in a receipt file, and entered as sent. Whatever dies in between, the next run,
+the hourly flow or `daybook alerts send` goes on from there. What is promised stands in `docs/alerts.md`. Partners:
+`warehouse/outbox.py`, `reports/channels.py`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import logging
+import socket
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from pathlib import Path
+
+from flows import clock
+from flows.settings import Settings
+from reports import alerts, channels
+from reports.alerts import Message
+from warehouse import errors, lake, outbox
+
+log = logging.getLogger(__name__)
+
+FOLDER, RECEIPTS = "outbox", "receipts.jsonl"
+# A dead server costs up to 15 s a message: after so many refusals in a row the rest of a round is left for the next.
+MOST_REFUSALS = 2
+LAST_OF_THE_HOUR = (
+    "This is the last of {} messages that may be sent in an hour (DAYBOOK__ALERT_MESSAGES_PER_HOUR). What is found"
+    " meanwhile is told in one message afterwards."
+)
+
+
+@dataclass(frozen=True)
+class Sent:
+    """What came of a round of sending.
+
+    Args:
+        n_told: alerts that were put into a new message.
+        n_sent: messages that channels took, one a channel.
+        n_waiting: messages that no channel has taken yet, one a channel.
+        refusals: one line for each channel that did not take what it was handed.
+    """
+
+    n_told: int = 0
+    n_sent: int = 0
+    n_waiting: int = 0
+    refusals: tuple[str, ...] = ()
+
+
+def deliver(options: Settings, now: datetime, as_of: date, report: Path | None, *, is_urgent: bool = False) -> Sent:
+    """What came of telling of new alerts and sending what is due; a channel that is down stops no other.
+
+    Args:
+        options: what is set.
+        now: the instant.
+        as_of: day of the run.
+        report: the day's report, None when there is none.
+        is_urgent: whether to try what is waiting for its next try, too.
+
+    Raises:
+        LakeBusy: another process kept sending, or writing.
+        LakeError: the lake cannot be read or written; what was sent is noted, and nothing is lost.
+        ConfigError: the folder of receipts cannot be written.
+    """
+    addresses = channels.named([secret.get_secret_value() for secret in options.alert_channels])
+    with lake.open_reader(options.lake) as reader:
+        untold, n_waiting = outbox.read_untold(reader), outbox.count_waiting(reader)
+    if not addresses or not (untold.num_rows or n_waiting):
+        return Sent(n_waiting=n_waiting)
+    folder = options.root / FOLDER
+    sender = outbox.Sender(_sender_name(folder), now, options.alert_messages_per_hour, is_urgent)
+    with outbox.sender_lock(folder, options.lake_wait_s):
+        receipts = outbox.Receipts(folder / RECEIPTS)
+        with _writer(options) as writer:
+            # A sender that died before it could say so: first of all, so that nothing is sent again.
+            _settle(writer, receipts, [], now)
+            draft = _draft(writer, sender, as_of, report)
+            n_told = outbox.write(writer, draft, list(addresses), now) if draft else 0
+            claimed = outbox.claim(writer, sender, list(addresses))
+        refused = _hand_over(claimed, addresses, receipts)
+        with _writer(options) if claimed else lake.open_reader(options.lake) as opened:
+            if claimed:
+                _settle(opened, receipts, refused, now)
+            n_waiting = outbox.count_waiting(opened)
+    lines = tuple(dict.fromkeys(one.refusal for one in refused))
+    return Sent(n_told, len(claimed) - len(refused), n_waiting, lines)
+
+
+def refuse_silence(sent: Sent) -> None:
+    """Nothing when every channel took what it was handed.
+
+    Raises:
+        VendorUnavailable: one did not; its messages wait.
+    """
+    if sent.refusals:
+        raise errors.VendorUnavailable(
+            f"{sent.n_waiting} messages wait: {' '.join(sent.refusals)} The hourly flow, the next run and"
+            " `daybook alerts send` try again."
+        )
+
+
+def _draft(writer: lake.Lake, sender: outbox.Sender, as_of: date, report: Path | None) -> outbox.Draft | None:
+    """A message about every alert of which none tells yet, None when there is none or the hour has had its messages."""
+    untold = outbox.read_untold(writer)
+    if not untold.num_rows:
+        return None
+    n_left = sender.per_hour - outbox.count_written(writer, sender.at)
+    if n_left <= 0:
+        log.warning("alerts wait for the hour to end alerts=%s messages=%s", untold.num_rows, sender.per_hour)
+        return None
+    fingerprints = tuple(untold["fingerprint"].to_pylist())
+    message_id = hashlib.sha256("|".join([sender.at.isoformat(), *fingerprints]).encode()).hexdigest()[:16]
+    note = LAST_OF_THE_HOUR.format(sender.per_hour) if n_left == 1 else ""
+    url = report.resolve().as_uri() if report else ""
+    message = alerts.compose(untold, as_of=as_of, report_url=url, message_id=message_id, note=note)
+    return outbox.Draft(message_id, message.severity, message.title, message.body, fingerprints, as_of)
+
+
+def _settle(writer: lake.Lake, receipts: outbox.Receipts, refused: Sequence[outbox.Outcome], now: datetime) -> None:
+    """Enter receipts and refusals; receipts are forgotten once the lake has them."""
+    taken = [outbox.Outcome(message_id, channel) for message_id, channel in receipts.read()]
+    if taken or refused:
+        outbox.settle(writer, [*taken, *refused], now)
+    receipts.clear()
+
+
+def _hand_over(
+    claimed: Sequence[outbox.Claimed], addresses: dict[str, str], receipts: outbox.Receipts
+) -> list[outbox.Outcome]:
+    """The tries that failed; the others have a receipt. A channel that cannot be opened fails for its own messages."""
+    opened: dict[str, channels.Channel] = {}
+    refused: list[outbox.Outcome] = []
+    in_a_row: dict[str, list[str]] = {}
+    for one in claimed:
+        failures = in_a_row.setdefault(one.channel, [])
+        if len(failures) == MOST_REFUSALS:
+            refused.append(outbox.Outcome(one.message_id, one.channel, failures[-1], one.n_tries))
+            continue
+        try:
+            if one.channel not in opened:
+                opened[one.channel] = channels.open_channel(one.channel, addresses[one.channel])
+            opened[one.channel].send(Message(one.title, one.body, one.severity, one.message_id))
+        except errors.DaybookError as exc:
+            log.error("message waits channel=%s message=%s tries=%s: %s", one.channel, one.message_id, one.n_tries, exc)
+            failures.append(str(exc))
+            refused.append(outbox.Outcome(one.message_id, one.channel, str(exc), one.n_tries))
+        else:
+            receipts.add(one.message_id, one.channel)
+            failures.clear()
+    return refused
+
+
+def _sender_name(folder: Path) -> str:
+    """Machine and home: whoever has this name holds the home's lock."""
+    return f"{socket.gethostname()}/{hashlib.sha256(str(folder).encode()).hexdigest()[:8]}"
+
+
+@contextlib.contextmanager
+def _writer(options: Settings) -> Iterator[lake.Lake]:
+    with lake.open_writer(options.lake, holder="daybook alerts send", wait_s=options.lake_wait_s) as writer:
+        yield writer
+
+
+def deliver_now(options: Settings, *, is_urgent: bool) -> Sent:
+    """What came of telling of whatever is untold and sending what is due, between runs.
+
+    Args:
+        options: what is set.
+        is_urgent: whether to try what is waiting for its next try, too.
+
+    Raises:
+        DaybookError: as `deliver`, or there is no lake.
+    """
+    now = clock.read_now(options.clock_url)
+    with lake.open_reader(options.lake) as reader:
+        newest = reader.read_value("select max(as_of_date) from ops.run where flow = 'daily' and snapshot is not null")
+    with _writer(options):
+        log.debug("a lake of an older Daybook has its outbox now")
+    page = options.reports_path / f"{newest}.html"
+    return deliver(options, now, newest or clock.known_date(now), page if page.exists() else None, is_urgent=is_urgent)

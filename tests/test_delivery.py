@@ -1,0 +1,388 @@
+"""Messages about alerts are never lost and come once, whatever dies or refuses, over real HTTP and SMTP."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import random
+import signal
+import subprocess
+import time
+from collections import Counter
+from datetime import UTC, date, datetime, timedelta
+
+import pyarrow as pa
+import pytest
+
+from flows import delivery, settings
+from warehouse import checks, errors, lake, outbox
+
+DAY = date(2026, 11, 20)
+NOW = datetime(2026, 11, 20, 10, tzinfo=UTC)
+SECRET = "planted-channel-0815"
+RULE = "pct_chg_disagrees"
+
+
+@pytest.fixture
+def desk_of(tmp_path, lay_out):
+    """A function that gives the settings of a home with an empty lake and some channels."""
+
+    def make(*addresses, **overrides):
+        options = settings.read_settings(home=tmp_path / "home", alert_channels=addresses, _env_file=None, **overrides)
+        lay_out(options.lake)
+        return options
+
+    return make
+
+
+def hook(receiver):
+    return f"json://127.0.0.1:{receiver.port}/{SECRET}"
+
+
+def mail(receiver):
+    return f"mailto://127.0.0.1:{receiver.port}?from=daybook@desk.example&to=quant@desk.example&mode=insecure"
+
+
+def finding(subject, severity="medium"):
+    return {
+        "rule": RULE,
+        "severity": severity,
+        "subject": subject,
+        "subject_date": DAY,
+        "title": f"{subject} is wrong",
+        "action": "Look at it.",
+        "evidence": "{}",
+        "evidence_sql": "select 1",
+    }
+
+
+def find(options, *subjects, gone=False):
+    """Record findings; those of before stay unless `gone`."""
+    rows = pa.Table.from_pylist([finding(one) for one in subjects], checks.FINDING_SCHEMA)
+    with lake.open_writer(options.lake, holder="test") as opened:
+        checks.record(opened, rows, [RULE] if gone else [], DAY)
+
+
+def read(options, statement):
+    with lake.open_reader(options.lake) as opened:
+        return opened.read(statement).to_pylist()
+
+
+def keys(webhook):
+    return [headers["Idempotency-Key"] for headers, _ in webhook.taken]
+
+
+def deliver(options, at=NOW, **facts):
+    return delivery.deliver(options, at, DAY, None, **facts)
+
+
+def test_every_alert_is_told_once_on_every_channel(desk_of, webhook, mail_server):
+    options = desk_of(hook(webhook), mail(mail_server))
+    find(options, "A", "B")
+
+    first = deliver(options)
+    second = deliver(options)
+    find(options, "C")
+    third = deliver(options)
+
+    assert (first.n_told, first.n_sent, first.n_waiting) == (2, 2, 0)
+    assert (second.n_told, second.n_sent) == (0, 0)
+    assert (third.n_told, third.n_sent) == (1, 2)
+    assert [body["title"].endswith("is wrong") for _, body in webhook.taken] == [False, True]
+    assert [f"<{key}@daybook.invalid>" for key in keys(webhook)] == [one["Message-ID"] for one in mail_server.taken]
+    assert read(options, "select count(*) as n from ops.alert where delivered_at is null") == [{"n": 0}]
+
+
+def test_second_round_with_nothing_new_writes_nothing(desk_of, webhook):
+    options = desk_of(hook(webhook))
+    find(options, "A")
+    deliver(options)
+    before = read(options, "select id from ducklake_current_snapshot('lake')")
+
+    deliver(options, NOW + timedelta(days=1))
+
+    assert read(options, "select id from ducklake_current_snapshot('lake')") == before
+
+
+def test_refused_message_waits_longer_each_time_and_then_goes_out_once(desk_of, webhook):
+    options = desk_of(hook(webhook))
+    find(options, "A")
+    webhook.refuse_every = 1
+
+    waits = [read_wait(options) for at in (0, 1, 3) if deliver(options, NOW + timedelta(minutes=at)).n_sent == 0]
+    webhook.refuse_every = 0
+    too_soon = deliver(options, NOW + timedelta(minutes=6))
+    at_last = deliver(options, NOW + timedelta(minutes=7))
+
+    # Refused at 0, 1 and 3 minutes; tried again after 1, 2 and 4 more.
+    assert [wait - NOW for wait in waits] == [timedelta(minutes=n) for n in (1, 3, 7)]
+    assert (too_soon.n_sent, too_soon.n_waiting, at_last.n_sent, at_last.n_waiting) == (0, 1, 1, 0)
+    assert len(webhook.taken) == 1
+
+
+def read_wait(options):
+    return read(options, "select next_try_at from ops.outbox")[0]["next_try_at"]
+
+
+def test_channel_that_is_down_or_misspelt_stops_no_other_and_is_named_in_one_line(desk_of, webhook, caplog):
+    caplog.set_level(logging.DEBUG)
+    dead = f"json://127.0.0.1:1/{SECRET}"
+    options = desk_of(dead, f"nosuchservice://{SECRET}", hook(webhook))
+    find(options, "A")
+
+    sent = deliver(options)
+
+    assert (sent.n_sent, sent.n_waiting, len(webhook.taken)) == (1, 2, 1)
+    assert [line.split(" ", 3)[:3] for line in sent.refusals] == [
+        ["channel", "json-1", "did"],
+        ["the", "alert", "channel"],
+    ]
+    with pytest.raises(errors.VendorUnavailable, match="2 messages wait: channel json-1 did not take") as caught:
+        delivery.refuse_silence(sent)
+    told = str(caught.value) + caplog.text + str(read(options, "from ops.outbox")) + repr(options)
+    assert SECRET not in told
+    assert [path for path in options.root.rglob("*") if path.is_file() and SECRET.encode() in path.read_bytes()] == []
+
+
+def test_message_for_a_corrected_channel_goes_to_the_corrected_address(desk_of, webhook):
+    options = desk_of("json://127.0.0.1:1/old")
+    find(options, "A")
+    deliver(options)
+
+    corrected = options.model_copy(update={"alert_channels": desk_secrets(hook(webhook))})
+    sent = deliver(corrected, is_urgent=True)
+
+    assert (sent.n_sent, sent.n_waiting, len(webhook.taken)) == (1, 0, 1)
+
+
+def desk_secrets(*addresses):
+    return settings.read_settings(alert_channels=addresses, _env_file=None).alert_channels
+
+
+def test_dead_channel_is_tried_twice_a_round_however_much_waits(desk_of, webhook):
+    options = desk_of(hook(webhook))
+    webhook.refuse_every = 1
+    for subject in "ABC":
+        find(options, subject)
+        deliver(options.model_copy(update={"alert_channels": desk_secrets("json://127.0.0.1:1")}))
+    webhook.n_handed = 0
+
+    deliver(options, is_urgent=True)
+
+    assert webhook.n_handed == delivery.MOST_REFUSALS
+    assert {row["state"] for row in read(options, "select state from ops.outbox")} == {"waiting"}
+
+
+@pytest.mark.parametrize("step", ["claim", "settle"])
+def test_sender_that_died_is_taken_over(desk_of, webhook, monkeypatch, step):
+    """Died after the claim: sent then. Died after the receipt: not sent again."""
+    options = desk_of(hook(webhook))
+    find(options, "A")
+    died = {"claim": (delivery, "_hand_over"), "settle": (outbox, "settle")}[step]
+
+    def die(*arguments, **facts):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(*died, die)
+        with pytest.raises(KeyboardInterrupt):
+            deliver(options)
+    n_before = len(webhook.taken)
+    deliver(options)
+
+    assert (n_before, len(webhook.taken)) == (int(step == "settle"), 1)
+    assert read(options, "select state, n_doubtful from ops.outbox") == [
+        {"state": "sent", "n_doubtful": int(step == "claim")}
+    ]
+
+
+def test_half_a_receipt_is_none(tmp_path):
+    receipts = outbox.Receipts(tmp_path / "receipts")
+    receipts.add("a", "json-1")
+    receipts.add("a", "json-1")
+    with (tmp_path / "receipts").open("a") as stream:
+        stream.write('["b", "js')
+
+    assert receipts.read() == [("a", "json-1")]
+
+
+def test_claim_of_another_machine_stands_until_its_sender_must_be_dead(desk_of, webhook):
+    options = desk_of(hook(webhook))
+    find(options, "A")
+    deliver(options.model_copy(update={"alert_channels": desk_secrets("json://127.0.0.1:1")}))
+    elsewhere = outbox.Sender("elsewhere", NOW, 10, is_urgent=True)
+    with lake.open_writer(options.lake, holder="test") as opened:
+        assert len(outbox.claim(opened, elsewhere, ["json-1"])) == 1
+
+    soon = deliver(options, NOW + timedelta(minutes=5), is_urgent=True)
+    later = deliver(options, NOW + outbox.CLAIM_LASTS + timedelta(seconds=1), is_urgent=True)
+
+    assert (soon.n_sent, later.n_sent) == (0, 1)
+
+
+def test_thousand_findings_in_an_hour_are_at_most_so_many_messages_and_none_is_lost(desk_of, webhook):
+    """Four rounds of 250 findings: the first two are told at once, the rest after the hour."""
+    options = desk_of(hook(webhook), alert_messages_per_hour=2)
+    for n in range(4):
+        find(options, *(f"S{n}-{k:03}" for k in range(250)))
+        deliver(options, NOW + timedelta(minutes=15 * n))
+    within = len(webhook.taken)
+
+    deliver(options, NOW + timedelta(hours=1, seconds=1))
+
+    assert (within, len(webhook.taken)) == (2, 3)
+    assert "This is the last of 2 messages" in webhook.taken[1][1]["message"]
+    # 1,000 less those of two messages, less the twelve that are told in words.
+    assert "and 488 more" in webhook.taken[2][1]["message"]
+    told = read(options, "select message_id, count(*) as n from ops.alert group by message_id order by n")
+    assert {row["message_id"] for row in told} == set(keys(webhook))
+    assert [row["n"] for row in told] == [250] * 2 + [500]
+
+
+def test_backlog_of_a_channel_that_was_down_does_not_break_the_limit(desk_of, webhook):
+    options = desk_of(hook(webhook), alert_messages_per_hour=1)
+    webhook.refuse_every = 1
+    for n in range(2):
+        find(options, f"S{n}")
+        deliver(options, NOW + timedelta(hours=n))
+    webhook.refuse_every = 0
+
+    sent = [deliver(options, NOW + timedelta(hours=20, minutes=m), is_urgent=True).n_sent for m in (0, 30, 61)]
+
+    assert sent == [1, 0, 1]
+    assert len(set(keys(webhook))) == 2
+
+
+def test_reopened_alert_is_told_again_and_one_still_open_is_not(desk_of, webhook):
+    options = desk_of(hook(webhook))
+    find(options, "A", "B")
+    deliver(options)
+    find(options, "B", gone=True)
+    find(options, "A", "B")
+
+    deliver(options)
+
+    assert len(webhook.taken) == 2
+    assert "A is wrong" in webhook.taken[1][1]["message"] and "B is wrong" not in webhook.taken[1][1]["message"]
+
+
+def test_channel_that_takes_nothing_for_a_day_is_an_alert_until_it_does(desk_of, webhook, monkeypatch):
+    monkeypatch.setattr(checks, "CHECKS", [check for check in checks.CHECKS if check.rule == "message_waiting"])
+    options = desk_of(hook(webhook))
+    webhook.refuse_every = 1
+    find(options, "A")
+    deliver(options)
+
+    same_day, next_day = waiting_found(options, DAY), waiting_found(options, DAY + timedelta(days=1))
+    webhook.refuse_every = 0
+    deliver(options, is_urgent=True)
+
+    assert same_day == []
+    assert [row["subject"] for row in next_day] == ["json-1"]
+    assert next_day[0]["title"].startswith(
+        "channel json-1 has not taken a message since 2026-11-20: channel json-1 did"
+    )
+    assert waiting_found(options, DAY + timedelta(days=1)) == []
+
+
+def waiting_found(options, as_of):
+    with lake.open_reader(options.lake) as opened:
+        return checks.find(opened, as_of).to_pylist()
+
+
+SENDER = """
+from datetime import date, datetime
+from apprise.plugins.email import NotifyEmail
+from flows import delivery, settings
+options = settings.read_settings(
+    home=location.path.parent, alert_channels={channels!r}, alert_messages_per_hour=1000, _env_file=None
+)
+print("ready", flush=True)
+sys.stdin.readline()
+delivery.deliver(options, datetime.fromisoformat({now!r}), date.fromisoformat({day!r}), None, is_urgent=True)
+print("done", flush=True)
+"""
+
+
+def send_and_kill(start_child, desk_of, receivers, n_kills, chance):
+    """New findings and a sender for each kill; the settings, and how many senders were still at work."""
+    addresses = (mail(receivers[0]), hook(receivers[1]))
+    options = desk_of(*addresses, alert_messages_per_hour=1000)
+    script = SENDER.format(channels=addresses, now=NOW.isoformat(), day=str(DAY))
+    n_killed, longest = 0, 0.0
+    for n in range(n_kills + 1):
+        child = start_child(options.lake, script)
+        find(options, f"S{n}")
+        assert child.stdout.readline() == "ready\n"
+        started = time.monotonic()
+        child.stdin.write("go\n")
+        child.stdin.flush()
+        if not longest:
+            assert child.stdout.readline() == "done\n"
+            longest = time.monotonic() - started
+        else:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                child.wait(chance.uniform(0.0, longest))
+            child.kill()
+        n_killed += child.wait() == -signal.SIGKILL
+    for _ in range(50):
+        if not deliver(options, is_urgent=True).n_waiting:
+            break
+    return options, n_killed
+
+
+def judge_kills(options, receivers):
+    """Nothing is lost, nothing is made up, and what came twice is what the outbox calls doubtful."""
+    mails, posts = receivers
+    came = {
+        "mailto-1": Counter(one["Message-ID"].split("@")[0].strip("<") for one in mails.taken),
+        "json-1": Counter(keys(posts)),
+    }
+    rows = read(options, "select message_id, channel, state, n_doubtful from ops.outbox")
+    wanted = {channel: {row["message_id"] for row in rows if row["channel"] == channel} for channel in came}
+    assert {channel: set(found) for channel, found in came.items()} == wanted
+    assert {row["state"] for row in rows} == {"sent"}
+    n_twice = sum(sum(found.values()) - len(found) for found in came.values())
+    unexplained = [row for row in rows if came[row["channel"]][row["message_id"]] - 1 > row["n_doubtful"]]
+    assert unexplained == []
+    untold = read(
+        options, "select count(*) as n from ops.alert where message_id not in (select message_id from ops.outbox)"
+    )
+    assert untold == [{"n": 0}]
+    return n_twice, len(rows), sum(row["n_doubtful"] for row in rows)
+
+
+def test_every_message_comes_when_senders_are_killed_and_every_third_is_refused(
+    start_child, desk_of, mail_server, webhook, record_property
+):
+    seed = int(os.environ.get("DAYBOOK_TEST_SEED", random.SystemRandom().randrange(10**6)))
+    record_property("seed", seed)
+    receivers = (mail_server, webhook)
+    for one in receivers:
+        one.refuse_every = 3
+
+    options, _ = send_and_kill(start_child, desk_of, receivers, 2, random.Random(seed))
+
+    judge_kills(options, receivers)
+
+
+@pytest.mark.exhaustive
+def test_every_message_comes_when_senders_are_killed_at_fifty_moments(
+    start_child, desk_of, mail_server, webhook, record_property
+):
+    seed = int(os.environ.get("DAYBOOK_TEST_SEED", random.SystemRandom().randrange(10**6)))
+    record_property("seed", seed)
+    receivers = (mail_server, webhook)
+    for one in receivers:
+        one.refuse_every = 3
+
+    options, n_killed = send_and_kill(start_child, desk_of, receivers, 50, random.Random(seed))
+    n_twice, n_messages, n_doubtful = judge_kills(options, receivers)
+    print(
+        f"seed {seed}: {n_killed} senders killed at work, {n_messages} messages counted by channel, {n_doubtful} tries"
+        f" doubtful, {n_twice} messages came twice"
+    )
+    assert n_killed >= 10
+    # A kill between a receiver's yes and the receipt is rare: well under a millisecond lies between them.
+    assert n_twice <= 2

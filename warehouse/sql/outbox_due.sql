@@ -1,0 +1,24 @@
+-- Messages that may be sent now: one row per message and channel, oldest first, for the channels that are set.
+-- Due is what waits and whose time has come, what this sender claimed before (it holds the lock, so that sender died),
+-- and what another one claimed too long ago. A channel gets at most $per_hour messages an hour, those sent included.
+with taken as (
+    select channel, count(*) as n_sent
+    from ops.outbox
+    where sent_at > $since and sent_at <= $at
+    group by channel
+),
+due as (
+    select message_id, channel, severity, title, body, n_tries + 1 as n_tries, created_at
+    from ops.outbox
+    where channel in (select unnest($channels))
+        and (
+            state = 'waiting' and ($is_urgent or next_try_at <= $at)
+            or state = 'claimed' and (claimed_by = $sender or claimed_at < $dead_before)
+        )
+)
+select d.message_id, d.channel, d.severity, d.title, d.body, d.n_tries
+from due as d
+left join taken as t using (channel)
+qualify row_number() over (partition by d.channel order by d.created_at, d.message_id)
+    <= $per_hour - coalesce(t.n_sent, 0)
+order by d.created_at, d.message_id, d.channel
