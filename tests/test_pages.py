@@ -265,6 +265,9 @@ def insert(lake, table, rows):
     lake.commit(work, message="test")
 
 
+EVALUATED = "Walk-forward evaluation: every forecast was made by a fit that ended before, with an embargo"
+
+
 def evaluation(name, metric, value):
     return {
         "model_version": f"{name}/{WED}",
@@ -333,6 +336,56 @@ def test_forecasts_list_the_best_and_worst_with_their_intervals(traded_lake, mod
     ]
     worst = tables(section)[f"Worst forecasts by ridge, made after {WED}"].rows
     assert worst[0][0].text == "600002.SH"
+
+
+def test_forecasts_come_by_skill_after_the_champion_and_say_when_the_naive_one_is_in_charge(traded_lake, model_card):
+    names = ("ridge", "boosting", "zero")
+    insert(traded_lake, model.MODEL_VERSION, [model_card(name, WED) for name in names])
+    skill = dict(zip(names, (0.001, 0.01, 0.0), strict=True))
+    insert(traded_lake, model.EVALUATION, [evaluation(name, "r2_oos", skill[name]) for name in names])
+    rows = [
+        {
+            "model_version": f"{name}/{WED}",
+            "model_name": name,
+            "ts_code": "600001.SH",
+            "forecast_date": WED,
+            "horizon": 5,
+            "forward_return_5d": 0.01,
+            "lower": -0.04,
+            "upper": 0.06,
+        }
+        for name in names
+    ]
+    insert(traded_lake, model.FORECAST, rows)
+
+    def decide(number, version):
+        role = dict.fromkeys(model.VERSION_ROLE.column_names, "-") | {
+            "decision": number,
+            "model_version": version,
+            "model_name": version.split("/")[0],
+            "role": "champion",
+            "as_of_date": WED,
+            "decided_at": datetime(2024, 1, 3, 18, tzinfo=UTC),
+        }
+        insert(traded_lake, model.VERSION_ROLE, [role])
+
+    def told():
+        section = forecasts.section(traded_lake, WED)
+        order = [row[0].text for row in tables(section)[EVALUATED].rows][::2]
+        captions = [name for name in tables(section) if name.startswith("Best forecasts")]
+        return order, captions, [block.text for block in section.blocks if isinstance(block, Note)]
+
+    decide(1, f"zero/{WED}")
+    order, captions, notes = told()
+    assert order == ["boosting", "ridge", "naive (zero)"]
+    assert captions == [f"Best forecasts by boosting, made after {WED}"]
+    assert any("naive forecast is in charge" in note and "boosting, the challenger" in note for note in notes)
+    traded_lake.commit(lambda c: c.execute("delete from model.version_role"), message="test")
+    decide(1, f"ridge/{WED}")
+    order, captions, notes = told()
+    assert order == ["ridge", "boosting", "naive (zero)"]
+    assert captions == [f"Best forecasts by ridge, made after {WED}"]
+    assert not any("in charge" in note for note in notes)
 
 
 @pytest.mark.parametrize(("section", "name"), [(macro.section, "macro_pca"), (equity.section, "equity_pca")])

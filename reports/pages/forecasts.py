@@ -11,8 +11,9 @@ from reports import blocks, charts, numbers, reading
 from reports.blocks import Block, Cell, Figure, Note, Section, Table
 from reports.tracing import Reader, walk
 
-# The order in which a model is chosen for the tables and pictures of a single model; the naive one comes last.
-MODEL_NAMES = ("mlp", "ridge", "zero")
+NAIVE = "zero"
+# Lines that can be told apart in one picture.
+MOST_LINES = 3
 N_BEST = 8
 MOST_POINTS = 900
 N_DECILES = 10
@@ -43,8 +44,7 @@ def section(lake: Reader, as_of: date) -> Section:
     Raises:
         LakeError: the lake cannot be read.
     """
-    versions = {name: reading.read_newest_version(lake, name, as_of) for name in MODEL_NAMES}
-    fitted = {name: version for name, version in versions.items() if version is not None}
+    fitted = _read_fitted(lake, as_of)
     if not fitted:
         note = Note(
             "Forecasts are not fitted yet: they need about a year of sessions to train on and to test on afterwards."
@@ -55,15 +55,46 @@ def section(lake: Reader, as_of: date) -> Section:
         *walk(lake, _verdict, fitted),
         *walk(lake, _champion_note, as_of),
         *walk(lake, _metric_table, fitted),
-        *walk(lake, _best_tables, as_of),
+        *walk(lake, _best_tables, as_of, list(fitted)),
     ]
-    main = next((fitted[name] for name in MODEL_NAMES[:-1] if name in fitted), None)
-    if main is not None:
-        shown += walk(lake, skill_figures, main)
-        shown += walk(lake, ic_figure, [fitted[name] for name in MODEL_NAMES[:-1] if name in fitted])
+    judged = [version for name, version in fitted.items() if name != NAIVE]
+    if judged:
+        shown += walk(lake, skill_figures, judged[0])
+        shown += walk(lake, ic_figure, judged[:MOST_LINES])
     shown += walk(lake, _coefficient_figure, fitted)
     shown += walk(lake, _card_table, list(fitted.values()))
     return Section("forecasts", "Forecasts: 5-session return in excess of the market", shown)
+
+
+def _read_fitted(lake: Reader, as_of: date) -> dict[str, str]:
+    """The version that stands for each forecasting model: the champion first, then by skill, the naive one last."""
+    rows = lake.read(
+        "select model_name, max_by(model_version, as_of_date) as model_version from analyst.model_card"
+        " where as_of_date <= $as_of and (list_contains($scored, model_name) or model_name in"
+        " (select model_name from analyst.evaluation where metric = 'r2_oos')) group by model_name",
+        as_of=as_of,
+        scored=list(reading.read_newest_forecasts(lake, as_of)),
+    )
+    newest = dict(zip(rows["model_name"].to_pylist(), rows["model_version"].to_pylist(), strict=True))
+    champion = next((row["model_version"] for row in _read_roles(lake, as_of) if row["role"] == "champion"), "")
+    if champion:
+        newest[champion.split("/")[0]] = champion
+    skill = {name: held.get("r2_oos", -np.inf) for name, held in _read_metrics(lake, newest).items()}
+
+    def rank(name: str) -> tuple[bool, bool, float, str]:
+        return name == NAIVE, newest[name] != champion, -np.nan_to_num(skill[name], nan=-np.inf), name
+
+    return {name: newest[name] for name in sorted(newest, key=rank)}
+
+
+def _read_roles(lake: Reader, as_of: date) -> list[dict[str, Any]]:
+    """What each version is on the day and why, newest decision first."""
+    return lake.read(
+        "select model_version, max_by(role, (as_of_date, decision)) as role,"
+        " max_by(reason, (as_of_date, decision)) as reason, max_by(decision, (as_of_date, decision)) as newest"
+        " from analyst.version_role where as_of_date <= $as_of group by model_version order by newest desc",
+        as_of=as_of,
+    ).to_pylist()
 
 
 def _read_metrics(lake: Reader, fitted: dict[str, str]) -> dict[str, dict[str, float]]:
@@ -81,25 +112,22 @@ def _read_metrics(lake: Reader, fitted: dict[str, str]) -> dict[str, dict[str, f
 def _verdict(lake: Reader, fitted: dict[str, str]) -> Note:
     held = _read_metrics(lake, fitted)
     sentences = []
-    for name in MODEL_NAMES[:-1]:
+    for name in held:
+        if name == NAIVE:
+            continue
         skill, p_value = held.get(name, {}).get("r2_oos"), held.get(name, {}).get("dm_p_value")
         if skill is None or p_value is None:
             continue
         sentences.append(VERDICTS[skill > 0, p_value < SIGNIFICANT].format(name))
     if not sentences:
         return Note("There is no evaluation to judge the forecasts by.", "warn")
-    is_good = any(held[name].get("r2_oos", 0) > 0 for name in held if name != "zero")
+    is_good = any(held[name].get("r2_oos", 0) > 0 for name in held if name != NAIVE)
     return Note("Out of sample, " + "; ".join(sentences) + ".", "good" if is_good else "warn")
 
 
 def _champion_note(lake: Reader, as_of: date) -> list[Block]:
     """Who is in charge on the day, and what waits for a person."""
-    rows = lake.read(
-        "select model_version, max_by(role, (as_of_date, decision)) as role,"
-        " max_by(reason, (as_of_date, decision)) as reason, max_by(decision, (as_of_date, decision)) as newest"
-        " from analyst.version_role where as_of_date <= $as_of group by model_version order by newest desc",
-        as_of=as_of,
-    ).to_pylist()
+    rows = _read_roles(lake, as_of)
     notes: list[Block] = []
     champion = next((row for row in rows if row["role"] == "champion"), None)
     if champion is not None:
@@ -115,7 +143,7 @@ def _metric_table(lake: Reader, fitted: dict[str, str]) -> Table:
     cells: list[list[Cell]] = []
     for name in fitted:
         for suffix, note in (("", ""), ("_ex_worst", ", without the worst crisis")):
-            row = [blocks.text(("naive (zero)" if name == "zero" else name) + note)]
+            row = [blocks.text(("naive (zero)" if name == NAIVE else name) + note)]
             row += [blocks.number(written_metric(metric, held[name].get(metric + suffix))) for metric in METRIC_HEADS]
             cells.append(row)
     caption = "Walk-forward evaluation: every forecast was made by a fit that ended before, with an embargo"
@@ -132,13 +160,21 @@ def written_metric(metric: str, value: float | None) -> str:
     return numbers.decimal(value, 2 if metric == "rank_ic_t" else 4)
 
 
-def _best_tables(lake: Reader, as_of: date) -> list[Block]:
+def _best_tables(lake: Reader, as_of: date, ranked: list[str]) -> list[Block]:
     newest = reading.read_newest_forecasts(lake, as_of)
-    name = next((name for name in MODEL_NAMES if name in newest), None)
+    name = next((name for name in ranked if name in newest), None)
     if name is None:
         return [Note("No session has been scored yet.")]
     version, day = newest[name]
     tables: list[Block] = []
+    champion = next((row["model_version"] for row in _read_roles(lake, as_of) if row["role"] == "champion"), version)
+    if champion.split("/")[0] == NAIVE and name != NAIVE:
+        tables.append(
+            Note(
+                "The naive forecast is in charge: it expects no excess return of any security. The lists are those of "
+                f"{name}, the challenger that came nearest, for comparison only."
+            )
+        )
     for caption, order in (("Best", "desc"), ("Worst", "asc")):
         rows = lake.read(
             "select ts_code, name, industry, forward_return_5d, lower, upper from analyst.forecast"
