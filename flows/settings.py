@@ -129,6 +129,7 @@ class Settings(pydantic_settings.BaseSettings):
     seed: int = Field(20261120, ge=0, description="Seed of every random draw.")
 
     up_colour: Literal["red", "green"] = Field("red", description="Colour of a rise in the report.")
+    desk_blocks: Path | None = Field(None, description="Folder of a desk's own blocks for the report, a file each.")
     alert_channels: tuple[SecretStr, ...] = Field((), description='Apprise addresses as JSON, such as ["mailto://…"].')
     prefect_port: int = Field(4200, ge=1, le=65535, description="Port of the Prefect server `daybook serve` starts.")
     reports_port: int = Field(4201, ge=1, le=65535, description="Port on which `daybook serve` shows the reports.")
@@ -193,6 +194,11 @@ class Settings(pydantic_settings.BaseSettings):
     def reports_path(self) -> Path:
         """Where reports are written."""
         return self.root / "reports"
+
+    @property
+    def blocks_path(self) -> Path | None:
+        """Where a desk's own blocks lie, None without any."""
+        return self.desk_blocks.expanduser().resolve() if self.desk_blocks else None
 
     @property
     def prefect_path(self) -> Path:
