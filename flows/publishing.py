@@ -23,7 +23,7 @@ import pyarrow.compute as pc
 
 from flows import settings
 from flows.context import Context
-from reports import dictionary, mail, proof, site, subject_pages
+from reports import desk, dictionary, mail, proof, site, subject_pages
 from warehouse import checks, errors, lake, runs
 from warehouse.tables import SCHEMA_VERSION
 
@@ -37,8 +37,16 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 PRINT_S = 120
 
 
-def publish(context: Context, as_of: date) -> Path:
-    """The path of the day's report, built from the lake as it is now.
+@dataclass(frozen=True)
+class Published:
+    """A day's page, and why blocks of the desk are not on it, one sentence each."""
+
+    page: Path
+    problems: tuple[str, ...]
+
+
+def publish(context: Context, as_of: date) -> Published:
+    """The day's report, built from the lake as it is now, and the pages beside it.
 
     Raises:
         LakeError: the lake cannot be read or written.
@@ -47,12 +55,12 @@ def publish(context: Context, as_of: date) -> Path:
     with context.writer() as open_lake:
         snapshot = open_lake.snapshot
         runs.pin_snapshot(open_lake, context.run_id, snapshot)
-    page = rebuild(context, as_of, snapshot)
+    published = _build_day(context, as_of, snapshot, with_index=True)
     # Of the newest snapshot only, so not when a past day is built again; after the day, which is what people wait for.
     with lake.open_reader(context.settings.lake, snapshot=snapshot) as pinned:
         dictionary.publish(pinned, context.settings.reports_path, code_version=settings.code_version())
         subject_pages.publish(pinned, context.settings.reports_path, _maker(context, as_of), is_again=False)
-    return page
+    return published
 
 
 def _maker(context: Context, as_of: date) -> subject_pages.Maker:
@@ -120,11 +128,16 @@ def rebuild(context: Context, as_of: date, snapshot: int | None = None, *, with_
         ConfigError: no run has published that day, or one of an older Daybook did.
         LakeError: the lake cannot be read.
     """
-    run_id = f"daily/{as_of}"
     if snapshot is None:
-        snapshot = _read_snapshot(context, run_id)
+        snapshot = _read_snapshot(context, f"daily/{as_of}")
+    return _build_day(context, as_of, snapshot, with_index=with_index).page
+
+
+def _build_day(context: Context, as_of: date, snapshot: int, *, with_index: bool) -> Published:
+    run_id = f"daily/{as_of}"
     with lake.open_reader(context.settings.lake, snapshot=snapshot) as pinned:
         refuse_older(pinned, as_of)
+        own = desk.read(pinned, context.settings.blocks_path, as_of)
         path = site.publish_day(
             pinned,
             context.settings.reports_path,
@@ -133,9 +146,12 @@ def rebuild(context: Context, as_of: date, snapshot: int | None = None, *, with_
             code_version=settings.code_version(),
             up_colour=context.settings.up_colour,
             with_index=with_index,
+            own=own,
         )
+    for problem in own.problems:
+        log.warning("block not shown as_of=%s reason=%s", as_of, problem)
     log.info("published as_of=%s snapshot=%s path=%s", as_of, snapshot, path)
-    return path
+    return Published(path, own.problems)
 
 
 def refuse_older(pinned: lake.Lake, as_of: date) -> None:
@@ -179,7 +195,7 @@ def write_mail(context: Context, as_of: date) -> Path:
     run_id = f"daily/{as_of}"
     with lake.open_reader(context.settings.lake, snapshot=_read_snapshot(context, run_id)) as pinned:
         trace = {"run_id": run_id, "snapshot": pinned.snapshot, "code_version": settings.code_version()}
-        sections = site.read_day(pinned, as_of)
+        sections = site.read_day(pinned, as_of, desk.read(pinned, context.settings.blocks_path, as_of))
     body = mail.compose(sections, trace=trace, as_of=as_of, up_colour=context.settings.up_colour)
     path = context.settings.reports_path / f"{as_of}.eml"
     try:
@@ -267,7 +283,9 @@ def prove(options: settings.Settings, path: Path) -> int:
             f"{path} cannot be checked: {exc}. Build it again with `daybook report --as-of DATE`, and compare."
         ) from exc
     with lake.open_reader(options.lake, snapshot=snapshot) as pinned:
-        n_figures, differences = site.prove(text, pinned, code_version=settings.code_version())
+        n_figures, differences = site.prove(
+            text, pinned, code_version=settings.code_version(), blocks_folder=options.blocks_path
+        )
     if differences:
         lines = [
             f"  {one.name}: the page says {_cut(one.found)}, the lake {_cut(one.expected)}"

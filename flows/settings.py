@@ -129,6 +129,7 @@ class Settings(pydantic_settings.BaseSettings):
     seed: int = Field(20261120, ge=0, description="Seed of every random draw.")
 
     up_colour: Literal["red", "green"] = Field("red", description="Colour of a rise in the report.")
+    desk_blocks: Path | None = Field(None, description="Folder of a desk's own blocks for the report, a file each.")
     alert_channels: tuple[SecretStr, ...] = Field((), description='Apprise addresses as JSON, such as ["mailto://…"].')
     alert_messages_per_hour: int = Field(
         10, ge=1, description="Messages a channel may get within an hour; what is found beyond is told in the next one."
@@ -196,6 +197,11 @@ class Settings(pydantic_settings.BaseSettings):
     def reports_path(self) -> Path:
         """Where reports are written."""
         return self.root / "reports"
+
+    @property
+    def blocks_path(self) -> Path | None:
+        """Where a desk's own blocks lie, None without any."""
+        return self.desk_blocks.expanduser().resolve() if self.desk_blocks else None
 
     @property
     def prefect_path(self) -> Path:

@@ -27,6 +27,8 @@ Progress = ingest.Progress
 
 DEFAULT_HISTORY_DAYS = 400
 EARLIEST_DAY = date(1990, 12, 19)
+# The fact that says which blocks of the desk are not on the page, and why.
+BLOCKS_NOT_SHOWN = "blocks_not_shown"
 
 
 @dataclass(frozen=True)
@@ -173,14 +175,15 @@ def run_detect(context: Context, as_of: date, progress: Progress) -> Facts:
 
 def run_publish(context: Context, as_of: date, progress: Progress) -> Facts:
     """Write the report and tell of new alerts; a channel that is down fails no run, as its messages wait."""
-    report = publishing.publish(context, as_of)
-    sent = delivery.deliver(context.settings, context.now, as_of, report)
-    return {
-        "report": str(report),
+    published = publishing.publish(context, as_of)
+    sent = delivery.deliver(context.settings, context.now, as_of, published.page)
+    facts: Facts = {
+        "report": str(published.page),
         "alerts_told": sent.n_told,
         "messages_sent": sent.n_sent,
         "messages_waiting": sent.n_waiting,
     }
+    return facts | ({BLOCKS_NOT_SHOWN: " ".join(published.problems)} if published.problems else {})
 
 
 DAILY: tuple[Step, ...] = (
@@ -223,6 +226,8 @@ def run_daily(context: Context, as_of: date, call: Call) -> Facts:
         message = str(exc)
         raise
     finally:
+        if BLOCKS_NOT_SHOWN in facts:
+            message = f"{message.rstrip('.')}. {facts[BLOCKS_NOT_SHOWN]}"
         with context.writer() as lake:
             runs.finish(lake, context.run_id, state, message, clock.read_now(context.settings.clock_url))
     return facts

@@ -9,6 +9,7 @@ What is here
     subject_pages.py, addresses.py          those pages and their lists, and where they lie in the site's folder
     blocks.py      the few kinds of thing a section is made of
     tracing.py     which views and model versions a block was read from, by listening
+    desk.py        blocks that a desk adds by dropping a file into a folder
     figures.py, proof.py    the name of every figure; is each still what the lake says?
     charts.py      numbers in, inline SVG out; colours come from the page's style, so dark and print follow
     numbers.py     how a number, a share, an amount or a missing value is written

@@ -20,10 +20,12 @@ class Source:
     Args:
         views: names of views and tables, in the order in which they were asked.
         versions: model versions they were asked for.
+        file: a desk's own file behind it with the digest of its text; empty for blocks of Daybook's.
     """
 
     views: tuple[str, ...] = ()
     versions: tuple[str, ...] = ()
+    file: str = ""
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ Invariant: nothing dated after `as_of` is read, so a report of a past day shows 
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, timedelta
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +22,14 @@ def floats(rows: pa.Table, name: str) -> Floats:
     return np.array(rows[name].cast(pa.float64()).to_numpy(zero_copy_only=False))
 
 
+def days_around(n_sessions: int) -> timedelta:
+    """Calendar days that hold so many sessions whatever the holidays, so that no older day need be computed.
+
+    A year has about 240 sessions; thirty days more are for the closures around the Spring Festival.
+    """
+    return timedelta(days=n_sessions * 365 // 240 + 30)
+
+
 def read_session(lake: Reader, as_of: date) -> date | None:
     """The newest session with bars on or before `as_of`, None without any.
 
@@ -29,7 +37,7 @@ def read_session(lake: Reader, as_of: date) -> date | None:
         LakeError: the lake cannot be read.
     """
     found: date | None = lake.read_value(
-        "select max(trade_date) from analyst.market_day where trade_date <= $as_of", as_of=as_of
+        "select max(trade_date) from analyst.daily_return where trade_date <= $as_of", as_of=as_of
     )
     return found
 
@@ -41,7 +49,7 @@ def read_session_before(lake: Reader, session: date) -> date | None:
         LakeError: the lake cannot be read.
     """
     found: date | None = lake.read_value(
-        "select max(trade_date) from analyst.market_day where trade_date < $session", session=session
+        "select max(trade_date) from analyst.daily_return where trade_date < $session", session=session
     )
     return found
 
@@ -67,9 +75,10 @@ def read_newest_forecasts(lake: Reader, as_of: date) -> dict[str, tuple[str, dat
     Raises:
         LakeError: the lake cannot be read.
     """
+    # Not from analyst.forecast, which computes what came of every forecast beside it.
     rows = lake.read(
         "select model_name, max_by(model_version, (forecast_date, model_version)) as model_version,"
-        " max(forecast_date) as day from analyst.forecast where forecast_date <= $as_of group by model_name",
+        " max(forecast_date) as day from model.forecast where forecast_date <= $as_of group by model_name",
         as_of=as_of,
     ).to_pylist()
     return {row["model_name"]: (row["model_version"], row["day"]) for row in rows}

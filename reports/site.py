@@ -24,7 +24,7 @@ import jinja2
 import markupsafe
 import numpy as np
 
-from reports import addresses, charts, figures, numbers, pages, proof, texts
+from reports import addresses, charts, desk, figures, numbers, pages, proof, texts
 from reports.blocks import Listing, Note, Section, Subject, Tiles
 from reports.subjects import KINDS
 from reports.subjects.page import SubjectPage
@@ -40,6 +40,7 @@ FACTS_VERSION = 2
 MOST_SPARK_DAYS = 1000
 # Written by `reports/dictionary.py`; the index leads there.
 DICTIONARY = "dictionary.html"
+NO_BLOCKS = desk.Found()
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,7 @@ def publish_day(
     code_version: str,
     up_colour: str = "red",
     with_index: bool = True,
+    own: desk.Found = NO_BLOCKS,
 ) -> Path:
     """The path of the page of a day, written with its facts as JSON and the index of all days.
 
@@ -71,12 +73,13 @@ def publish_day(
         code_version: Daybook's version.
         up_colour: `red` as in Shanghai, or `green` as in New York.
         with_index: whether the index is written too; who writes many days writes it once, at their end.
+        own: the desk's own blocks.
 
     Raises:
         ConfigError: the folder cannot be written.
         LakeError: the lake cannot be read.
     """
-    sections = read_day(lake, as_of)
+    sections = read_day(lake, as_of, own)
     trace = _Trace(run_id, lake.snapshot, code_version)
     page = render_day(sections, trace=asdict(trace), as_of=as_of, up_colour=up_colour)
     path = out_dir / f"{as_of}.html"
@@ -99,13 +102,13 @@ def write_index(out_dir: Path, up_colour: str) -> None:
     write_whole(out_dir / "index.html", _render_index(out_dir, up_colour))
 
 
-def read_day(lake: Lake, as_of: date) -> list[Section]:
-    """What the page of a day shows.
+def read_day(lake: Lake, as_of: date, own: desk.Found = NO_BLOCKS) -> list[Section]:
+    """What the page of a day shows, the desk's own blocks among it.
 
     Raises:
         LakeError: the lake cannot be read.
     """
-    return [read_section(lake, section, as_of) for section in pages.SECTIONS]
+    return own.put_into([read_section(lake, section, as_of) for section in pages.SECTIONS])
 
 
 def read_subject(lake: Lake, subject: Subject, as_of: date) -> SubjectPage:
@@ -122,13 +125,16 @@ def read_subject(lake: Lake, subject: Subject, as_of: date) -> SubjectPage:
     return shown
 
 
-def prove(text: str, lake: Lake, *, code_version: str) -> tuple[int, list[proof.Difference]]:
+def prove(
+    text: str, lake: Lake, *, code_version: str, blocks_folder: Path | None = None
+) -> tuple[int, list[proof.Difference]]:
     """How many figures a page shows, and those that are not what the lake says.
 
     Args:
         text: the page.
         lake: pinned to the snapshot that the page names.
         code_version: Daybook's version; a page of another version is compared figure by figure only.
+        blocks_folder: the desk's own blocks.
 
     Raises:
         ValueError: the text is no page of a day.
@@ -144,7 +150,8 @@ def prove(text: str, lake: Lake, *, code_version: str) -> tuple[int, list[proof.
         shown = read_subject(lake, subject, as_of)
         page = render_subject(shown, subject=subject, trace=trace, as_of=as_of, up_colour=colour)
     else:
-        page = render_day(read_day(lake, as_of), trace=trace, as_of=as_of, up_colour=colour)
+        own = desk.read(lake, blocks_folder, as_of)
+        page = render_day(read_day(lake, as_of, own), trace=trace, as_of=as_of, up_colour=colour)
     return len(found.listed), proof.compare(found, proof.read_page(page))
 
 

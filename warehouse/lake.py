@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -123,6 +124,17 @@ class Lake:
         """
         rows = self.read(statement, **params)
         return rows.column(0)[0].as_py() if rows.num_rows else None
+
+    @contextlib.contextmanager
+    def limited(self, seconds: float) -> Iterator[None]:
+        """A time in which a question has to be answered; one that is not is stopped, and fails as a query fails."""
+        timer = threading.Timer(seconds, self._connection.interrupt)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
 
     def commit(self, work: Callable[[duckdb.DuckDBPyConnection], T], *, message: str) -> T:
         """The result of `work`, all of whose writes became one snapshot.

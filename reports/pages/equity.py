@@ -133,7 +133,7 @@ def _cluster_table(lake: Reader, as_of: date) -> list[Block]:
         "select c.cluster, count(*) as n, list(c.entity_name order by c.entity) as names,"
         " mode(s.industry order by s.industry) as industry"
         " from analyst.cluster as c left join analyst.daily_return as s"
-        " on s.ts_code = c.entity and s.trade_date = (select max(trade_date) from analyst.market_day"
+        " on s.ts_code = c.entity and s.trade_date = (select max(trade_date) from analyst.daily_return"
         " where trade_date <= $as_of) where c.model_version = $version group by c.cluster order by c.cluster",
         version=version,
         as_of=as_of,

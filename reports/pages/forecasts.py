@@ -177,9 +177,10 @@ def _best_tables(lake: Reader, as_of: date, ranked: list[str]) -> list[Block]:
         )
     for caption, order in (("Best", "desc"), ("Worst", "asc")):
         rows = lake.read(
-            "select ts_code, name, industry, forward_return_5d, lower, upper from analyst.forecast"
-            " where model_version = $version and forecast_date = $day"
-            f" order by forward_return_5d {order}, ts_code limit {N_BEST}",
+            "select f.ts_code, s.name, f.forward_return_5d, f.lower, f.upper from model.forecast as f"
+            " left join market.stock_basic as s using (ts_code)"
+            " where f.model_version = $version and f.forecast_date = $day"
+            f" order by f.forward_return_5d {order}, f.ts_code limit {N_BEST}",
             version=version,
             day=day,
         ).to_pylist()

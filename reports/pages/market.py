@@ -45,8 +45,9 @@ def _index_figure(lake: Reader, session: date) -> list[Block]:
     rows = lake.read(
         "select i.trade_date, i.close_points, m.mean_return from analyst.index_day as i"
         " left join analyst.market_day as m using (trade_date)"
-        " where i.ts_code = '000300.SH' and i.trade_date <= $session"
+        " where i.ts_code = '000300.SH' and i.trade_date between $start and $session"
         f" order by i.trade_date desc limit {CHART_SESSIONS}",
+        start=session - reading.days_around(CHART_SESSIONS),
         session=session,
     ).sort_by("trade_date")
     if rows.num_rows < 2:
@@ -68,7 +69,9 @@ def _index_figure(lake: Reader, session: date) -> list[Block]:
 def _breadth_figures(lake: Reader, session: date) -> list[Block]:
     rows = lake.read(
         "select trade_date, n_up / nullif(n_bars, 0) as share_up, return_dispersion, amount_cny"
-        f" from analyst.market_day where trade_date <= $session order by trade_date desc limit {BREADTH_SESSIONS}",
+        " from analyst.market_day where trade_date between $start and $session"
+        f" order by trade_date desc limit {BREADTH_SESSIONS}",
+        start=session - reading.days_around(BREADTH_SESSIONS),
         session=session,
     ).sort_by("trade_date")
     dates = rows["trade_date"].to_pylist()

@@ -133,8 +133,8 @@ def _forecast_items(lake: Reader, as_of: date, before: date | None) -> list[str]
 def _ranking(lake: Reader, version: str, day: date) -> list[dict[str, Any]]:
     """Securities by forecast, best first."""
     return lake.read(
-        "select ts_code, name from analyst.forecast where model_version = $version and forecast_date = $day"
-        " order by forward_return_5d desc, ts_code",
+        "select f.ts_code, s.name from model.forecast as f left join market.stock_basic as s using (ts_code)"
+        " where f.model_version = $version and f.forecast_date = $day order by f.forward_return_5d desc, f.ts_code",
         version=version,
         day=day,
     ).to_pylist()
@@ -198,8 +198,9 @@ def _market_tiles(lake: Reader, session: date | None) -> list[Tile]:
     if session is None:
         return []
     days = lake.read(
-        "select * from analyst.market_day where trade_date <= $session"
+        "select * from analyst.market_day where trade_date between $start and $session"
         f" order by trade_date desc limit {SPARK_SESSIONS}",
+        start=session - reading.days_around(SPARK_SESSIONS),
         session=session,
     ).sort_by("trade_date")
     index = lake.read(

@@ -123,7 +123,7 @@ def _gather_facts(lake: Reader, names: list[str], as_of: date) -> Gathered:
     return Gathered(
         lake,
         "select r.ts_code, s.name, s.industry, s.market, s.list_date, s.delist_date, r.first_date, r.last_date,"
-        " (select max(trade_date) from analyst.market_day where trade_date <= $as_of) as session"
+        " (select max(trade_date) from analyst.daily_return where trade_date <= $as_of) as session"
         " from (select ts_code, min(trade_date) as first_date, max(trade_date) as last_date"
         " from analyst.daily_return where trade_date <= $as_of group by ts_code) as r"
         " left join market.stock_basic as s using (ts_code)"
