@@ -18,7 +18,7 @@ from flows import factors, forecasts
 from flows.context import Context
 from flows.settings import Settings
 from models import anomaly, base, registry, stability
-from warehouse import checks, roles
+from warehouse import checks, outages, roles
 from warehouse.lake import Lake
 
 log = logging.getLogger(__name__)
@@ -46,13 +46,14 @@ def detect(context: Context, as_of: date, session: date | None) -> pa.Table:
     with context.reader() as lake:
         look = checks.Look(checks.read_scope(lake, as_of), context.now)
         tolerated = context.settings.missing_bars_fraction
-        findings = [checks.find(lake, as_of, look.scope, missing_fraction=tolerated)]
+        found = checks.find(lake, as_of, look.scope, missing_fraction=tolerated)
+        findings = [outages.gathered(lake, found)]
         if session is not None:
             findings.append(find_outliers(lake, session, context.settings.robust_z_threshold))
             rules.append(ROBUST_Z)
         findings.append(find_model_trouble(lake, context.settings, as_of))
         findings.append(find_factor_jumps(lake, as_of))
-        rules += [*MODEL_RULES, FACTOR_JUMP]
+        rules += [*MODEL_RULES, FACTOR_JUMP, outages.RULE]
     with context.writer() as lake:
         standing = checks.record(lake, pa.concat_tables(findings), rules, as_of, look)
     log.info("detected open_alerts=%s as_of=%s", standing.num_rows, as_of)

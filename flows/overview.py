@@ -65,8 +65,9 @@ def read_open_alerts(lake: Lake) -> pa.Table:
         LakeError: the lake cannot be read.
     """
     return lake.read(
-        "select severity, title, n_seen, first_seen_date from analyst.alert where state <> 'resolved' order by"
-        " case severity when 'high' then 1 when 'medium' then 2 else 3 end, subject_date desc, title limit 20"
+        "select fingerprint, severity, state, title, n_seen, first_seen_date from analyst.alert"
+        " where state <> 'resolved' order by case severity when 'high' then 1 when 'medium' then 2 else 3 end,"
+        " subject_date desc, title limit 20"
     )
 
 

@@ -24,7 +24,7 @@ import pyarrow.compute as pc
 from flows import settings
 from flows.context import Context
 from reports import desk, dictionary, mail, proof, site, subject_pages
-from warehouse import checks, errors, lake, runs
+from warehouse import checks, errors, lake, outages, runs
 from warehouse.tables import SCHEMA_VERSION
 
 log = logging.getLogger(__name__)
@@ -306,7 +306,7 @@ def _cut(said: str) -> str:
 
 def gaps(standing: pa.Table) -> pa.Table:
     """Those of the open alerts that say something expected is not there."""
-    return standing.filter(pc.is_in(standing["rule"], pa.array(checks.COMPLETENESS_RULES)))
+    return standing.filter(pc.is_in(standing["rule"], pa.array([*checks.COMPLETENESS_RULES, outages.RULE])))
 
 
 def refuse_gaps(as_of: date, standing: pa.Table, report: Path) -> None:

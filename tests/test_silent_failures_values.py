@@ -84,19 +84,20 @@ def test_trap_12_outage_over_one_day_of_a_catch_up_leaves_that_day_and_no_other(
         assert bars_of(desk, each) == rows_of(truth30, "daily", each, ["ts_code", "close", "vol"])
 
 
-def test_trap_12_dead_vendor_is_given_up_and_every_table_of_the_day_is_missed(desk, later):
+def test_trap_12_dead_vendor_is_given_up_and_each_day_is_one_alert_that_lists_every_table(desk, day, later):
     desk.vendor.faults.add(Fault("status", status=504))
 
     ran = desk.evening(later)
-
     ((_, n_requests),) = desk.vendor.faults.hits()
-    assert ran.exit_code == GAP
-    assert {subject for rule, subject, _ in desk.alerts() if rule == "missing_day"} == {
-        DAILY,
-        FACTOR,
-        BASIC,
-        "market.suspend_d",
-    }
+    alerts = desk.alerts()
+    (title,) = [one["title"] for one in desk.read("select title from ops.alert where subject_date = $d", d=later)]
+    desk.vendor.faults.clear()
+    healed = desk.evening(later)
+
+    assert ran.exit_code == GAP and "tushare left a gap" in ran.message
+    assert alerts == [("vendor_outage", "tushare", day), ("vendor_outage", "tushare", later)]
+    assert all(name in title for name in (DAILY, FACTOR, BASIC, "market.suspend_d", "feature.log_return"))
+    assert (healed.exit_code, desk.alerts()) == (0, [])
     # Thirteen calls of two tries each were due; after eight failures in a row only those in flight still go out.
     assert n_requests <= 2 * 8 + 4
 

@@ -16,7 +16,7 @@ NEW_COLUMNS = {
     "ops.ledger": ("cause", "asked_date"),
     "ops.revision": ("revised_date",),
     "ops.quarantine": ("severity",),
-    "ops.alert": ("message_id",),
+    "ops.alert": ("message_id", "decided_by", "decision_reason", "until_date"),
 }
 INPUTS = (market.DAILY, market.ADJ_FACTOR)
 
@@ -122,7 +122,7 @@ def test_report_of_a_snapshot_of_before_is_not_built_again_and_says_why(old_lake
         publishing.refuse_older(older, date(2023, 1, 27))
 
 
-def test_alert_that_was_told_of_before_there_was_an_outbox_is_not_told_again(location):
+def test_alert_of_an_older_lake_is_not_told_again_and_its_life_begins_when_it_opened(location):
     with lake.open_writer(location, holder="old") as opened:
         make_version_1(opened)
         opened.commit(
@@ -138,6 +138,9 @@ def test_alert_that_was_told_of_before_there_was_an_outbox_is_not_told_again(loc
 
     with lake.open_writer(location, holder="new") as opened:
         assert outbox.read_untold(opened)["fingerprint"].to_pylist() == ["new"]
+        lives = opened.read("select fingerprint, change, changed_date from ops.alert_change order by all").to_pylist()
+        assert [(one["fingerprint"], one["change"]) for one in lives] == [("new", "opened"), ("told", "opened")]
+        assert {one["changed_date"] for one in lives} == {date(2023, 1, 27)}
 
 
 def test_step_is_for_older_lakes_only(empty_lake, monkeypatch):

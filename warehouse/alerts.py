@@ -1,23 +1,51 @@
-"""What a person sees of alerts: list, one of them, and the messages about them.
+"""What a person sees of alerts, and decides: acknowledge, snooze, reopen.
 
-Invariant: an alert is named by the first 6 or more digits of its fingerprint, and one that is not there, or not one
-alone, is refused in one line. Partners: `warehouse/checks.py`, which opens and resolves them, and
-`flows/commands/alerting.py`.
+Invariants: an alert is named by the first 6 or more digits of its fingerprint, and one that is not there, or not one
+alone, is refused in one line; every decision is a row of `ops.alert_change` with who, when and why; deciding the same
+twice changes nothing; a decision about several alerts is made about all or none. Partners: `warehouse/checks.py`, which
+opens and resolves them, and `flows/commands/alerting.py`.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
 from typing import Any
 
+import duckdb
 import pyarrow as pa
 
 from warehouse import errors
 from warehouse.lake import Lake
 from warehouse.tables import ops
 
+# What a person can do, and the state that follows.
+CHANGES = {"acknowledge": "acknowledged", "snooze": "snoozed", "reopen": "open"}
 FINGERPRINT = re.compile(r"[0-9a-f]{6,16}")
 STATES = {"standing": "state <> 'resolved'", "all": "true"}
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Who decides what, when, and why.
+
+    Args:
+        change: one of `CHANGES`.
+        by: a person's name.
+        reason: in words, for whoever asks later.
+        day: Shanghai's day of the decision.
+        at: its instant.
+        until: day on which the alert opens again if it lasts; needed to snooze, None to acknowledge for good.
+    """
+
+    change: str
+    by: str
+    reason: str
+    day: date
+    at: datetime
+    until: date | None = None
 
 
 def read_list(lake: Lake, state: str, message_id: str, limit: int) -> pa.Table:
@@ -35,7 +63,7 @@ def read_list(lake: Lake, state: str, message_id: str, limit: int) -> pa.Table:
     is_meant = "message_id = $message_id" if message_id else STATES.get(state, "state = $state")
     params = {"message_id": message_id} if message_id else {} if state in STATES else {"state": state}
     return lake.read(
-        "select fingerprint, severity, state, subject_date, n_seen, title"
+        "select fingerprint, severity, state, decided_by, until_date, subject_date, n_seen, title"
         f" from {ops.ALERT.full_name} where {is_meant}"
         " order by case severity when 'high' then 1 when 'medium' then 2 else 3 end, subject_date desc, rule, subject"
         " limit $limit",
@@ -59,7 +87,7 @@ def read_messages(lake: Lake, limit: int) -> pa.Table:
 
 
 def read_one(lake: Lake, fingerprint: str) -> pa.Table:
-    """All that is known of one alert, a line a fact.
+    """All that is known of one alert, a line a fact, its life at the end.
 
     Args:
         lake: the lake.
@@ -74,7 +102,122 @@ def read_one(lake: Lake, fingerprint: str) -> pa.Table:
     """
     row = resolve(lake.read, fingerprint)
     known = {name: str(value) for name, value in row.items() if value not in (None, "")}
+    changes = lake.read(
+        "select * from analyst.alert_change where fingerprint = $fingerprint order by change_no",
+        fingerprint=row["fingerprint"],
+    ).to_pylist()
+    known |= {f"change {one['change_no']}": _told(one) for one in changes}
     return pa.table({"what": pa.array(list(known), pa.string()), "value": pa.array(list(known.values()), pa.string())})
+
+
+def decide(lake: Lake, fingerprints: Sequence[str], decision: Decision) -> list[str]:
+    """One line an alert about what became of it.
+
+    Args:
+        lake: open for writing.
+        fingerprints: each the first 6 or more digits of an alert's.
+        decision: who, what and why.
+
+    Raises:
+        ConfigError: an unknown alert, one that is resolved, a day that has passed, no name or no reason; nothing was
+            changed.
+        LakeError: the lake cannot be written.
+    """
+    _refuse_unfit(decision)
+
+    def work(connection: duckdb.DuckDBPyConnection) -> list[str]:
+        return [_decide_one(connection, one, decision) for one in dict.fromkeys(fingerprints)]
+
+    return lake.commit(work, message=f"{decision.change} {len(fingerprints)} alerts: {decision.reason}")
+
+
+def _refuse_unfit(decision: Decision) -> None:
+    if not decision.by.strip() or not decision.reason.strip():
+        raise errors.ConfigError(
+            "a decision about an alert needs a name and a reason. Give --by and --why; nothing was changed."
+        )
+    if decision.change == "snooze" and decision.until is None:
+        raise errors.ConfigError("until when? Give `daybook alerts snooze` a day with --until; nothing was changed.")
+    if decision.change == "reopen" and decision.until is not None:
+        raise errors.ConfigError("an alert is not reopened until a day. Leave --until out; nothing was changed.")
+    if decision.until is not None and decision.until <= decision.day:
+        raise errors.ConfigError(
+            f"--until {decision.until} is not to come: it is {decision.day} in Shanghai. Give a later day; nothing was"
+            " changed."
+        )
+
+
+def _decide_one(connection: duckdb.DuckDBPyConnection, fingerprint: str, decision: Decision) -> str:
+    row = resolve(_reader(connection), fingerprint)
+    name, state = f"{row['fingerprint']} ({row['title']})", CHANGES[decision.change]
+    if row["state"] == "resolved" and state != "open":
+        raise errors.ConfigError(
+            f"alert {name} is resolved since {row['resolved_date']}: there is nothing to {decision.change}. Nothing "
+            "was changed; it opens again by itself if the trouble comes back."
+        )
+    is_open = state == "open"
+    held = (row["state"], row["decided_by"], row["decision_reason"], row["until_date"])
+    if held == (state, *(("", "") if is_open else (decision.by, decision.reason)), decision.until):
+        return f"{name} is {_standing(row)} already"
+    facts = {
+        "state": state,
+        "by": "" if is_open else decision.by,
+        "reason": "" if is_open else decision.reason,
+        "until": decision.until,
+        "fingerprint": row["fingerprint"],
+    }
+    connection.execute(
+        f"update {ops.ALERT.full_name} set state = $state, decided_by = $by, decision_reason = $reason,"
+        " until_date = $until, resolved_date = null where fingerprint = $fingerprint",
+        facts,
+    )
+    change = "reopened" if is_open else state
+    keep_change(connection, row["fingerprint"], change, state, decision)
+    return f"{name} is {_standing(facts | {'decided_by': facts['by'], 'until_date': decision.until})} now"
+
+
+def keep_change(
+    connection: duckdb.DuckDBPyConnection, fingerprint: str, change: str, state: str, decision: Decision
+) -> None:
+    """Add one row to an alert's life.
+
+    Args:
+        connection: inside the commit that makes the change.
+        fingerprint: the alert's, whole.
+        change: what happened.
+        state: the alert's state afterwards.
+        decision: who and why.
+    """
+    connection.execute(
+        f"insert into {ops.ALERT_CHANGE.full_name} by name select $fingerprint as fingerprint,"
+        " 1 + count(*) as change_no, $change as change, $state as state, $day as changed_date, $by as changed_by,"
+        f" $reason as reason, $until::date as until_date, $at as changed_at from {ops.ALERT_CHANGE.full_name}"
+        " where fingerprint = $fingerprint",
+        {
+            "fingerprint": fingerprint,
+            "change": change,
+            "state": state,
+            "day": decision.day,
+            "by": decision.by,
+            "reason": decision.reason,
+            "until": decision.until,
+            "at": decision.at,
+        },
+    )
+
+
+def _standing(row: Mapping[str, Any]) -> str:
+    by = f" by {row['decided_by']}" if row["decided_by"] else ""
+    return f"{row['state']}{by}" + (f" until {row['until_date']}" if row["until_date"] else "")
+
+
+def _told(change: Mapping[str, Any]) -> str:
+    until = f" until {change['until_date']}" if change["until_date"] else ""
+    return f"{change['changed_date']} {change['change']} by {change['changed_by']}{until}: {change['reason']}"
+
+
+def _reader(connection: duckdb.DuckDBPyConnection) -> Any:
+    return lambda statement, **params: connection.execute(statement, params).to_arrow_table()
 
 
 def resolve(read: Any, fingerprint: str) -> dict[str, Any]:

@@ -315,7 +315,7 @@ class Look:
 
 
 def record(lake: Lake, findings: pa.Table, rules_run: Sequence[str], as_of: date, look: Look | None = None) -> pa.Table:
-    """The alerts as they stand after `findings`: new ones opened, those no longer found resolved.
+    """The alerts as they stand after `findings`: new ones opened, those no longer found resolved, each change kept.
 
     Args:
         lake: open for writing.
@@ -338,13 +338,15 @@ def record(lake: Lake, findings: pa.Table, rules_run: Sequence[str], as_of: date
     looked_at = _looked_at(rules_run, look)
 
     def work(connection: duckdb.DuckDBPyConnection) -> None:
-        connection.register("finding", findings)
-        connection.register("looked_at", looked_at)
-        connection.execute(sql.load("alert_resolve"), {"as_of": as_of})
-        connection.execute(sql.load("alert_see_again"), {"as_of": as_of})
-        connection.execute(sql.load("alert_open"), {"as_of": as_of})
-        connection.unregister("finding")
-        connection.unregister("looked_at")
+        before = connection.execute(f"select fingerprint, state from {ops.ALERT.full_name}").to_arrow_table()
+        inputs = {"finding": findings, "looked_at": looked_at, "before": before}
+        for name, rows in inputs.items():
+            connection.register(name, rows)
+        for step in ("alert_resolve", "alert_wake", "alert_see_again", "alert_open"):
+            connection.execute(sql.load(step), {"as_of": as_of})
+        connection.execute(sql.load("alert_changed"), {"as_of": as_of, "at": look.at if look else None})
+        for name in inputs:
+            connection.unregister(name)
         if look:
             check_scope.mark_looked_at(connection, look.scope, look.at)
 

@@ -79,5 +79,20 @@ def keep_told(connection: duckdb.DuckDBPyConnection) -> None:
     )
 
 
+def begin_lives(connection: duckdb.DuckDBPyConnection) -> None:
+    """What is known of the lives of alerts that were there before lives were kept: when each opened, and resolved.
+
+    Args:
+        connection: inside a commit.
+    """
+    columns = "fingerprint, change_no, change, state, changed_date, changed_by, reason"
+    kept = f"insert into {ops.ALERT_CHANGE.full_name} ({columns}) select fingerprint"
+    connection.execute(f"{kept}, 1, 'opened', 'open', first_seen_date, 'daybook', 'found' from {ops.ALERT.full_name}")
+    connection.execute(
+        f"{kept}, 2, 'resolved', 'resolved', resolved_date, 'daybook', 'looked for and not found'"
+        f" from {ops.ALERT.full_name} where state = 'resolved'"
+    )
+
+
 # By the version that a lake has afterwards.
-STEPS: dict[int, Callable[[duckdb.DuckDBPyConnection], None]] = {2: renew_digests, 5: keep_told}
+STEPS: dict[int, Callable[[duckdb.DuckDBPyConnection], None]] = {2: renew_digests, 5: keep_told, 6: begin_lives}

@@ -1,16 +1,21 @@
-"""The command about alerts: list and show them, and send what waits.
+"""The command about alerts: list and show them, decide about them, and send what waits.
 
-Partners: `warehouse/outbox.py`, `flows/delivery.py`.
+Partners: `warehouse/alerts.py`, `flows/delivery.py`.
 """
 
 from __future__ import annotations
 
 import enum
-from typing import Annotated
+import getpass
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from flows.commands import terminal
+
+if TYPE_CHECKING:
+    from flows.settings import Settings
 
 
 class Action(enum.StrEnum):
@@ -18,6 +23,9 @@ class Action(enum.StrEnum):
 
     list = "list"
     show = "show"
+    acknowledge = "acknowledge"
+    snooze = "snooze"
+    reopen = "reopen"
     messages = "messages"
     send = "send"
 
@@ -27,48 +35,79 @@ class State(enum.StrEnum):
 
     standing = "standing"
     open = "open"
+    acknowledged = "acknowledged"
+    snoozed = "snoozed"
     resolved = "resolved"
     all = "all"
+
+
+DECISIONS = (Action.acknowledge, Action.snooze, Action.reopen)
 
 
 def alerts(
     action: Annotated[Action, typer.Argument(help="What to do.")],
     fingerprints: Annotated[list[str] | None, typer.Argument(help="Alerts, as `list` shows them.")] = None,
     *,
+    why: Annotated[str, typer.Option(help="Why, for whoever asks later; every decision needs it.")] = "",
+    by: Annotated[str, typer.Option(help="Who decides; default the user.")] = "",
+    until: Annotated[
+        datetime | None,
+        typer.Option(
+            formats=["%Y-%m-%d"], help="Day on which an acknowledged or snoozed alert opens again if it lasts."
+        ),
+    ] = None,
     state: Annotated[
         State, typer.Option(help="Which alerts to list; `standing` is all that are not resolved.")
     ] = State.standing,
     message: Annotated[str, typer.Option(help="List the alerts that this message tells of.")] = "",
     limit: Annotated[int, typer.Option(min=1, help="Most rows to list.")] = 50,
 ) -> None:
-    """List and show alerts, see which messages were sent about them, and send those that wait."""
+    """List and show alerts, acknowledge, snooze or reopen them, and send the messages about them that wait."""
     from warehouse import alerts as known
     from warehouse import lake
 
     options = terminal.read_settings()
     named = fingerprints or []
-    if bool(named) != (action is Action.show):
-        needed = "needs the fingerprints that `list` shows" if action is Action.show else "takes no fingerprint"
+    takes_names = action is Action.show or action in DECISIONS
+    if bool(named) != takes_names:
+        needed = "needs the fingerprints that `list` shows" if takes_names else "takes no fingerprint"
         raise terminal.config_error(f"`daybook alerts {action}` {needed}.")
     if action is Action.send:
-        _send()
-        return
-    with lake.open_reader(options.lake) as opened:
-        if action is Action.list:
-            found = known.read_list(opened, state.value, message, limit)
-            terminal.print_table(found, f"{found.num_rows} alerts")
-        elif action is Action.messages:
-            found = known.read_messages(opened, limit)
-            terminal.print_table(found, f"{found.num_rows} messages, newest first")
-        else:
-            for name in named:
-                terminal.print_table(known.read_one(opened, name), name)
+        _send(options)
+    elif action in DECISIONS:
+        _decide(options, action, named, (by, why, until))
+    else:
+        with lake.open_reader(options.lake) as opened:
+            if action is Action.list:
+                found = known.read_list(opened, state.value, message, limit)
+                terminal.print_table(found, f"{found.num_rows} alerts")
+            elif action is Action.messages:
+                found = known.read_messages(opened, limit)
+                terminal.print_table(found, f"{found.num_rows} messages, newest first")
+            else:
+                for name in named:
+                    terminal.print_table(known.read_one(opened, name), name)
 
 
-def _send() -> None:
+def _decide(options: Settings, action: Action, named: list[str], said: tuple[str, str, datetime | None]) -> None:
+    from flows import clock
+    from warehouse import alerts as known
+    from warehouse import lake
+
+    by, why, until = said
+    now = clock.read_now(options.clock_url)
+    day = until.date() if until else None
+    decision = known.Decision(action.value, by or getpass.getuser(), why, clock.known_date(now), now, day)
+    # A writer would make a lake where there is none.
+    with lake.open_reader(options.lake):
+        pass
+    with lake.open_writer(options.lake, holder="daybook alerts", wait_s=options.lake_wait_s) as opened:
+        print("\n".join(known.decide(opened, named, decision)))
+
+
+def _send(options: Settings) -> None:
     from flows import delivery
 
-    options = terminal.read_settings()
     if not options.alert_channels:
         raise terminal.config_error(
             "no channel is set, so nothing was sent. Give Apprise's addresses in DAYBOOK__ALERT_CHANNELS; "

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import date
+from typing import Any
 
 from reports import blocks, charts, numbers
 from reports.blocks import Block, Figure, Note, Section, Table
@@ -115,8 +117,8 @@ def _revision_table(lake: Reader, as_of: date) -> Block:
 
 def _alert_table(lake: Reader, as_of: date) -> Block:
     rows = lake.read(
-        "select * from analyst.alert where state = 'open' and least(first_seen_date, subject_date) <= $as_of"
-        " order by case severity when 'high' then 1 when 'medium' then 2 else 3 end,"
+        "select * from analyst.alert where state <> 'resolved' and least(first_seen_date, subject_date) <= $as_of"
+        " order by state <> 'open', case severity when 'high' then 1 when 'medium' then 2 else 3 end,"
         " last_seen_date desc, rule, subject",
         as_of=as_of,
     ).to_pylist()
@@ -126,6 +128,7 @@ def _alert_table(lake: Reader, as_of: date) -> Block:
         (
             blocks.text(row["severity"]),
             blocks.link(row["title"], "alert", row["fingerprint"]),
+            blocks.text(_standing(row)),
             blocks.text(row["action"]),
             blocks.number(f"{row['first_seen_date']}, {row['n_seen']} x"),
             blocks.text(row["evidence_sql"]),
@@ -133,5 +136,13 @@ def _alert_table(lake: Reader, as_of: date) -> Block:
         for row in rows[:MOST_ALERTS]
     ]
     more = f", the gravest {MOST_ALERTS} of {len(rows)}" if len(rows) > MOST_ALERTS else ""
-    heads = ("Severity", "What", "What to do", "Since, seen", "More, in SQL")
-    return Table(f"Open alerts{more}", heads, cells, is_wide=True)
+    heads = ("Severity", "What", "State", "What to do", "Since, seen", "More, in SQL")
+    return Table(f"Alerts that stand{more}", heads, cells, is_wide=True)
+
+
+def _standing(row: Mapping[str, Any]) -> str:
+    """How an alert stands, and who said so."""
+    if row["state"] == "open":
+        return "open"
+    until = f" until {row['until_date']}" if row["until_date"] else ""
+    return f"{row['state']} by {row['decided_by']}{until}: {row['decision_reason']}"

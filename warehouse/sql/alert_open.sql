@@ -15,6 +15,9 @@ select
     $as_of as last_seen_date,
     null::date as resolved_date,
     1 as n_seen,
+    '' as decided_by,
+    '' as decision_reason,
+    null::date as until_date,
     null::timestamptz as delivered_at,
     '' as message_id
 from finding as f

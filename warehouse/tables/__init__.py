@@ -10,7 +10,7 @@ from __future__ import annotations
 from warehouse.contracts import Table
 from warehouse.tables import feature, macro, market, model, ops, vendor
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 
 TABLES: tuple[Table, ...] = (
     vendor.REPLY,
@@ -51,6 +51,7 @@ TABLES: tuple[Table, ...] = (
     ops.RULE,
     ops.REVISION,
     ops.ALERT,
+    ops.ALERT_CHANGE,
     ops.OUTBOX,
     ops.CHECKED_SESSION,
 )

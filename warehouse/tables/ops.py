@@ -167,11 +167,14 @@ ALERT = Table(
         Column("action", "VARCHAR", "What to do next."),
         Column("evidence", "VARCHAR", "The numbers behind it, as JSON."),
         Column("evidence_sql", "VARCHAR", "A query that shows more."),
-        Column("state", "VARCHAR", "`open`, `acknowledged` or `resolved`."),
+        Column("state", "VARCHAR", "`open`, `acknowledged`, `snoozed` or `resolved`."),
         Column("first_seen_date", "DATE", "First run that saw it."),
         Column("last_seen_date", "DATE", "Last run that saw it."),
         Column("resolved_date", "DATE", "Run that no longer saw it; NULL while open.", nullable=True),
         Column("n_seen", "BIGINT", "Runs that saw it."),
+        Column("decided_by", "VARCHAR", "Who acknowledged or snoozed it; empty when nobody did."),
+        Column("decision_reason", "VARCHAR", "Why; empty when nobody did."),
+        Column("until_date", "DATE", "Day on which it opens again if it lasts; NULL for none.", nullable=True),
         Column(
             "delivered_at",
             "TIMESTAMPTZ",
@@ -185,6 +188,25 @@ ALERT = Table(
             "The message in `ops.outbox` that tells of it; empty when none does yet.",
             provenance=True,
         ),
+    ),
+)
+
+ALERT_CHANGE = Table(
+    schema="ops",
+    name="alert_change",
+    grain=("fingerprint", "change_no"),
+    meaning="One row per change of an alert's state: the whole of its life.",
+    source="warehouse/checks.py and warehouse/alerts.py.",
+    columns=(
+        Column("fingerprint", "VARCHAR", "The alert."),
+        Column("change_no", "BIGINT", "Its first change 1, and so on."),
+        Column("change", "VARCHAR", "`opened`, `acknowledged`, `snoozed`, `reopened` or `resolved`."),
+        Column("state", "VARCHAR", "State after it."),
+        Column("changed_date", "DATE", "Day of the run, or Shanghai's day of the decision."),
+        Column("changed_by", "VARCHAR", "Who; `daybook` when it came about by itself."),
+        Column("reason", "VARCHAR", "Why."),
+        Column("until_date", "DATE", "Day on which it opens again if it lasts; NULL for none.", nullable=True),
+        Column("changed_at", "TIMESTAMPTZ", "Instant; NULL when the run kept none.", nullable=True, provenance=True),
     ),
 )
 

@@ -14,5 +14,8 @@ select
     first_seen_date,
     last_seen_date,
     resolved_date,
-    n_seen
+    n_seen,
+    decided_by,
+    decision_reason,
+    until_date
 from ops.alert

@@ -1,0 +1,144 @@
+"""A vendor that is down is one alert that lists what it touched, ends by itself, and comes back as its own."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import pyarrow as pa
+import pytest
+
+from warehouse import checks, load, outages
+from warehouse.tables import market
+
+DAYS = [date(2024, 7, day) for day in (8, 9, 10)]
+TABLES = ("market.daily", "market.adj_factor", "market.daily_basic", "market.suspend_d")
+N_LISTED = 5000
+RULES = ["missing_day", "partial_day", "failed_load", outages.RULE]
+
+
+@pytest.fixture
+def lake(empty_lake, load_sessions, stamp, monkeypatch):
+    """Three sessions, 5,000 listed securities, and no rows; only the checks of completeness are run."""
+    monkeypatch.setattr(checks, "CHECKS", [check for check in checks.CHECKS if check.rule in RULES])
+    load_sessions(empty_lake, DAYS)
+    codes = [f"{600000 + n}.SH" for n in range(N_LISTED)]
+    stocks = {"ts_code": codes, "name": codes, "list_status": ["L"] * N_LISTED, "list_date": [DAYS[0]] * N_LISTED}
+    one = load.Load(market.STOCK_BASIC, pa.table(stocks), [load.Partition("all", DAYS[0])], None)
+    load.load(empty_lake, [one], stamp(0))
+    return empty_lake
+
+
+@pytest.fixture
+def load_whole(load_days, bars):
+    """Load one bar with all that belongs to it for a day; `without` leaves tables out."""
+
+    def run(lake, day, without=()):
+        rows = bars(f"600000.SH {day} 10")
+        keys = rows.select(["ts_code", "trade_date"])
+        nothing = market.SUSPEND_D.empty().select(["ts_code", "trade_date", "suspend_timing", "suspend_type"])
+        loads = {
+            market.DAILY: (rows, {}),
+            market.ADJ_FACTOR: (keys.append_column("adj_factor", pa.array([1.0])), {}),
+            market.DAILY_BASIC: (keys.append_column("close", rows["close"]), {}),
+            market.SUSPEND_D: (nothing, {"may_be_empty": True}),
+        }
+        for table, (values, facts) in loads.items():
+            if table.full_name not in without:
+                load_days(lake, table, values, days=[day], **facts)
+
+    return run
+
+
+def evening(lake, day):
+    """What a run finds and records; the alerts that stand."""
+    checks.record(lake, outages.gathered(lake, checks.find(lake, day)), RULES, day)
+    return lake.read(
+        "select rule, subject, subject_date, title, evidence from ops.alert where state <> 'resolved' order by all"
+    ).to_pylist()
+
+
+def named(alerts):
+    return [(row["rule"], row["subject"], row["subject_date"]) for row in alerts]
+
+
+def lives(lake):
+    rows = lake.read(
+        "select change from analyst.alert_change where rule = $rule order by changed_date", rule=outages.RULE
+    )
+    return rows["change"].to_pylist()
+
+
+def test_outage_of_a_day_over_5000_securities_is_one_alert_that_lists_what_it_touched(lake, load_whole):
+    load_whole(lake, DAYS[0])
+
+    (alert,) = evening(lake, DAYS[1])
+
+    assert named([alert]) == [("vendor_outage", "tushare", DAYS[1])]
+    assert alert["title"] == (
+        "tushare left a gap with the session of 2024-07-09, 5,000 securities, in market.adj_factor, market.daily,"
+        " market.daily_basic, market.suspend_d; feature.feature, feature.log_return wait for them"
+    )
+    assert all(f'"{table}": "{table} has nothing for the session' in alert["evidence"] for table in TABLES)
+
+
+def test_outage_resolves_itself_after_the_backfill_and_the_next_one_is_another(lake, load_whole):
+    load_whole(lake, DAYS[0])
+    evening(lake, DAYS[1])
+    load_whole(lake, DAYS[1])
+
+    after = evening(lake, DAYS[2])
+    changes = lives(lake)
+
+    assert named(after) == [("vendor_outage", "tushare", DAYS[2])]
+    assert changes == ["opened", "resolved", "opened"]
+
+
+def test_same_day_gone_again_reopens_its_alert(lake, load_whole):
+    load_whole(lake, DAYS[0])
+    evening(lake, DAYS[1])
+    load_whole(lake, DAYS[1])
+    whole = evening(lake, DAYS[1])
+    lake.commit(
+        lambda c: c.execute("update ops.ledger set state = 'failed' where partition = $p", {"p": str(DAYS[1])}),
+        message="the vendor took the day back",
+    )
+
+    again = evening(lake, DAYS[1])
+
+    assert (whole, named(again)) == ([], [("vendor_outage", "tushare", DAYS[1])])
+    assert lake.read_value("select count(*) from ops.alert where rule = 'vendor_outage'") == 1
+
+
+def test_outage_that_heals_table_by_table_stays_one_alert(lake, load_whole):
+    load_whole(lake, DAYS[0])
+    evening(lake, DAYS[1])
+    load_whole(lake, DAYS[1], without=("market.daily_basic",))
+
+    (alert,) = evening(lake, DAYS[1])
+
+    assert named([alert]) == [("vendor_outage", "tushare", DAYS[1])]
+    assert "in market.daily_basic; feature.feature waits for them" in alert["title"]
+
+
+def test_one_late_table_is_no_outage(lake, load_whole):
+    load_whole(lake, DAYS[0])
+    load_whole(lake, DAYS[1], without=("market.daily_basic",))
+
+    assert named(evening(lake, DAYS[1])) == [("missing_day", "market.daily_basic", DAYS[1])]
+
+
+@pytest.mark.exhaustive
+def test_gap_that_stands_alone_is_not_resolved_by_an_outage(lake, load_whole):
+    """Three tables go missing after the first one was told of."""
+    load_whole(lake, DAYS[0])
+    load_whole(lake, DAYS[1], without=("market.daily_basic",))
+    evening(lake, DAYS[1])
+    lake.commit(
+        lambda c: c.execute("update ops.ledger set state = 'failed' where partition = $p", {"p": str(DAYS[1])}),
+        message="the vendor took the day back",
+    )
+
+    assert named(evening(lake, DAYS[1])) == [
+        ("missing_day", "market.daily_basic", DAYS[1]),
+        ("vendor_outage", "tushare", DAYS[1]),
+    ]
