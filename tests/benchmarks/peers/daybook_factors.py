@@ -23,7 +23,7 @@ N = 20
 
 
 def factors(bars):
-    """Fourteen (n_codes, n_sessions) matrices from open, high, low, close and vol, in the order of the expressions."""
+    """Fourteen (n_codes, n_sessions) matrices from high, low, close and vol, in the order of the expressions."""
     high, low, close, volume = (bars[name] for name in ("high", "low", "close", "vol"))
     starts = rolling.starts_of_rows(close.shape)
     before = rolling.lag(close, starts, 1)
@@ -80,7 +80,7 @@ def main():
         for _ in range(REPEATS):
             started = time.perf_counter()
             axes = matrices.read_axes(opened, market.DAILY)
-            bars, has_bar = matrices.read(opened, market.DAILY, ["open", "high", "low", "close", "vol"], axes)
+            bars, has_bar = matrices.read(opened, market.DAILY, ["high", "low", "close", "vol"], axes)
             read_s.append(time.perf_counter() - started)
             out = in_threads(bars, n_threads)
             whole_s.append(time.perf_counter() - started)

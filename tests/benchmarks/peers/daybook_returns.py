@@ -7,6 +7,8 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
+from memory import peak_gb
+
 sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 from warehouse import lake, load, returns
 from warehouse.tables import feature
@@ -19,12 +21,11 @@ with lake.open_writer(lake.LakeLocation(Path(sys.argv[1]), memory_limit=sys.argv
     n_rows = returns.update_returns(opened, load.Stamp("benchmark", datetime(2026, 1, 1, tzinfo=UTC)))
     ended = time.perf_counter()
 used = resource.getrusage(resource.RUSAGE_SELF)
-peak_gb = used.ru_maxrss / 1e6
 figures = {
     "seconds": ended - ready,
     "kernels_ready_s": ready - started,
     "cpu_s": used.ru_utime + used.ru_stime,
     "rows": n_rows,
-    "peak_gb": peak_gb,
+    "peak_gb": peak_gb(),
 }
 print(json.dumps(figures))

@@ -7,6 +7,7 @@ import time
 
 import numpy as np
 import pandas as pd
+from memory import peak_gb
 
 started = time.perf_counter()
 frame = pd.read_parquet(sys.argv[1])
@@ -22,5 +23,4 @@ rows["drawdown_252d"] = frame["price"] / high - 1
 rows.to_parquet(sys.argv[2], index=False)
 ended = time.perf_counter()
 used = resource.getrusage(resource.RUSAGE_SELF)
-peak_gb = used.ru_maxrss / 1e6
-print(json.dumps({"seconds": ended - started, "cpu_s": used.ru_utime + used.ru_stime, "peak_gb": peak_gb}))
+print(json.dumps({"seconds": ended - started, "cpu_s": used.ru_utime + used.ru_stime, "peak_gb": peak_gb()}))
