@@ -176,8 +176,12 @@ def run_detect(context: Context, as_of: date, progress: Progress) -> Facts:
 def run_publish(context: Context, as_of: date, progress: Progress) -> Facts:
     """Write the report and hand new alerts to the channels; last of all, refuse to be green over a gap."""
     published = publishing.publish(context, as_of)
-    n_delivered = publishing.deliver(context, as_of, published.page)
-    facts: Facts = {"report": str(published.page), "alerts_delivered": n_delivered}
+    try:
+        n_delivered = publishing.deliver(context, as_of, published.page)
+    finally:
+        # After the alerts, which wait for nobody; and also where a channel refused them, as the report leads there.
+        n_beside = publishing.publish_beside(context, as_of, published.snapshot)
+    facts: Facts = {"report": str(published.page), "alerts_delivered": n_delivered, "pages_beside": n_beside}
     return facts | ({BLOCKS_NOT_SHOWN: " ".join(published.problems)} if published.problems else {})
 
 
