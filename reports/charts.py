@@ -38,12 +38,14 @@ class Chart:
         rows: names and numbers, None where there is none.
         span: where the first row and the last lie on the horizontal axis when the rows follow it at equal steps, so
             that a pointer finds its row; None in other charts.
+        legend: class and name of each line, and of the shade, for where the picture's own legend is out of sight.
     """
 
     svg: str
     heads: tuple[str, ...]
     rows: tuple[Row, ...]
     span: tuple[int, int] | None = None
+    legend: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -129,7 +131,9 @@ def line_chart(
     if shaded:
         heads, values = (*heads, shaded.name), [*values, [int(one) for one in shaded.is_in]]
     rows = zip(map(str, dates), *values, strict=True)
-    return Chart(_svg(parts, label, width=width), heads, tuple(rows), (LEFT, width - RIGHT))
+    legend = [(f"k{number}", line.name) for number, line in enumerate(lines, start=1)]
+    legend += [("shade", shaded.name)] if shaded else []
+    return Chart(_svg(parts, label, width=width), heads, tuple(rows), (LEFT, width - RIGHT), tuple(legend))
 
 
 def bars(
@@ -152,12 +156,12 @@ def bars(
     # Zero lies where both sides have the room that their longest bars and their numbers need.
     left = name_width + NUMBER_WIDTH * (below > 0)
     room = WIDTH - 4 - NUMBER_WIDTH * (above > 0 or below == 0) - left
-    unit = room / (below + above or 1.0)
-    middle = left + below * unit
+    span = below + above or 1.0
+    middle = left + below / span * room
     parts = [f'<line class="axis" x1="{middle:.1f}" x2="{middle:.1f}" y1="{TOP}" y2="{height - 8}"/>']
     for number, (name, value) in enumerate(zip(labels, values.tolist(), strict=True)):
         top = TOP + number * row
-        length = abs(value) * unit if math.isfinite(value) else 0.0
+        length = abs(value) / span * room if math.isfinite(value) else 0.0
         start = middle - length if value < 0 else middle
         tone = tones[bool(value < 0)]
         at = start - 4 if value < 0 else start + length + 4

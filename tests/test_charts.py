@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from datetime import date
 from xml.etree import ElementTree
 
 import numpy as np
@@ -11,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reports import charts
+from reports import charts, site
+from reports.blocks import Figure, Section
 
 DAYS = ["2026-11-16", "2026-11-17", "2026-11-18", "2026-11-19"]
 SVG = "{http://www.w3.org/2000/svg}"
@@ -181,3 +183,19 @@ def test_bars_are_in_proportion_and_use_the_room_there_is(values):
     assert all(left >= 150 and left + width <= charts.WIDTH for left, width in found)
     sides = {value > 0 for value in values if value}
     assert sum(widths if len(sides) > 1 else [max(widths)]) >= 180 * bool(sides)
+
+
+def test_wide_chart_names_its_lines_below_the_picture_too():
+    """On a phone the newest end of a wide chart is shown, and the picture's own legend is out of sight."""
+    lines = [charts.Line(name, np.arange(3.0)) for name in ("a", "<b>")]
+    shade = charts.Shade("recession", [True, False, False])
+    chart = charts.line_chart([1, 2, 3], lines, label="l", write=plain, width=charts.WIDE, shaded=shade)
+    trace = {"run_id": "r", "snapshot": 1, "code_version": "1"}
+
+    def page(is_wide):
+        section = Section("a", "A", [Figure("t", chart, "c", is_wide)])
+        return site.render_day([section], trace=trace, as_of=date(2026, 11, 20), up_colour="red")
+
+    assert chart.legend == (("k1", "a"), ("k2", "<b>"), ("shade", "recession"))
+    assert '<span><i class="k2"></i>&lt;b&gt;</span>' in page(True) and '<i class="shade"></i>recession' in page(True)
+    assert '<p class="legend">' not in page(False)
