@@ -39,14 +39,15 @@ PRINT_S = 120
 
 @dataclass(frozen=True)
 class Published:
-    """A day's page, and why blocks of the desk are not on it, one sentence each."""
+    """A day's page, the snapshot it reads, and why blocks of the desk are not on it, one sentence each."""
 
     page: Path
+    snapshot: int
     problems: tuple[str, ...]
 
 
 def publish(context: Context, as_of: date) -> Published:
-    """The day's report, built from the lake as it is now, and the pages beside it.
+    """The day's report, built from the lake as it is now; `publish_beside` builds the pages that it leads to.
 
     Raises:
         LakeError: the lake cannot be read or written.
@@ -55,12 +56,27 @@ def publish(context: Context, as_of: date) -> Published:
     with context.writer() as open_lake:
         snapshot = open_lake.snapshot
         runs.pin_snapshot(open_lake, context.run_id, snapshot)
-    published = _build_day(context, as_of, snapshot, with_index=True)
-    # Of the newest snapshot only, so not when a past day is built again; after the day, which is what people wait for.
+    return _build_day(context, as_of, snapshot, with_index=True)
+
+
+def publish_beside(context: Context, as_of: date, snapshot: int) -> int:
+    """How many pages of securities, models, factors and alerts were written, with the dictionary and all lists.
+
+    They show the newest day that was published: a run for an earlier day leaves them as they are.
+
+    Raises:
+        LakeError: the lake cannot be read.
+        ConfigError: the reports' folder cannot be written.
+    """
+    with context.reader() as open_lake:
+        newest = open_lake.read_value(
+            "select max(as_of_date) from ops.run where flow = 'daily' and snapshot is not null"
+        )
+    if newest is not None and newest > as_of:
+        return 0
     with lake.open_reader(context.settings.lake, snapshot=snapshot) as pinned:
         dictionary.publish(pinned, context.settings.reports_path, code_version=settings.code_version())
-        subject_pages.publish(pinned, context.settings.reports_path, _maker(context, as_of), is_again=False)
-    return published
+        return subject_pages.publish(pinned, context.settings.reports_path, _maker(context, as_of), is_again=False)
 
 
 def _maker(context: Context, as_of: date) -> subject_pages.Maker:
@@ -151,7 +167,7 @@ def _build_day(context: Context, as_of: date, snapshot: int, *, with_index: bool
     for problem in own.problems:
         log.warning("block not shown as_of=%s reason=%s", as_of, problem)
     log.info("published as_of=%s snapshot=%s path=%s", as_of, snapshot, path)
-    return Published(path, own.problems)
+    return Published(path, snapshot, own.problems)
 
 
 def refuse_older(pinned: lake.Lake, as_of: date) -> None:

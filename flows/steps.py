@@ -176,12 +176,17 @@ def run_detect(context: Context, as_of: date, progress: Progress) -> Facts:
 def run_publish(context: Context, as_of: date, progress: Progress) -> Facts:
     """Write the report and tell of new alerts; a channel that is down fails no run, as its messages wait."""
     published = publishing.publish(context, as_of)
-    sent = delivery.deliver(context.settings, context.now, as_of, published.page)
+    try:
+        sent = delivery.deliver(context.settings, context.now, as_of, published.page)
+    finally:
+        # After the alerts, which wait for nobody; and also where they could not be sent, as the report leads there.
+        n_beside = publishing.publish_beside(context, as_of, published.snapshot)
     facts: Facts = {
         "report": str(published.page),
         "alerts_told": sent.n_told,
         "messages_sent": sent.n_sent,
         "messages_waiting": sent.n_waiting,
+        "pages_beside": n_beside,
     }
     return facts | ({BLOCKS_NOT_SHOWN: " ".join(published.problems)} if published.problems else {})
 

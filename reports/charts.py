@@ -38,12 +38,14 @@ class Chart:
         rows: names and numbers, None where there is none.
         span: where the first row and the last lie on the horizontal axis when the rows follow it at equal steps, so
             that a pointer finds its row; None in other charts.
+        legend: class and name of each line, and of the shade, for where the picture's own legend is out of sight.
     """
 
     svg: str
     heads: tuple[str, ...]
     rows: tuple[Row, ...]
     span: tuple[int, int] | None = None
+    legend: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,14 @@ class Line:
 
     name: str
     values: Floats
+
+
+@dataclass(frozen=True)
+class Shade:
+    """Dates that stand on darker ground, such as recessions: what they are, and for each date whether it is one."""
+
+    name: str
+    is_in: Sequence[bool]
 
 
 @dataclass(frozen=True)
@@ -93,6 +103,7 @@ def line_chart(
     write: Write,
     zero: bool = False,
     width: int = WIDTH,
+    shaded: Shade | None = None,
 ) -> Chart:
     """Lines over time with a legend.
 
@@ -103,20 +114,26 @@ def line_chart(
         write: how a number is written on the axis.
         zero: whether zero belongs on the vertical axis.
         width: WIDTH, or WIDE for a figure of the whole page's width.
+        shaded: dates to draw on darker ground; they are a column of the chart's numbers too.
     """
     stacked = np.concatenate([line.values for line in lines]) if lines else np.zeros(0)
     low, high = _range(stacked, zero=zero)
     legend_height = 18 if len(lines) > 1 else 0
     x = Scale(0, max(len(dates) - 1, 1), LEFT, width - RIGHT)
     y = Scale(low, high, HEIGHT - BOTTOM, TOP + legend_height)
-    parts = [_horizontal_grid(y, write, width), _date_axis(dates, x)]
+    parts = [_bands(x, shaded.is_in) if shaded else "", _horizontal_grid(y, write, width), _date_axis(dates, x)]
     for number, line in enumerate(lines, start=1):
         parts.append(f'<path class="line c{number}" d="{_path(x, y, line.values)}"/>')
     if legend_height:
         parts.append(_legend([line.name for line in lines]))
     heads = ("date", *(line.name for line in lines))
-    rows = zip(map(str, dates), *(_present(line.values) for line in lines), strict=True)
-    return Chart(_svg(parts, label, width=width), heads, tuple(rows), (LEFT, width - RIGHT))
+    values: list[Sequence[float | None]] = [_present(line.values) for line in lines]
+    if shaded:
+        heads, values = (*heads, shaded.name), [*values, [int(one) for one in shaded.is_in]]
+    rows = zip(map(str, dates), *values, strict=True)
+    legend = [(f"k{number}", line.name) for number, line in enumerate(lines, start=1)]
+    legend += [("shade", shaded.name)] if shaded else []
+    return Chart(_svg(parts, label, width=width), heads, tuple(rows), (LEFT, width - RIGHT), tuple(legend))
 
 
 def bars(
@@ -134,15 +151,17 @@ def bars(
     row = 20
     height = TOP + row * len(labels) + 8
     name_width = 150
-    present = np.abs(values[np.isfinite(values)])
-    most = float(present.max()) if len(present) else 1.0
-    has_negative = bool((values < 0).any())
-    middle = (name_width + NUMBER_WIDTH + WIDTH - NUMBER_WIDTH) / 2 if has_negative else name_width
-    reach = WIDTH - NUMBER_WIDTH - middle
+    finite = values[np.isfinite(values)]
+    below, above = (float(max(side.max(initial=0.0), 0.0)) for side in (-finite, finite))
+    # Zero lies where both sides have the room that their longest bars and their numbers need.
+    left = name_width + NUMBER_WIDTH * (below > 0)
+    room = WIDTH - 4 - NUMBER_WIDTH * (above > 0 or below == 0) - left
+    span = below + above or 1.0
+    middle = left + below / span * room
     parts = [f'<line class="axis" x1="{middle:.1f}" x2="{middle:.1f}" y1="{TOP}" y2="{height - 8}"/>']
     for number, (name, value) in enumerate(zip(labels, values.tolist(), strict=True)):
         top = TOP + number * row
-        length = abs(value) / (most or 1.0) * reach if math.isfinite(value) else 0.0
+        length = abs(value) / span * room if math.isfinite(value) else 0.0
         start = middle - length if value < 0 else middle
         tone = tones[bool(value < 0)]
         at = start - 4 if value < 0 else start + length + 4
@@ -213,7 +232,8 @@ def scatter(
     is_whole = np.isfinite(horizontal) & np.isfinite(vertical)
     horizontal, vertical, groups = horizontal[is_whole], vertical[is_whole], groups[is_whole]
     x = Scale(*_range(horizontal), LEFT, WIDTH - RIGHT)
-    y = Scale(*_range(vertical), HEIGHT - BOTTOM - 8, TOP)
+    # The name of the vertical axis stands above its numbers.
+    y = Scale(*_range(vertical), HEIGHT - BOTTOM - 8, TOP + 12)
     parts = [_horizontal_grid(y, writes[1]), _value_axis(x, writes[0], HEIGHT - BOTTOM - 8)]
     for group in np.unique(groups):
         inside = groups == group
@@ -325,6 +345,23 @@ def _horizontal_grid(y: Scale, write: Write, width: int = WIDTH) -> str:
         f"{_escaped(write(value))}</text>"
         for value in ticks(y.low, y.high)
     )
+
+
+def _bands(x: Scale, is_in: Sequence[bool]) -> str:
+    """A band for each stretch of dates, from half a step before its first to half a step after its last."""
+    half = (x(1) - x(0)) / 2
+    parts, first = [], None
+    for at, is_one in enumerate([*is_in, False]):
+        if is_one and first is None:
+            first = at
+        elif not is_one and first is not None:
+            left, right = max(x(first) - half, x.start), min(x(at - 1) + half, x.end)
+            parts.append(
+                f'<rect class="shade" x="{left:.1f}" y="{TOP}" width="{right - left:.1f}"'
+                f' height="{HEIGHT - BOTTOM - TOP}"/>'
+            )
+            first = None
+    return "".join(parts)
 
 
 def _value_axis(x: Scale, write: Write, bottom: float = HEIGHT - BOTTOM) -> str:

@@ -5,12 +5,14 @@ Invariant: nothing dated after `as_of` is read, so a report of a past day shows 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date, timedelta
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from reports import charts
 from reports.blocks import Source
 from reports.tracing import Reader, Trail
 
@@ -113,6 +115,32 @@ class Gathered:
     def about(self, version: str) -> Source:
         """Where the rows about a model version come from, of the versions only that one."""
         return Source(self.source.views, (version,))
+
+
+def read_recessions(lake: Reader, as_of: date) -> set[str]:
+    """The months of recession in the United States, such as 2020-03, as they were known on the day.
+
+    FRED's USREC, which follows the NBER's dates: the month after a peak is the first, the trough's the last. None where
+    the lake has no such series.
+
+    Raises:
+        LakeError: the lake cannot be read.
+    """
+    rows = lake.read(
+        "select strftime(observation_date, '%Y-%m') as month from analyst.macro_vintage where series_id = 'USREC'"
+        " and value = 1 and realtime_start <= $as_of and realtime_end >= $as_of order by month",
+        as_of=as_of,
+    )
+    return set(rows["month"].to_pylist())
+
+
+RECESSION_WORDS = " Shaded: recessions in the United States by the NBER (USREC)."
+
+
+def recession_shade(dates: Sequence[object], recessions: set[str]) -> charts.Shade | None:
+    """Which of some months are of recession; None when none is."""
+    is_in = [str(one)[:7] in recessions for one in dates]
+    return charts.Shade("recession", is_in) if any(is_in) else None
 
 
 def matrix(rows: pa.Table, row_name: str, column_name: str, value_name: str) -> tuple[list[str], list[str], Floats]:

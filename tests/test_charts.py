@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from datetime import date
 from xml.etree import ElementTree
 
 import numpy as np
@@ -11,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reports import charts
+from reports import charts, site
+from reports.blocks import Figure, Section
 
 DAYS = ["2026-11-16", "2026-11-17", "2026-11-18", "2026-11-19"]
 SVG = "{http://www.w3.org/2000/svg}"
@@ -143,3 +145,57 @@ def test_charts_replace_signs_that_turn_the_reading_direction():
     svg = charts.bars(["a\u202eb"], np.array([1.0]), label="l\u2066", write=plain).svg
 
     assert "\u202e" not in svg and "\u2066" not in svg and "a\N{REPLACEMENT CHARACTER}b" in svg
+
+
+def bars_in(svg, names="up|down|pos|neg|shade"):
+    """Left end and width of each rectangle."""
+    found = re.findall(rf'<rect class="(?:{names})" x="([-0-9.]+)" y="[-0-9.]+" width="([0-9.]+)"', svg)
+    return [(float(left), float(width)) for left, width in found]
+
+
+def test_recessions_stand_on_darker_ground_and_are_a_column_of_the_numbers():
+    values = np.arange(7.0)
+    shade = charts.Shade("recession", [False, True, True, False, False, False, True])
+
+    chart = charts.line_chart(
+        list(range(7)), [charts.Line("a", values)], label="l", write=plain, width=charts.WIDTH, shaded=shade
+    )
+
+    step = (charts.WIDTH - charts.RIGHT - charts.LEFT) / 6
+    # Half a step around the second and third date; the last date's band ends where the chart does.
+    assert bars_in(chart.svg, "shade") == [
+        (pytest.approx(charts.LEFT + 0.5 * step, abs=0.1), pytest.approx(2 * step, abs=0.1)),
+        (pytest.approx(charts.LEFT + 5.5 * step, abs=0.1), pytest.approx(0.5 * step, abs=0.1)),
+    ]
+    assert chart.heads == ("date", "a", "recession")
+    assert [row[2] for row in chart.rows] == [0, 1, 1, 0, 0, 0, 1]
+    assert "shade" not in charts.line_chart([1, 2], [charts.Line("a", values[:2])], label="l", write=plain).svg
+
+
+@pytest.mark.parametrize(
+    "values", [[-1.0, -2.0], [1.0, 2.0], [-3.0, 1.0], [-0.01, 5.0], [0.0, 0.0]], ids=["-", "+", "-+", "tiny -", "0"]
+)
+def test_bars_are_in_proportion_and_use_the_room_there_is(values):
+    found = bars_in(charts.bars(["a", "b"], np.array(values), label="l", write=plain).svg)
+
+    widths = [width for _, width in found]
+    assert widths[0] * abs(values[1]) == pytest.approx(widths[1] * abs(values[0]), abs=0.5)
+    assert all(left >= 150 and left + width <= charts.WIDTH for left, width in found)
+    sides = {value > 0 for value in values if value}
+    assert sum(widths if len(sides) > 1 else [max(widths)]) >= 180 * bool(sides)
+
+
+def test_wide_chart_names_its_lines_below_the_picture_too():
+    """On a phone the newest end of a wide chart is shown, and the picture's own legend is out of sight."""
+    lines = [charts.Line(name, np.arange(3.0)) for name in ("a", "<b>")]
+    shade = charts.Shade("recession", [True, False, False])
+    chart = charts.line_chart([1, 2, 3], lines, label="l", write=plain, width=charts.WIDE, shaded=shade)
+    trace = {"run_id": "r", "snapshot": 1, "code_version": "1"}
+
+    def page(is_wide):
+        section = Section("a", "A", [Figure("t", chart, "c", is_wide)])
+        return site.render_day([section], trace=trace, as_of=date(2026, 11, 20), up_colour="red")
+
+    assert chart.legend == (("k1", "a"), ("k2", "<b>"), ("shade", "recession"))
+    assert '<span><i class="k2"></i>&lt;b&gt;</span>' in page(True) and '<i class="shade"></i>recession' in page(True)
+    assert '<p class="legend">' not in page(False)

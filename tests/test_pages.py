@@ -218,6 +218,34 @@ def test_macro_shows_the_value_that_stood_on_the_day(published_lake):
     assert shown == ["3.7", "3.9"]
 
 
+def test_macro_factors_stand_on_the_recessions_that_the_day_knew(published_lake):
+    """January 2024 is called a recession on Wednesday; Tuesday's report does not know of it."""
+    month = observation(date(2024, 1, 1), 1.0, WED, date(9999, 12, 31)) | {"series_id": "USREC"}
+    insert(published_lake, macro_tables.OBSERVATION, [month])
+    published_lake.commit(
+        lambda connection: connection.execute(
+            "insert into macro.series select * replace ('USREC' as series_id) from macro.series"
+        ),
+        message="test",
+    )
+    version = f"macro_pca/{WED}"
+
+    known, before = (macro._score_figure(published_lake, version, day) for day in (WED, TUE))
+
+    assert "Shaded: recessions" in known.caption and 'class="shade"' in known.chart.svg
+    assert "Shaded" not in before.caption and "shade" not in before.chart.svg
+
+
+def test_overview_says_when_an_earlier_day_is_not_whole(traded_lake, bars, load_days):
+    friday = date(2024, 1, 5)
+    load_days(traded_lake, market_tables.DAILY, bars(f"600001.SH {friday} 11"), n=4, n_expected=3)
+
+    today, on_the_day = (overview.section(traded_lake, day).blocks[0] for day in (WED, friday))
+
+    assert today.text == ("Everything expected today is here; of earlier days 1 partition is not whole, see Data.")
+    assert today.tone == "good" and "earlier days" not in on_the_day.text
+
+
 def test_data_lists_partitions_that_are_not_whole(traded_lake, load_days, bars):
     rows = bars("600001.SH 2024-01-11 12")
     load_days(traded_lake, market_tables.DAILY, rows, n=4, n_expected=3)

@@ -389,6 +389,17 @@ def test_whole_site_is_built_again_from_the_lake_and_a_day_whose_snapshot_is_gon
     assert all(f'href="{name}"' in index for name in ("securities.html", "models.html", f"{WED}.html"))
 
 
+def test_run_for_an_earlier_day_leaves_the_pages_beside_as_they_are(home):
+    context = steps.open_context(settings.read_settings(home=home, _env_file=None), "daily", TUE)
+    with context.reader() as opened:
+        snapshot = runs.read_snapshot(opened, f"daily/{TUE}")
+    before = {path: path.read_bytes() for path in context.settings.reports_path.rglob("*.html")}
+
+    assert publishing.publish_beside(context, TUE, snapshot) == 0
+
+    assert {path: path.read_bytes() for path in context.settings.reports_path.rglob("*.html")} == before
+
+
 def test_site_without_a_published_day_says_what_to_run(empty_lake):
     context = steps.open_context(settings.read_settings(home=empty_lake.location.path.parent, _env_file=None), "daily")
 

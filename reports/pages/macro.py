@@ -24,7 +24,8 @@ def section(lake: Reader, as_of: date) -> Section:
     if version is None:
         shown.append(Note("The macro factors are not fitted yet: too few months are known. `daybook refit` says why."))
         return Section("macro", "Macro", shown)
-    for build in (_score_figure, _scree_figure, _loading_figure):
+    shown += walk(lake, _score_figure, version, as_of)
+    for build in (_scree_figure, _loading_figure):
         shown += walk(lake, build, version)
     shown += walk(lake, _regime_figures, as_of)
     return Section("macro", "Macro", shown)
@@ -63,7 +64,7 @@ def _value_table(lake: Reader, as_of: date, version: str | None) -> Block:
     return Table("Published values (est. = usual publication lag, not observed)", heads, cells, is_wide=True)
 
 
-def _score_figure(lake: Reader, version: str) -> Figure:
+def _score_figure(lake: Reader, version: str, as_of: date) -> Figure:
     rows = lake.read(
         "select factor, score_date, score from analyst.factor_score where model_version = $version"
         f" and factor <= {MOST_FACTORS_SHOWN} order by score_date, factor",
@@ -71,15 +72,19 @@ def _score_figure(lake: Reader, version: str) -> Figure:
     )
     dates, factors, scores = reading.matrix(rows, "score_date", "factor", "score")
     lines = [charts.Line(f"factor {name}", scores[-CHART_MONTHS:, at]) for at, name in enumerate(factors)]
+    months = dates[-CHART_MONTHS:]
+    shaded = reading.recession_shade(months, reading.read_recessions(lake, as_of))
     chart = charts.line_chart(
-        dates[-CHART_MONTHS:],
+        months,
         lines,
         label="Macro factor scores",
         write=lambda v: numbers.decimal(v, 0),
         zero=True,
         width=charts.WIDE,
+        shaded=shaded,
     )
-    return Figure("Macro factors", chart, "Scores by month, in standard deviations of the panel.", is_wide=True)
+    caption = "Scores by month, in standard deviations of the panel." + (reading.RECESSION_WORDS if shaded else "")
+    return Figure("Macro factors", chart, caption, is_wide=True)
 
 
 def _scree_figure(lake: Reader, version: str) -> Figure:

@@ -34,8 +34,8 @@ def section(lake: Reader, as_of: date) -> Section:
             *walk(lake, _index_figure, session),
             *walk(lake, _breadth_figures, session),
             *walk(lake, _industry_figure, session),
-            *walk(lake, _return_figure, session),
             *walk(lake, _mover_tables, session),
+            *walk(lake, _return_figure, session),
             *walk(lake, _abnormal_table, session),
         ),
     )

@@ -56,15 +56,24 @@ def _status(lake: Reader, as_of: date, session: date | None) -> Note:
     if gaps:
         more = f" And {len(gaps) - 1} more, see Data." if len(gaps) > 1 else ""
         return Note(f"Not whole: {gaps[0]}.{more}", "warn")
+    n_older = lake.read_value(
+        "select count(*) from analyst.coverage where state not in ('ok', 'empty_confirmed')"
+        " and (session_date is null or session_date < $as_of)",
+        as_of=as_of,
+    )
+    whole = "Everything expected is here."
+    if n_older:
+        said = "partition is" if n_older == 1 else "partitions are"
+        whole = (
+            f"Everything expected today is here; of earlier days {numbers.count(n_older)} {said} not whole, see Data."
+        )
     if session is None:
         return Note(
             "No market data is loaded: this report has the macro half only. Set TUSHARE_TOKEN for the other.", "warn"
         )
     if session < as_of:
-        return Note(
-            f"Everything expected is here. The newest session is {session}; {as_of} had no bars to give.", "good"
-        )
-    return Note("Everything expected is here.", "good")
+        return Note(f"{whole} The newest session is {session}; {as_of} had no bars to give.", "good")
+    return Note(whole, "good")
 
 
 def _changes(lake: Reader, as_of: date, before: date | None) -> list[str]:

@@ -15,7 +15,7 @@ from reports.blocks import Block, Figure, Note, Section, Source, Table, Tile, Ti
 from reports.pages.equity import STEADY_CORRELATION
 from reports.reading import Gathered
 from reports.subjects.page import Entry, SubjectPage
-from reports.tracing import Reader
+from reports.tracing import Reader, Trail
 
 TITLES = {"equity_pca": "Equity factor", "macro_pca": "Macro factor"}
 # Scores of a month or a session: fifteen years of one, a year of the other.
@@ -61,13 +61,21 @@ def build(lake: Reader, names: Sequence[str], as_of: date) -> Iterator[SubjectPa
     loadings = _gather_of_versions(
         lake, "factor_loading", "entity, entity_name, loading, marginal_r2", "abs(loading) desc, entity", versions
     )
+    trail = Trail(lake)
+    recessions = reading.read_recessions(trail, as_of)
     for name, version in newest.items():
         model_name, _, number = name.rpartition("/")
+        is_macro = model_name == "macro_pca"
         title, key = _title(model_name, int(number)), f"{version}/{number}"
         score_rows = scores.of(key).filter(pc.field("score_date") <= pa.scalar(as_of))
         overview: list[Block] = [
             Tiles(_tiles(refits.of(name).slice(0, 1).to_pylist()[0], score_rows), refits.about(version)),
-            *_score_figure(title, model_name, score_rows, scores.about(version)),
+            *_score_figure(
+                title,
+                score_rows.slice(max(0, score_rows.num_rows - CHART_ROWS.get(model_name, MOST_ROWS))),
+                Source((*scores.source.views, *(trail.source.views if is_macro else ())), (version,)),
+                recessions if is_macro else None,
+            ),
         ]
         yield SubjectPage(
             name,
@@ -132,25 +140,28 @@ def _tiles(row: dict[str, Any], scores: pa.Table) -> list[Tile]:
     return tiles
 
 
-def _score_figure(title: str, model_name: str, scores: pa.Table, source: Source) -> list[Block]:
-    newest = scores.slice(max(0, scores.num_rows - CHART_ROWS.get(model_name, MOST_ROWS)))
-    if newest.num_rows < 2:
+def _score_figure(title: str, scores: pa.Table, source: Source, recessions: set[str] | None) -> list[Block]:
+    """The scores of a month with recessions, or those of a session added up, for which there are none."""
+    if scores.num_rows < 2:
         return []
-    is_macro = model_name == "macro_pca"
-    values = reading.floats(newest, "score")
+    dates, values = scores["score_date"].to_pylist(), reading.floats(scores, "score")
+    is_macro = recessions is not None
+    shaded = reading.recession_shade(dates, recessions or set())
     chart = charts.line_chart(
-        newest["score_date"].to_pylist(),
+        dates,
         [charts.Line(title, values if is_macro else np.cumsum(np.nan_to_num(values)))],
         label=f"{title} over time",
         write=lambda v: numbers.decimal(v, 1 if is_macro else 0),
         zero=True,
         width=charts.WIDE,
+        shaded=shaded,
     )
     caption = (
         "Score by month, in standard deviations of the panel."
         if is_macro
         else "Scores added up over sessions, so that a day's move is the step."
     )
+    caption += reading.RECESSION_WORDS if shaded else ""
     return [Figure("Score over time", chart, caption, is_wide=True, source=source)]
 
 
