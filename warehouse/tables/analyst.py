@@ -49,6 +49,8 @@ _COLUMNS = (
     Column("previous_value", "DOUBLE", "Standing value of the period before.", "see unit"),
 )
 _OF_A_VIEW = {
+    "alert_change.fingerprint": Column("fingerprint", "VARCHAR", "The alert; see `analyst.alert`."),
+    "alert_change.state": Column("state", "VARCHAR", "State of the alert after the change."),
     "forecast.role": Column("role", "VARCHAR", "Part the version played on the forecast's day, `champion` and so on."),
     "evaluation.n_rows": Column("n_rows", "BIGINT", "Rows tested."),
     "index_day.simple_return_1d": Column(
