@@ -148,6 +148,53 @@ def test_report_shows_state_by_whom_and_why_below_what_is_open(lake):
     assert shown.index("B is wrong") < shown.index("A is wrong")
 
 
+def labelled(lake, verdicts):
+    """One alert of each verdict, all labelled; None leaves one without."""
+    for n, verdict in enumerate(verdicts):
+        subject = f"L{n}"
+        checks.record(lake, finding(subject), [], DAYS[0])
+        if verdict is not None:
+            alerts.label(lake, [checks.fingerprint(RULE, subject, DAYS[0])], decision("label"), is_true=verdict)
+
+
+def precision(lake):
+    (row,) = alerts.read_precision(lake).to_pylist()
+    return row["n_labelled"], row["n_true"], row["precision_fraction"], row["is_mostly_wrong"]
+
+
+def test_precision_of_a_rule_is_the_share_of_its_labelled_alerts_that_was_true(lake):
+    labelled(lake, [True, False, True, None])
+
+    # Two of three labelled alerts, of five.
+    assert precision(lake) == (3, 2, pytest.approx(2 / 3), False)
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "is_named"),
+    [([False] * 4, False), ([True, True, False, False, False], True), ([True] * 3 + [False] * 3, False)],
+)
+def test_rule_that_is_mostly_wrong_is_named_in_the_report_from_five_labels_on(lake, verdicts, is_named):
+    labelled(lake, verdicts)
+
+    shown = str(quality.section(lake, DAYS[0]).blocks)
+
+    n_true = sum(verdicts)
+    assert (f"{RULE} ({n_true} of {len(verdicts)} true)" in shown) is is_named
+
+
+def test_label_that_is_changed_counts_once_and_both_are_kept(lake):
+    alerts.label(lake, [PRINT], decision("label"), is_true=True)
+    snapshot = lake.snapshot
+    twice = alerts.label(lake, [PRINT], decision("label"), is_true=True)
+    unchanged = lake.snapshot == snapshot
+    alerts.label(lake, [PRINT], decision("label", why="it was a split"), is_true=False)
+
+    assert unchanged and twice == [f"{PRINT} (A is wrong) is labelled true already"]
+    assert precision(lake) == (1, 0, 0.0, False)
+    assert [one[0] for one in life(lake)] == ["opened", "labelled true", "labelled false"]
+    assert standing(lake)[0] == "open"
+
+
 @pytest.fixture
 def daybook(tmp_path, lay_out, monkeypatch, capsys):
     """A function that runs `daybook` over a home whose lake has one alert; it gives status, output and errors."""
@@ -178,11 +225,23 @@ def test_commands_list_decide_and_show_an_alert(daybook):
     assert "acknowledged by Li Wei: vendor knows" in shown
 
 
+def test_command_labels_an_alert_and_shows_precision(daybook):
+    labelled = daybook("alerts", "label", PRINT, "false", "--by", "Li Wei", "--why", "it was a split")
+    _, shown, _ = daybook("alerts", "precision")
+
+    assert labelled[:2] == (0, f"{PRINT} (A is wrong) is labelled false now\n")
+    assert RULE in shown and "False" in shown
+
+
 @pytest.mark.parametrize(
     ("words", "line"),
     [
         (("show", "abcdef"), "no alerts have a fingerprint"),
         (("acknowledge", "abcdef", "--why", "x"), "no alerts have a fingerprint"),
+        (("label", "abcdef", "true", "--why", "x"), "no alerts have a fingerprint"),
+        (("label", PRINT, "--why", "x"), "wants fingerprints, then true or false"),
+        (("label", PRINT, "maybe", "--why", "x"), "wants fingerprints, then true or false"),
+        (("label", PRINT, "true"), "needs a name and a reason"),
         (("acknowledge",), "needs the fingerprints"),
         (("send", PRINT), "takes no fingerprint"),
         (("send",), "no channel is set"),
