@@ -50,6 +50,11 @@ class Sent:
     n_waiting: int = 0
     refusals: tuple[str, ...] = ()
 
+    def facts(self) -> dict[str, str | int]:
+        """The same for a person, with the refusals where there are any."""
+        counted = {"alerts_told": self.n_told, "messages_sent": self.n_sent, "messages_waiting": self.n_waiting}
+        return counted | ({"channels_refused": " ".join(self.refusals)} if self.refusals else {})
+
 
 def deliver(options: Settings, now: datetime, as_of: date, report: Path | None, *, is_urgent: bool = False) -> Sent:
     """What came of telling of new alerts and sending what is due; a channel that is down stops no other.
@@ -97,9 +102,9 @@ def refuse_silence(sent: Sent) -> None:
         VendorUnavailable: one did not; its messages wait.
     """
     if sent.refusals:
+        waiting = "1 message waits" if sent.n_waiting == 1 else f"{sent.n_waiting} messages wait"
         raise errors.VendorUnavailable(
-            f"{sent.n_waiting} messages wait: {' '.join(sent.refusals)} The hourly flow, the next run and"
-            " `daybook alerts send` try again."
+            f"{waiting}: {' '.join(sent.refusals)} The hourly flow, the next run and `daybook alerts send` try again."
         )
 
 
@@ -145,7 +150,9 @@ def _hand_over(
                 opened[one.channel] = channels.open_channel(one.channel, addresses[one.channel])
             opened[one.channel].send(Message(one.title, one.body, one.severity, one.message_id))
         except errors.DaybookError as exc:
-            log.error("message waits channel=%s message=%s tries=%s: %s", one.channel, one.message_id, one.n_tries, exc)
+            log.warning(
+                "message waits channel=%s message=%s tries=%s: %s", one.channel, one.message_id, one.n_tries, exc
+            )
             failures.append(str(exc))
             refused.append(outbox.Outcome(one.message_id, one.channel, str(exc), one.n_tries))
         else:

@@ -175,12 +175,7 @@ def run_publish(context: Context, as_of: date, progress: Progress) -> Facts:
     """Write the report and tell of new alerts; a channel that is down fails no run, as its messages wait."""
     report = publishing.publish(context, as_of)
     sent = delivery.deliver(context.settings, context.now, as_of, report)
-    return {
-        "report": str(report),
-        "alerts_told": sent.n_told,
-        "messages_sent": sent.n_sent,
-        "messages_waiting": sent.n_waiting,
-    }
+    return {"report": str(report)} | sent.facts()
 
 
 DAILY: tuple[Step, ...] = (

@@ -138,6 +138,7 @@ def test_channel_that_is_down_or_misspelt_stops_no_other_and_is_named_in_one_lin
         ["channel", "json-1", "did"],
         ["the", "alert", "channel"],
     ]
+    assert sent.facts()["channels_refused"] == " ".join(sent.refusals)
     with pytest.raises(errors.VendorUnavailable, match="2 messages wait: channel json-1 did not take") as caught:
         delivery.refuse_silence(sent)
     told = str(caught.value) + caplog.text + str(read(options, "from ops.outbox")) + repr(options)
