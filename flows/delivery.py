@@ -64,7 +64,7 @@ def deliver(options: Settings, now: datetime, as_of: date, report: Path | None, 
         now: the instant.
         as_of: day of the run.
         report: the day's report, None when there is none.
-        is_urgent: whether to try what is waiting for its next try, too.
+        is_urgent: whether to try what is waiting for its next try or for the end of quiet hours, too.
 
     Raises:
         LakeBusy: another process kept sending, or writing.
@@ -72,12 +72,14 @@ def deliver(options: Settings, now: datetime, as_of: date, report: Path | None, 
         ConfigError: the folder of receipts cannot be written.
     """
     addresses = channels.named([secret.get_secret_value() for secret in options.alert_channels])
+    is_quiet = not is_urgent and clock.is_within(now, options.alert_quiet_hours)
+    severities = outbox.SEVERITIES[:1] if is_quiet else outbox.SEVERITIES
     with lake.open_reader(options.lake) as reader:
-        untold, n_waiting = outbox.read_untold(reader), outbox.count_waiting(reader)
+        untold, n_waiting = outbox.read_untold(reader, severities), outbox.count_waiting(reader)
     if not addresses or not (untold.num_rows or n_waiting):
         return Sent(n_waiting=n_waiting)
     folder = options.root / FOLDER
-    sender = outbox.Sender(_sender_name(folder), now, options.alert_messages_per_hour, is_urgent)
+    sender = outbox.Sender(_sender_name(folder), now, options.alert_messages_per_hour, is_urgent, severities)
     with outbox.sender_lock(folder, options.lake_wait_s):
         receipts = outbox.Receipts(folder / RECEIPTS)
         with _writer(options) as writer:
@@ -110,7 +112,7 @@ def refuse_silence(sent: Sent) -> None:
 
 def _draft(writer: lake.Lake, sender: outbox.Sender, as_of: date, report: Path | None) -> outbox.Draft | None:
     """A message about every alert of which none tells yet, None when there is none or the hour has had its messages."""
-    untold = outbox.read_untold(writer)
+    untold = outbox.read_untold(writer, sender.severities)
     if not untold.num_rows:
         return None
     n_left = sender.per_hour - outbox.count_written(writer, sender.at)
