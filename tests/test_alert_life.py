@@ -120,15 +120,14 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize(("prints", "decided", "words"), REFUSED.values(), ids=REFUSED)
-def test_unfit_decision_is_one_line_and_changes_nothing(lake, prints, decided, words):
+def test_unfit_decision_is_one_line_and_changes_nothing(lake):
     snapshot = lake.snapshot
 
-    with pytest.raises(errors.ConfigError, match=words) as caught:
-        alerts.decide(lake, prints, decided)
-
-    assert "\n" not in str(caught.value)
-    assert lake.snapshot == snapshot
+    for case, (prints, decided, words) in REFUSED.items():
+        with pytest.raises(errors.ConfigError, match=words) as caught:
+            alerts.decide(lake, prints, decided)
+        assert "\n" not in str(caught.value), case
+        assert lake.snapshot == snapshot, case
 
 
 def test_resolved_alert_cannot_be_snoozed(lake):
@@ -150,11 +149,11 @@ def test_report_shows_state_by_whom_and_why_below_what_is_open(lake):
 
 def labelled(lake, verdicts):
     """One alert of each verdict, all labelled; None leaves one without."""
-    for n, verdict in enumerate(verdicts):
-        subject = f"L{n}"
-        checks.record(lake, finding(subject), [], DAYS[0])
-        if verdict is not None:
-            alerts.label(lake, [checks.fingerprint(RULE, subject, DAYS[0])], decision("label"), is_true=verdict)
+    found = pa.concat_tables([finding(f"L{n}") for n in range(len(verdicts))])
+    checks.record(lake, found, [], DAYS[0])
+    for verdict in {True, False} & set(verdicts):
+        meant = [checks.fingerprint(RULE, f"L{n}", DAYS[0]) for n, one in enumerate(verdicts) if one is verdict]
+        alerts.label(lake, meant, decision("label"), is_true=verdict)
 
 
 def precision(lake):
@@ -233,22 +232,22 @@ def test_command_labels_an_alert_and_shows_precision(daybook):
     assert RULE in shown and "False" in shown
 
 
-@pytest.mark.parametrize(
-    ("words", "line"),
-    [
-        (("show", "abcdef"), "no alerts have a fingerprint"),
-        (("acknowledge", "abcdef", "--why", "x"), "no alerts have a fingerprint"),
-        (("label", "abcdef", "true", "--why", "x"), "no alerts have a fingerprint"),
-        (("label", PRINT, "--why", "x"), "wants fingerprints, then true or false"),
-        (("label", PRINT, "maybe", "--why", "x"), "wants fingerprints, then true or false"),
-        (("label", PRINT, "true"), "needs a name and a reason"),
-        (("acknowledge",), "needs the fingerprints"),
-        (("send", PRINT), "takes no fingerprint"),
-        (("send",), "no channel is set"),
-    ],
+NOT_DONE = (
+    (("show", "abcdef"), "no alerts have a fingerprint"),
+    (("acknowledge", "abcdef", "--why", "x"), "no alerts have a fingerprint"),
+    (("label", "abcdef", "true", "--why", "x"), "no alerts have a fingerprint"),
+    (("label", PRINT, "--why", "x"), "wants fingerprints, then true or false"),
+    (("label", PRINT, "maybe", "--why", "x"), "wants fingerprints, then true or false"),
+    (("label", PRINT, "true"), "needs a name and a reason"),
+    (("acknowledge",), "needs the fingerprints"),
+    (("send", PRINT), "takes no fingerprint"),
+    (("send",), "no channel is set"),
 )
-def test_command_that_cannot_be_done_is_one_line(daybook, words, line):
-    status, out, err = daybook("alerts", *words)
 
-    assert (status, out, err.count("\n")) == (10, "", 1)
-    assert line in err
+
+def test_command_that_cannot_be_done_is_one_line(daybook):
+    for words, line in NOT_DONE:
+        status, out, err = daybook("alerts", *words)
+
+        assert (status, out, err.count("\n")) == (10, "", 1), words
+        assert line in err, words
