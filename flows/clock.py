@@ -64,3 +64,17 @@ def known_date(now: datetime) -> date:
 def after_close(day: date) -> datetime:
     """The instant of 18:00 in Shanghai on a day: when the evening run of that day starts."""
     return datetime.combine(day, time(18, 0), SHANGHAI).astimezone(UTC)
+
+
+def is_within(now: datetime, hours: str) -> bool:
+    """Whether it is between two times of a day in Shanghai, the first included; they may lie on both sides of midnight.
+
+    Args:
+        now: the instant.
+        hours: such as `22:00-07:30`; empty for never.
+    """
+    if not hours:
+        return False
+    first, last = (time.fromisoformat(one) for one in hours.split("-"))
+    local = now.astimezone(SHANGHAI).time()
+    return first <= local < last if first <= last else local >= first or local < last

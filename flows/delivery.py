@@ -50,6 +50,11 @@ class Sent:
     n_waiting: int = 0
     refusals: tuple[str, ...] = ()
 
+    def facts(self) -> dict[str, str | int]:
+        """The same for a person, with the refusals where there are any."""
+        counted = {"alerts_told": self.n_told, "messages_sent": self.n_sent, "messages_waiting": self.n_waiting}
+        return counted | ({"channels_refused": " ".join(self.refusals)} if self.refusals else {})
+
 
 def deliver(options: Settings, now: datetime, as_of: date, report: Path | None, *, is_urgent: bool = False) -> Sent:
     """What came of telling of new alerts and sending what is due; a channel that is down stops no other.
@@ -59,7 +64,7 @@ def deliver(options: Settings, now: datetime, as_of: date, report: Path | None, 
         now: the instant.
         as_of: day of the run.
         report: the day's report, None when there is none.
-        is_urgent: whether to try what is waiting for its next try, too.
+        is_urgent: whether to try what is waiting for its next try or for the end of quiet hours, too.
 
     Raises:
         LakeBusy: another process kept sending, or writing.
@@ -67,12 +72,14 @@ def deliver(options: Settings, now: datetime, as_of: date, report: Path | None, 
         ConfigError: the folder of receipts cannot be written.
     """
     addresses = channels.named([secret.get_secret_value() for secret in options.alert_channels])
+    is_quiet = not is_urgent and clock.is_within(now, options.alert_quiet_hours)
+    severities = outbox.SEVERITIES[:1] if is_quiet else outbox.SEVERITIES
     with lake.open_reader(options.lake) as reader:
-        untold, n_waiting = outbox.read_untold(reader), outbox.count_waiting(reader)
+        untold, n_waiting = outbox.read_untold(reader, severities), outbox.count_waiting(reader)
     if not addresses or not (untold.num_rows or n_waiting):
         return Sent(n_waiting=n_waiting)
     folder = options.root / FOLDER
-    sender = outbox.Sender(_sender_name(folder), now, options.alert_messages_per_hour, is_urgent)
+    sender = outbox.Sender(_sender_name(folder), now, options.alert_messages_per_hour, is_urgent, severities)
     with outbox.sender_lock(folder, options.lake_wait_s):
         receipts = outbox.Receipts(folder / RECEIPTS)
         with _writer(options) as writer:
@@ -97,15 +104,15 @@ def refuse_silence(sent: Sent) -> None:
         VendorUnavailable: one did not; its messages wait.
     """
     if sent.refusals:
+        waiting = "1 message waits" if sent.n_waiting == 1 else f"{sent.n_waiting} messages wait"
         raise errors.VendorUnavailable(
-            f"{sent.n_waiting} messages wait: {' '.join(sent.refusals)} The hourly flow, the next run and"
-            " `daybook alerts send` try again."
+            f"{waiting}: {' '.join(sent.refusals)} The hourly flow, the next run and `daybook alerts send` try again."
         )
 
 
 def _draft(writer: lake.Lake, sender: outbox.Sender, as_of: date, report: Path | None) -> outbox.Draft | None:
     """A message about every alert of which none tells yet, None when there is none or the hour has had its messages."""
-    untold = outbox.read_untold(writer)
+    untold = outbox.read_untold(writer, sender.severities)
     if not untold.num_rows:
         return None
     n_left = sender.per_hour - outbox.count_written(writer, sender.at)
@@ -145,7 +152,9 @@ def _hand_over(
                 opened[one.channel] = channels.open_channel(one.channel, addresses[one.channel])
             opened[one.channel].send(Message(one.title, one.body, one.severity, one.message_id))
         except errors.DaybookError as exc:
-            log.error("message waits channel=%s message=%s tries=%s: %s", one.channel, one.message_id, one.n_tries, exc)
+            log.warning(
+                "message waits channel=%s message=%s tries=%s: %s", one.channel, one.message_id, one.n_tries, exc
+            )
             failures.append(str(exc))
             refused.append(outbox.Outcome(one.message_id, one.channel, str(exc), one.n_tries))
         else:

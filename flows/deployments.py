@@ -176,12 +176,7 @@ def maintain(dry_run: bool = False) -> steps.Facts:
 def alerts() -> steps.Facts:
     """Send what waits: messages that a channel refused, and what the hour's limit kept back."""
     options = settings.read_settings()
-
-    def work() -> steps.Facts:
-        sent = delivery.deliver_now(options, is_urgent=False)
-        return {"alerts_told": sent.n_told, "messages_sent": sent.n_sent, "messages_waiting": sent.n_waiting}
-
-    return _task("send-alerts", 600.0, work)
+    return _task("send-alerts", 600.0, lambda: delivery.deliver_now(options, is_urgent=False).facts())
 
 
 def deployments() -> list[RunnerDeployment]:

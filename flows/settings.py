@@ -134,6 +134,12 @@ class Settings(pydantic_settings.BaseSettings):
     alert_messages_per_hour: int = Field(
         10, ge=1, description="Messages a channel may get within an hour; what is found beyond is told in the next one."
     )
+    alert_quiet_hours: str = Field(
+        "",
+        pattern=r"^(([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d)?$",
+        description="Hours in Shanghai, such as 22:00-07:30, in which only alerts of high severity are told; the others"
+        " follow in one message.",
+    )
     prefect_port: int = Field(4200, ge=1, le=65535, description="Port of the Prefect server `daybook serve` starts.")
     reports_port: int = Field(4201, ge=1, le=65535, description="Port on which `daybook serve` shows the reports.")
 

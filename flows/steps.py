@@ -181,13 +181,7 @@ def run_publish(context: Context, as_of: date, progress: Progress) -> Facts:
     finally:
         # After the alerts, which wait for nobody; and also where they could not be sent, as the report leads there.
         n_beside = publishing.publish_beside(context, as_of, published.snapshot)
-    facts: Facts = {
-        "report": str(published.page),
-        "alerts_told": sent.n_told,
-        "messages_sent": sent.n_sent,
-        "messages_waiting": sent.n_waiting,
-        "pages_beside": n_beside,
-    }
+    facts: Facts = {"report": str(published.page), "pages_beside": n_beside} | sent.facts()
     return facts | ({BLOCKS_NOT_SHOWN: " ".join(published.problems)} if published.problems else {})
 
 

@@ -120,15 +120,14 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize(("prints", "decided", "words"), REFUSED.values(), ids=REFUSED)
-def test_unfit_decision_is_one_line_and_changes_nothing(lake, prints, decided, words):
+def test_unfit_decision_is_one_line_and_changes_nothing(lake):
     snapshot = lake.snapshot
 
-    with pytest.raises(errors.ConfigError, match=words) as caught:
-        alerts.decide(lake, prints, decided)
-
-    assert "\n" not in str(caught.value)
-    assert lake.snapshot == snapshot
+    for case, (prints, decided, words) in REFUSED.items():
+        with pytest.raises(errors.ConfigError, match=words) as caught:
+            alerts.decide(lake, prints, decided)
+        assert "\n" not in str(caught.value), case
+        assert lake.snapshot == snapshot, case
 
 
 def test_resolved_alert_cannot_be_snoozed(lake):
@@ -146,6 +145,53 @@ def test_report_shows_state_by_whom_and_why_below_what_is_open(lake):
 
     assert "snoozed by Li Wei until 2026-11-20: vendor knows" in shown
     assert shown.index("B is wrong") < shown.index("A is wrong")
+
+
+def labelled(lake, verdicts):
+    """One alert of each verdict, all labelled; None leaves one without."""
+    found = pa.concat_tables([finding(f"L{n}") for n in range(len(verdicts))])
+    checks.record(lake, found, [], DAYS[0])
+    for verdict in {True, False} & set(verdicts):
+        meant = [checks.fingerprint(RULE, f"L{n}", DAYS[0]) for n, one in enumerate(verdicts) if one is verdict]
+        alerts.label(lake, meant, decision("label"), is_true=verdict)
+
+
+def precision(lake):
+    (row,) = alerts.read_precision(lake).to_pylist()
+    return row["n_labelled"], row["n_true"], row["precision_fraction"], row["is_mostly_wrong"]
+
+
+def test_precision_of_a_rule_is_the_share_of_its_labelled_alerts_that_was_true(lake):
+    labelled(lake, [True, False, True, None])
+
+    # Two of three labelled alerts, of five.
+    assert precision(lake) == (3, 2, pytest.approx(2 / 3), False)
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "is_named"),
+    [([False] * 4, False), ([True, True, False, False, False], True), ([True] * 3 + [False] * 3, False)],
+)
+def test_rule_that_is_mostly_wrong_is_named_in_the_report_from_five_labels_on(lake, verdicts, is_named):
+    labelled(lake, verdicts)
+
+    shown = str(quality.section(lake, DAYS[0]).blocks)
+
+    n_true = sum(verdicts)
+    assert (f"{RULE} ({n_true} of {len(verdicts)} true)" in shown) is is_named
+
+
+def test_label_that_is_changed_counts_once_and_both_are_kept(lake):
+    alerts.label(lake, [PRINT], decision("label"), is_true=True)
+    snapshot = lake.snapshot
+    twice = alerts.label(lake, [PRINT], decision("label"), is_true=True)
+    unchanged = lake.snapshot == snapshot
+    alerts.label(lake, [PRINT], decision("label", why="it was a split"), is_true=False)
+
+    assert unchanged and twice == [f"{PRINT} (A is wrong) is labelled true already"]
+    assert precision(lake) == (1, 0, 0.0, False)
+    assert [one[0] for one in life(lake)] == ["opened", "labelled true", "labelled false"]
+    assert standing(lake)[0] == "open"
 
 
 @pytest.fixture
@@ -178,18 +224,30 @@ def test_commands_list_decide_and_show_an_alert(daybook):
     assert "acknowledged by Li Wei: vendor knows" in shown
 
 
-@pytest.mark.parametrize(
-    ("words", "line"),
-    [
-        (("show", "abcdef"), "no alerts have a fingerprint"),
-        (("acknowledge", "abcdef", "--why", "x"), "no alerts have a fingerprint"),
-        (("acknowledge",), "needs the fingerprints"),
-        (("send", PRINT), "takes no fingerprint"),
-        (("send",), "no channel is set"),
-    ],
-)
-def test_command_that_cannot_be_done_is_one_line(daybook, words, line):
-    status, out, err = daybook("alerts", *words)
+def test_command_labels_an_alert_and_shows_precision(daybook):
+    labelled = daybook("alerts", "label", PRINT, "false", "--by", "Li Wei", "--why", "it was a split")
+    _, shown, _ = daybook("alerts", "precision")
 
-    assert (status, out, err.count("\n")) == (10, "", 1)
-    assert line in err
+    assert labelled[:2] == (0, f"{PRINT} (A is wrong) is labelled false now\n")
+    assert RULE in shown and "False" in shown
+
+
+NOT_DONE = (
+    (("show", "abcdef"), "no alerts have a fingerprint"),
+    (("acknowledge", "abcdef", "--why", "x"), "no alerts have a fingerprint"),
+    (("label", "abcdef", "true", "--why", "x"), "no alerts have a fingerprint"),
+    (("label", PRINT, "--why", "x"), "wants fingerprints, then true or false"),
+    (("label", PRINT, "maybe", "--why", "x"), "wants fingerprints, then true or false"),
+    (("label", PRINT, "true"), "needs a name and a reason"),
+    (("acknowledge",), "needs the fingerprints"),
+    (("send", PRINT), "takes no fingerprint"),
+    (("send",), "no channel is set"),
+)
+
+
+def test_command_that_cannot_be_done_is_one_line(daybook):
+    for words, line in NOT_DONE:
+        status, out, err = daybook("alerts", *words)
+
+        assert (status, out, err.count("\n")) == (10, "", 1), words
+        assert line in err, words

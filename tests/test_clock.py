@@ -41,3 +41,21 @@ def test_after_close_is_an_instant_at_which_the_day_is_published():
 def test_clock_says_what_to_do_when_its_address_does_not_answer():
     with pytest.raises(errors.ConfigError, match=r"cannot be read.*daybook simulate"):
         clock.read_now("http://127.0.0.1:9/clock")
+
+
+@pytest.mark.parametrize(
+    ("hours", "at", "is_in"),
+    [
+        ("22:00-07:30", "21:59", False),
+        ("22:00-07:30", "22:00", True),
+        ("22:00-07:30", "00:00", True),
+        ("22:00-07:30", "07:30", False),
+        ("12:00-13:00", "12:30", True),
+        ("12:00-13:00", "13:00", False),
+        ("", "03:00", False),
+    ],
+)
+def test_hours_of_the_day_are_shanghais_and_may_cross_midnight(hours, at, is_in):
+    now = datetime.fromisoformat(f"2026-11-20T{at}+08:00").astimezone(UTC)
+
+    assert clock.is_within(now, hours) is is_in

@@ -44,7 +44,7 @@ def mail(receiver):
     return f"mailto://127.0.0.1:{receiver.port}?from=daybook@desk.example&to=quant@desk.example&mode=insecure"
 
 
-def finding(subject, severity="medium"):
+def finding(subject, severity):
     return {
         "rule": RULE,
         "severity": severity,
@@ -57,9 +57,9 @@ def finding(subject, severity="medium"):
     }
 
 
-def find(options, *subjects, gone=False):
+def find(options, *subjects, gone=False, severity="medium"):
     """Record findings; those of before stay unless `gone`."""
-    rows = pa.Table.from_pylist([finding(one) for one in subjects], checks.FINDING_SCHEMA)
+    rows = pa.Table.from_pylist([finding(one, severity) for one in subjects], checks.FINDING_SCHEMA)
     with lake.open_writer(options.lake, holder="test") as opened:
         checks.record(opened, rows, [RULE] if gone else [], DAY)
 
@@ -138,6 +138,7 @@ def test_channel_that_is_down_or_misspelt_stops_no_other_and_is_named_in_one_lin
         ["channel", "json-1", "did"],
         ["the", "alert", "channel"],
     ]
+    assert sent.facts()["channels_refused"] == " ".join(sent.refusals)
     with pytest.raises(errors.VendorUnavailable, match="2 messages wait: channel json-1 did not take") as caught:
         delivery.refuse_silence(sent)
     told = str(caught.value) + caplog.text + str(read(options, "from ops.outbox")) + repr(options)
@@ -254,6 +255,20 @@ def test_backlog_of_a_channel_that_was_down_does_not_break_the_limit(desk_of, we
 
     assert sent == [1, 0, 1]
     assert len(set(keys(webhook))) == 2
+
+
+def test_quiet_hours_let_only_grave_alerts_through_and_tell_of_the_others_afterwards(desk_of, webhook):
+    """22:00 to 07:30 in Shanghai is 14:00 to 23:30 UTC."""
+    options = desk_of(hook(webhook), alert_quiet_hours="22:00-07:30")
+    find(options, "A", "B")
+    find(options, "C", severity="high")
+
+    night = deliver(options, NOW.replace(hour=14))
+    still_night = deliver(options, NOW.replace(hour=23, minute=29))
+    morning = deliver(options, NOW.replace(hour=23, minute=30))
+
+    assert (night.n_told, still_night.n_told, morning.n_told) == (1, 0, 2)
+    assert ["C is wrong" in body["title"] for _, body in webhook.taken] == [True, False]
 
 
 def test_reopened_alert_is_told_again_and_one_still_open_is_not(desk_of, webhook):

@@ -29,22 +29,22 @@ def lake(empty_lake, load_sessions, stamp, monkeypatch):
 
 
 @pytest.fixture
-def load_whole(load_days, bars):
+def load_whole(bars, stamp):
     """Load one bar with all that belongs to it for a day; `without` leaves tables out."""
 
     def run(lake, day, without=()):
         rows = bars(f"600000.SH {day} 10")
         keys = rows.select(["ts_code", "trade_date"])
         nothing = market.SUSPEND_D.empty().select(["ts_code", "trade_date", "suspend_timing", "suspend_type"])
-        loads = {
-            market.DAILY: (rows, {}),
-            market.ADJ_FACTOR: (keys.append_column("adj_factor", pa.array([1.0])), {}),
-            market.DAILY_BASIC: (keys.append_column("close", rows["close"]), {}),
-            market.SUSPEND_D: (nothing, {"may_be_empty": True}),
+        tables = {
+            market.DAILY: rows,
+            market.ADJ_FACTOR: keys.append_column("adj_factor", pa.array([1.0])),
+            market.DAILY_BASIC: keys.append_column("close", rows["close"]),
+            market.SUSPEND_D: nothing,
         }
-        for table, (values, facts) in loads.items():
-            if table.full_name not in without:
-                load_days(lake, table, values, days=[day], **facts)
+        partition = load.Partition(day.isoformat(), day, may_be_empty=True)
+        wanted = {table: values for table, values in tables.items() if table.full_name not in without}
+        load.load(lake, [load.Load(table, rows, [partition], "trade_date") for table, rows in wanted.items()], stamp(0))
 
     return run
 

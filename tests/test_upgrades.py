@@ -16,7 +16,7 @@ NEW_COLUMNS = {
     "ops.ledger": ("cause", "asked_date"),
     "ops.revision": ("revised_date",),
     "ops.quarantine": ("severity",),
-    "ops.alert": ("message_id", "decided_by", "decision_reason", "until_date"),
+    "ops.alert": ("message_id", "decided_by", "decision_reason", "until_date", "is_true"),
 }
 INPUTS = (market.DAILY, market.ADJ_FACTOR)
 

@@ -340,6 +340,7 @@ def test_alert_and_run_show_what_happened(filled_lake: lake.Lake) -> None:
         ],
     )
     words = ("fingerprint", "rule", "severity", "subject", "title", "action", "evidence", "evidence_sql", "state")
+    words = (*words, "decided_by", "decision_reason", "message_id")
     days = {"subject_date": TUE, "first_seen_date": TUE, "last_seen_date": TUE}
     write(filled_lake, ops.ALERT, [{**dict.fromkeys(words, "x"), **days, "n_seen": 2}])
 

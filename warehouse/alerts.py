@@ -1,4 +1,4 @@
-"""What a person sees of alerts, and decides: acknowledge, snooze, reopen.
+"""What a person sees of alerts, and decides: acknowledge, snooze, reopen, label.
 
 Invariants: an alert is named by the first 6 or more digits of its fingerprint, and one that is not there, or not one
 alone, is refused in one line; every decision is a row of `ops.alert_change` with who, when and why; deciding the same
@@ -32,7 +32,7 @@ class Decision:
     """Who decides what, when, and why.
 
     Args:
-        change: one of `CHANGES`.
+        change: one of `CHANGES`, or `label`.
         by: a person's name.
         reason: in words, for whoever asks later.
         day: Shanghai's day of the decision.
@@ -129,6 +129,53 @@ def decide(lake: Lake, fingerprints: Sequence[str], decision: Decision) -> list[
         return [_decide_one(connection, one, decision) for one in dict.fromkeys(fingerprints)]
 
     return lake.commit(work, message=f"{decision.change} {len(fingerprints)} alerts: {decision.reason}")
+
+
+def label(lake: Lake, fingerprints: Sequence[str], decision: Decision, *, is_true: bool) -> list[str]:
+    """One line an alert about the label it has now; a label changes no state.
+
+    Args:
+        lake: open for writing.
+        fingerprints: each the first 6 or more digits of an alert's.
+        decision: who and why.
+        is_true: whether the alert was a trouble indeed.
+
+    Raises:
+        ConfigError: an unknown alert, no name or no reason; nothing was changed.
+        LakeError: the lake cannot be written.
+    """
+    _refuse_unfit(decision)
+    said = str(is_true).lower()
+
+    def label_one(connection: duckdb.DuckDBPyConnection, fingerprint: str) -> str:
+        row = resolve(_reader(connection), fingerprint)
+        name = f"{row['fingerprint']} ({row['title']})"
+        if row["is_true"] is is_true:
+            return f"{name} is labelled {said} already"
+        connection.execute(
+            f"update {ops.ALERT.full_name} set is_true = $is_true where fingerprint = $fingerprint",
+            {"is_true": is_true, "fingerprint": row["fingerprint"]},
+        )
+        keep_change(connection, row["fingerprint"], f"labelled {said}", row["state"], decision)
+        return f"{name} is labelled {said} now"
+
+    def work(connection: duckdb.DuckDBPyConnection) -> list[str]:
+        return [label_one(connection, one) for one in dict.fromkeys(fingerprints)]
+
+    return lake.commit(work, message=f"labelled {len(fingerprints)} alerts {said}: {decision.reason}")
+
+
+def read_precision(lake: Lake) -> pa.Table:
+    """How often each rule was right, the worst first, those that nobody has labelled at the end.
+
+    Raises:
+        LakeError: the lake cannot be read.
+    """
+    return lake.read(
+        "select rule, n_alerts, n_labelled, n_true, precision_fraction, recent_fraction, labelled_date, is_mostly_wrong"
+        " from analyst.rule_precision"
+        " order by is_mostly_wrong desc, precision_fraction nulls last, n_labelled desc, rule"
+    )
 
 
 def _refuse_unfit(decision: Decision) -> None:

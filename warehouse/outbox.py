@@ -31,6 +31,7 @@ LONGEST_WAIT = timedelta(hours=6)
 CLAIM_LASTS = timedelta(minutes=15)
 HOUR = timedelta(hours=1)
 
+SEVERITIES = ("high", "medium", "low")
 UNTOLD = "state = 'open' and message_id = ''"
 GRAVEST_FIRST = "case severity when 'high' then 1 when 'medium' then 2 else 3 end, rule, subject, subject_date"
 
@@ -77,21 +78,27 @@ class Sender:
         at: the instant.
         per_hour: messages a channel may get within an hour.
         is_urgent: whether to try what is waiting for its next try, too.
+        severities: only alerts of these are told now, and only messages of these sent.
     """
 
     name: str
     at: datetime
     per_hour: int
     is_urgent: bool = False
+    severities: tuple[str, ...] = SEVERITIES
 
 
-def read_untold(lake: Lake) -> pa.Table:
-    """Open alerts that no message tells of, as rows of `ops.alert`, gravest first.
+def read_untold(lake: Lake, severities: Sequence[str] = SEVERITIES) -> pa.Table:
+    """Open alerts of some severities that no message tells of, as rows of `ops.alert`, gravest first.
 
     Raises:
         LakeError: the lake cannot be read.
     """
-    return lake.read(f"select * from {ops.ALERT.full_name} where {UNTOLD} order by {GRAVEST_FIRST}")
+    return lake.read(
+        f"select * from {ops.ALERT.full_name} where {UNTOLD} and severity in (select unnest($severities))"
+        f" order by {GRAVEST_FIRST}",
+        severities=list(severities),
+    )
 
 
 def count_written(lake: Lake, at: datetime) -> int:
@@ -171,6 +178,7 @@ def claim(lake: Lake, sender: Sender, channels: Sequence[str]) -> list[Claimed]:
         "per_hour": sender.per_hour,
         "is_urgent": sender.is_urgent,
         "channels": list(channels),
+        "severities": list(sender.severities),
     }
 
     def work(connection: duckdb.DuckDBPyConnection) -> list[Claimed]:

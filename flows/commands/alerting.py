@@ -26,6 +26,8 @@ class Action(enum.StrEnum):
     acknowledge = "acknowledge"
     snooze = "snooze"
     reopen = "reopen"
+    label = "label"
+    precision = "precision"
     messages = "messages"
     send = "send"
 
@@ -41,12 +43,15 @@ class State(enum.StrEnum):
     all = "all"
 
 
-DECISIONS = (Action.acknowledge, Action.snooze, Action.reopen)
+DECISIONS = (Action.acknowledge, Action.snooze, Action.reopen, Action.label)
+VERDICTS = {"true": True, "false": False}
 
 
 def alerts(
     action: Annotated[Action, typer.Argument(help="What to do.")],
-    fingerprints: Annotated[list[str] | None, typer.Argument(help="Alerts, as `list` shows them.")] = None,
+    fingerprints: Annotated[
+        list[str] | None, typer.Argument(help="Alerts, as `list` shows them; `label` wants true or false after them.")
+    ] = None,
     *,
     why: Annotated[str, typer.Option(help="Why, for whoever asks later; every decision needs it.")] = "",
     by: Annotated[str, typer.Option(help="Who decides; default the user.")] = "",
@@ -62,7 +67,7 @@ def alerts(
     message: Annotated[str, typer.Option(help="List the alerts that this message tells of.")] = "",
     limit: Annotated[int, typer.Option(min=1, help="Most rows to list.")] = 50,
 ) -> None:
-    """List and show alerts, acknowledge, snooze or reopen them, and send the messages about them that wait."""
+    """List and show alerts, acknowledge, snooze, reopen or label them, and send the messages about them that wait."""
     from warehouse import alerts as known
     from warehouse import lake
 
@@ -84,6 +89,9 @@ def alerts(
             elif action is Action.messages:
                 found = known.read_messages(opened, limit)
                 terminal.print_table(found, f"{found.num_rows} messages, newest first")
+            elif action is Action.precision:
+                found = known.read_precision(opened)
+                terminal.print_table(found, f"{found.num_rows} rules with alerts")
             else:
                 for name in named:
                     terminal.print_table(known.read_one(opened, name), name)
@@ -95,6 +103,12 @@ def _decide(options: Settings, action: Action, named: list[str], said: tuple[str
     from warehouse import lake
 
     by, why, until = said
+    *named, verdict = named if action is Action.label else [*named, ""]
+    if action is Action.label and (not named or verdict not in VERDICTS or until):
+        raise terminal.config_error(
+            "`daybook alerts label` wants fingerprints, then true or false, and no --until: "
+            "`daybook alerts label 1f6b2c false --why ...`. Nothing was changed."
+        )
     now = clock.read_now(options.clock_url)
     day = until.date() if until else None
     decision = known.Decision(action.value, by or getpass.getuser(), why, clock.known_date(now), now, day)
@@ -102,7 +116,11 @@ def _decide(options: Settings, action: Action, named: list[str], said: tuple[str
     with lake.open_reader(options.lake):
         pass
     with lake.open_writer(options.lake, holder="daybook alerts", wait_s=options.lake_wait_s) as opened:
-        print("\n".join(known.decide(opened, named, decision)))
+        if action is Action.label:
+            lines = known.label(opened, named, decision, is_true=VERDICTS[verdict])
+        else:
+            lines = known.decide(opened, named, decision)
+    print("\n".join(lines))
 
 
 def _send(options: Settings) -> None:

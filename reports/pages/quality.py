@@ -30,6 +30,7 @@ def section(lake: Reader, as_of: date) -> Section:
             *walk(lake, _quarantine_table),
             *walk(lake, _revision_table, as_of),
             *walk(lake, _alert_table, as_of),
+            *walk(lake, _wrong_rules),
         ),
     )
 
@@ -138,6 +139,16 @@ def _alert_table(lake: Reader, as_of: date) -> Block:
     more = f", the gravest {MOST_ALERTS} of {len(rows)}" if len(rows) > MOST_ALERTS else ""
     heads = ("Severity", "What", "State", "What to do", "Since, seen", "More, in SQL")
     return Table(f"Alerts that stand{more}", heads, cells, is_wide=True)
+
+
+def _wrong_rules(lake: Reader) -> list[Block]:
+    """Rules that people mostly labelled false, so that their alerts are read with care until they are mended."""
+    rows = lake.read(
+        "select rule, n_true, n_labelled from analyst.rule_precision where is_mostly_wrong"
+        " order by n_true / n_labelled, rule"
+    ).to_pylist()
+    told = ", ".join(f"{row['rule']} ({row['n_true']} of {row['n_labelled']} true)" for row in rows)
+    return [Note(f"Mostly wrong, by the labels people gave its alerts: {told}.", "warn")] if rows else []
 
 
 def _standing(row: Mapping[str, Any]) -> str:

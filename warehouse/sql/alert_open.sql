@@ -15,6 +15,7 @@ select
     $as_of as last_seen_date,
     null::date as resolved_date,
     1 as n_seen,
+    null::boolean as is_true,
     '' as decided_by,
     '' as decision_reason,
     null::date as until_date,

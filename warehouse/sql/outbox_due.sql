@@ -1,6 +1,7 @@
 -- Messages that may be sent now: one row per message and channel, oldest first, for the channels that are set.
 -- Due is what waits and whose time has come, what this sender claimed before (it holds the lock, so that sender died),
--- and what another one claimed too long ago. A channel gets at most $per_hour messages an hour, those sent included.
+-- and what another one claimed too long ago. A channel gets at most $per_hour messages an hour, those sent included; in
+-- quiet hours $severities are the gravest only.
 with taken as (
     select channel, count(*) as n_sent
     from ops.outbox
@@ -11,6 +12,7 @@ due as (
     select message_id, channel, severity, title, body, n_tries + 1 as n_tries, created_at
     from ops.outbox
     where channel in (select unnest($channels))
+        and severity in (select unnest($severities))
         and (
             state = 'waiting' and ($is_urgent or next_try_at <= $at)
             or state = 'claimed' and (claimed_by = $sender or claimed_at < $dead_before)

@@ -49,7 +49,22 @@ _COLUMNS = (
     Column("previous_value", "DOUBLE", "Standing value of the period before.", "see unit"),
 )
 _OF_A_VIEW = {
+    "alert_change.fingerprint": Column("fingerprint", "VARCHAR", "The alert; see `analyst.alert`."),
+    "alert_change.state": Column("state", "VARCHAR", "State of the alert after the change."),
     "forecast.role": Column("role", "VARCHAR", "Part the version played on the forecast's day, `champion` and so on."),
+    "rule_precision.n_alerts": Column("n_alerts", "BIGINT", "Alerts of the rule, whatever their state."),
+    "rule_precision.n_labelled": Column("n_labelled", "BIGINT", "Alerts of these that people labelled."),
+    "rule_precision.n_true": Column("n_true", "BIGINT", "Labelled alerts that were a trouble indeed."),
+    "rule_precision.precision_fraction": Column(
+        "precision_fraction", "DOUBLE", "True / labelled; NULL while nobody has labelled one.", "1"
+    ),
+    "rule_precision.recent_fraction": Column(
+        "recent_fraction", "DOUBLE", "True / labelled among the 20 alerts labelled last; NULL while there is none.", "1"
+    ),
+    "rule_precision.labelled_date": Column("labelled_date", "DATE", "Day of the last label; NULL while there is none."),
+    "rule_precision.is_mostly_wrong": Column(
+        "is_mostly_wrong", "BOOLEAN", "Whether five or more are labelled and fewer than half of them true."
+    ),
     "evaluation.n_rows": Column("n_rows", "BIGINT", "Rows tested."),
     "index_day.simple_return_1d": Column(
         "simple_return_1d", "DOUBLE", "Simple return, a fraction, on the vendor's previous close.", "1"

@@ -17,5 +17,6 @@ select
     n_seen,
     decided_by,
     decision_reason,
-    until_date
+    until_date,
+    is_true
 from ops.alert
