@@ -66,9 +66,16 @@ def read(opened, folder, **files):
     return desk.read(opened, folder, DAY)
 
 
-def page_of(opened, found):
+@pytest.fixture(scope="module")
+def sections(opened):
+    """The day without blocks of a desk: read once, as it takes a second and they are put beside it."""
+    return site.read_day(opened, DAY)
+
+
+@pytest.fixture
+def page_of(opened, sections):
     trace = {"run_id": f"daily/{DAY}", "snapshot": opened.snapshot, "code_version": "2026.1"}
-    return site.render_day(site.read_day(opened, DAY, found), trace=trace, as_of=DAY, up_colour="red")
+    return lambda found: site.render_day(found.put_into(sections), trace=trace, as_of=DAY, up_colour="red")
 
 
 def test_example_of_the_documents_works_as_it_stands(opened, tmp_path):
@@ -98,25 +105,24 @@ def test_example_of_the_documents_works_as_it_stands(opened, tmp_path):
     ],
     ids=["table", "formatted", "bars", "columns", "histogram", "text"],
 )
-def test_block_of_every_shape_is_shown_and_verified(opened, tmp_path, shape, words):
+def test_block_of_every_shape_is_shown(opened, page_of, tmp_path, shape, words):
     found = read(opened, tmp_path, amounts=SHARES + shape)
-    page = page_of(opened, found)
+    page = page_of(found)
 
     assert found.problems == ()
     own = page.split('<section id="desk"')[1].split("</section>")[0]
     assert "Amounts" in own and words in own and "block amounts.toml" in own
+
+
+def test_block_is_verified_and_one_changed_since_is_named(opened, page_of, tmp_path):
+    page = page_of(read(opened, tmp_path, amounts=SHARES))
+
     _, differences = site.prove(page, opened, code_version="2026.1", blocks_folder=tmp_path)
     assert differences == []
 
-
-def test_block_changed_since_is_named_by_the_check(opened, tmp_path):
-    page = page_of(opened, read(opened, tmp_path, amounts=SHARES))
-    (tmp_path / "amounts.toml").write_text(
-        SHARES.replace("select ts_code, amount_cny", "select ts_code, 2 * amount_cny as amount_cny")
-    )
-
+    twice = SHARES.replace("select ts_code, amount_cny", "select ts_code, 2 * amount_cny as amount_cny")
+    (tmp_path / "amounts.toml").write_text(twice)
     _, differences = site.prove(page, opened, code_version="2026.1", blocks_folder=tmp_path)
-
     assert "desk/amounts/600001.SH/amount_cny" in [one.name for one in differences]
 
 
@@ -145,14 +151,14 @@ BAD = {
 }
 
 
-def test_bad_blocks_cost_a_line_each_and_never_the_page(opened, tmp_path):
+def test_bad_blocks_cost_a_line_each_and_never_the_page(opened, page_of, tmp_path):
     found = read(opened, tmp_path, **{name: text for name, (text, _) in BAD.items()}, good=SHARES)
 
     assert len(found.problems) == len(BAD) and len(found.blocks) == 1
     for name, (_, words) in BAD.items():
         (said,) = [problem for problem in found.problems if f" {name}.toml " in problem]
         assert words in said and said.endswith(desk.MEND), said
-    plain, page = page_of(opened, desk.Found()), page_of(opened, found)
+    plain, page = page_of(desk.Found()), page_of(found)
     assert page.count('<div class="note warn">') == plain.count('<div class="note warn">') + len(BAD)
     assert re.findall('<section id="([a-z]+)"', page) == [*re.findall('<section id="([a-z]+)"', plain), "desk"]
 
