@@ -82,7 +82,7 @@ def test_trap_25_token_goes_to_no_proxy_and_to_no_file(scripted, monkeypatch, tm
 
 def test_trap_25_no_flow_takes_a_secret_as_a_parameter():
     """Prefect stores parameters in clear."""
-    offered = [deployments.daily, deployments.macro, deployments.refit, deployments.backfill]
+    offered = [deployments.daily, deployments.macro, deployments.refit, deployments.backfill, deployments.alerts]
 
     names = {name for flow in offered for name in inspect.signature(flow.fn).parameters}
 
