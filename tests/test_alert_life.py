@@ -38,8 +38,8 @@ def decision(change, until=None, why="known"):
 
 
 def life(lake):
-    rows = lake.read("select change, changed_date, changed_by from analyst.alert_change order by change_no").to_pylist()
-    return [(row["change"], row["changed_date"].day, row["changed_by"]) for row in rows]
+    rows = lake.read("select event, changed_date, changed_by from analyst.alert_change order by change_no").to_pylist()
+    return [(row["event"], row["changed_date"].day, row["changed_by"]) for row in rows]
 
 
 def standing(lake):

@@ -63,9 +63,9 @@ def named(alerts):
 
 def lives(lake):
     rows = lake.read(
-        "select change from analyst.alert_change where rule = $rule order by changed_date", rule=outages.RULE
+        "select event from analyst.alert_change where rule = $rule order by changed_date", rule=outages.RULE
     )
-    return rows["change"].to_pylist()
+    return rows["event"].to_pylist()
 
 
 def test_outage_of_a_day_over_5000_securities_is_one_alert_that_lists_what_it_touched(lake, load_whole):

@@ -70,6 +70,9 @@ def alert(fingerprint, subject, **facts):
         "first_seen_date": WED,
         "last_seen_date": WED,
         "n_seen": 2,
+        "decided_by": "",
+        "decision_reason": "",
+        "message_id": "",
     } | facts
 
 
@@ -144,7 +147,14 @@ def fill(opened):
         opened,
         ops.ALERT,
         [
-            alert("a" * 16, "600001.SH"),
+            alert(
+                "a" * 16,
+                "600001.SH",
+                state="acknowledged",
+                decided_by="Li <i>Wei</i>",
+                decision_reason="a split",
+                until_date=WED,
+            ),
             alert("b" * 16, "macro.series", evidence_sql="select * from nowhere", state="resolved", resolved_date=TUE),
             alert("../../c", "<img src=x onerror=alert(1)>", evidence="not JSON", evidence_sql=""),
         ],
@@ -343,6 +353,7 @@ def test_alert_shows_its_evidence_and_the_rows_its_query_returns(built):
     assert listed["evidence/figures-kept-with-it/low/value"] == "1.5"
     assert listed["evidence/its-rows/2024-01-10/c"] == "12.1"
     assert '<a href="../securities/600001.SH.html">600001.SH</a>' in page
+    assert f"by Li &lt;i&gt;Wei&lt;/i&gt; until {WED}: a split" in page
 
 
 def test_alert_whose_query_fails_or_is_missing_keeps_its_page(built):

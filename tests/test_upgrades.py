@@ -138,8 +138,8 @@ def test_alert_of_an_older_lake_is_not_told_again_and_its_life_begins_when_it_op
 
     with lake.open_writer(location, holder="new") as opened:
         assert outbox.read_untold(opened)["fingerprint"].to_pylist() == ["new"]
-        lives = opened.read("select fingerprint, change, changed_date from ops.alert_change order by all").to_pylist()
-        assert [(one["fingerprint"], one["change"]) for one in lives] == [("new", "opened"), ("told", "opened")]
+        lives = opened.read("select fingerprint, event, changed_date from ops.alert_change order by all").to_pylist()
+        assert [(one["fingerprint"], one["event"]) for one in lives] == [("new", "opened"), ("told", "opened")]
         assert {one["changed_date"] for one in lives} == {date(2023, 1, 27)}
 
 

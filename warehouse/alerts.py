@@ -218,31 +218,31 @@ def _decide_one(connection: duckdb.DuckDBPyConnection, fingerprint: str, decisio
         " until_date = $until, resolved_date = null where fingerprint = $fingerprint",
         facts,
     )
-    change = "reopened" if is_open else state
-    keep_change(connection, row["fingerprint"], change, state, decision)
+    event = "reopened" if is_open else state
+    keep_change(connection, row["fingerprint"], event, state, decision)
     return f"{name} is {_standing(facts | {'decided_by': facts['by'], 'until_date': decision.until})} now"
 
 
 def keep_change(
-    connection: duckdb.DuckDBPyConnection, fingerprint: str, change: str, state: str, decision: Decision
+    connection: duckdb.DuckDBPyConnection, fingerprint: str, event: str, state: str, decision: Decision
 ) -> None:
     """Add one row to an alert's life.
 
     Args:
         connection: inside the commit that makes the change.
         fingerprint: the alert's, whole.
-        change: what happened.
+        event: what happened.
         state: the alert's state afterwards.
         decision: who and why.
     """
     connection.execute(
         f"insert into {ops.ALERT_CHANGE.full_name} by name select $fingerprint as fingerprint,"
-        " 1 + count(*) as change_no, $change as change, $state as state, $day as changed_date, $by as changed_by,"
+        " 1 + count(*) as change_no, $event as event, $state as state, $day as changed_date, $by as changed_by,"
         f" $reason as reason, $until::date as until_date, $at as changed_at from {ops.ALERT_CHANGE.full_name}"
         " where fingerprint = $fingerprint",
         {
             "fingerprint": fingerprint,
-            "change": change,
+            "event": event,
             "state": state,
             "day": decision.day,
             "by": decision.by,
@@ -260,7 +260,7 @@ def _standing(row: Mapping[str, Any]) -> str:
 
 def _told(change: Mapping[str, Any]) -> str:
     until = f" until {change['until_date']}" if change["until_date"] else ""
-    return f"{change['changed_date']} {change['change']} by {change['changed_by']}{until}: {change['reason']}"
+    return f"{change['changed_date']} {change['event']} by {change['changed_by']}{until}: {change['reason']}"
 
 
 def _reader(connection: duckdb.DuckDBPyConnection) -> Any:

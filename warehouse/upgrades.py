@@ -85,7 +85,7 @@ def begin_lives(connection: duckdb.DuckDBPyConnection) -> None:
     Args:
         connection: inside a commit.
     """
-    columns = "fingerprint, change_no, change, state, changed_date, changed_by, reason"
+    columns = "fingerprint, change_no, event, state, changed_date, changed_by, reason"
     kept = f"insert into {ops.ALERT_CHANGE.full_name} ({columns}) select fingerprint"
     connection.execute(f"{kept}, 1, 'opened', 'open', first_seen_date, 'daybook', 'found' from {ops.ALERT.full_name}")
     connection.execute(

@@ -82,6 +82,7 @@ def _overview(row: dict[str, Any], source: Source) -> list[Block]:
     subject = blocks.link(row["subject"], "security") if row["has_page"] else blocks.text(row["subject"])
     facts: list[tuple[str, Cell]] = [
         ("State", blocks.text(row["state"])),
+        *_decision(row),
         ("Severity", blocks.text(row["severity"])),
         ("About", subject),
         ("Day", blocks.text(numbers.day(row["subject_date"]))),
@@ -96,6 +97,14 @@ def _overview(row: dict[str, Any], source: Source) -> list[Block]:
         Note(row["action"], TONES.get(row["state"], ""), source),
         Table("The alert", ("", "Value"), [(blocks.text(label), cell) for label, cell in facts], source=source),
     ]
+
+
+def _decision(row: dict[str, Any]) -> list[tuple[str, Cell]]:
+    """Who acknowledged or snoozed it, why and until when, where somebody did."""
+    if not row["decided_by"]:
+        return []
+    until = f" until {row['until_date']}" if row["until_date"] else ""
+    return [("Decided", blocks.text(f"by {row['decided_by']}{until}: {row['decision_reason']}"))]
 
 
 def _evidence_table(row: dict[str, Any], source: Source) -> Block:

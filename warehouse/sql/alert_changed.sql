@@ -7,7 +7,7 @@ select
         when b.state is null then 'opened'
         when a.state = 'resolved' then 'resolved'
         else 'reopened'
-    end as change,
+    end as event,
     a.state,
     $as_of as changed_date,
     'daybook' as changed_by,

@@ -207,7 +207,7 @@ ALERT_CHANGE = Table(
         Column("fingerprint", "VARCHAR", "The alert."),
         Column("change_no", "BIGINT", "Its first change 1, and so on."),
         Column(
-            "change",
+            "event",
             "VARCHAR",
             "`opened`, `acknowledged`, `snoozed`, `reopened`, `resolved`, `labelled true` or `labelled false`.",
         ),

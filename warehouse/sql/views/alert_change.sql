@@ -3,7 +3,7 @@ create or replace view analyst.alert_change as
 select
     c.fingerprint,
     c.change_no,
-    c.change,
+    c.event,
     c.state,
     c.changed_date,
     c.changed_by,

@@ -5,7 +5,7 @@ create or replace view analyst.rule_precision as
 with labelled as (
     select fingerprint, max(change_no) as change_no, max_by(changed_date, change_no) as labelled_date
     from ops.alert_change
-    where starts_with(change, 'labelled')
+    where starts_with(event, 'labelled')
     group by fingerprint
 ),
 judged as (
