@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date, timedelta
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +18,9 @@ from reports.blocks import Source
 from reports.tracing import Reader, Trail
 
 Floats = npt.NDArray[np.float64]
+
+# The forecast that every model must beat.
+NAIVE = "zero"
 
 
 def floats(rows: pa.Table, name: str) -> Floats:
@@ -84,6 +88,50 @@ def read_newest_forecasts(lake: Reader, as_of: date) -> dict[str, tuple[str, dat
         as_of=as_of,
     ).to_pylist()
     return {row["model_name"]: (row["model_version"], row["day"]) for row in rows}
+
+
+def read_roles(lake: Reader, as_of: date) -> list[dict[str, Any]]:
+    """What each forecasting version is on the day and why (model_version, role, reason), newest decision first.
+
+    Raises:
+        LakeError: the lake cannot be read.
+    """
+    return lake.read(
+        "select model_version, max_by(role, (as_of_date, decision)) as role,"
+        " max_by(reason, (as_of_date, decision)) as reason, max_by(decision, (as_of_date, decision)) as newest"
+        " from analyst.version_role where as_of_date <= $as_of group by model_version order by newest desc",
+        as_of=as_of,
+    ).to_pylist()
+
+
+def read_forecasters(lake: Reader, as_of: date) -> dict[str, str]:
+    """The version that stands for each forecasting model: the champion's first, then by skill, the naive one's last.
+
+    Raises:
+        LakeError: the lake cannot be read.
+    """
+    newest = lake.read(
+        "select model_name, max_by(model_version, as_of_date) as model_version from analyst.model_card"
+        " where as_of_date <= $as_of and (list_contains($scored, model_name) or model_name in"
+        " (select model_name from analyst.evaluation where metric = 'r2_oos')) group by model_name",
+        as_of=as_of,
+        scored=list(read_newest_forecasts(lake, as_of)),
+    ).to_pylist()
+    versions = {row["model_name"]: row["model_version"] for row in newest}
+    champion = next((row["model_version"] for row in read_roles(lake, as_of) if row["role"] == "champion"), "")
+    if champion:
+        versions[champion.split("/")[0]] = champion
+    judged = lake.read(
+        "select model_version, value from analyst.evaluation where fold = 0 and metric = 'r2_oos' and value is not null"
+        " and list_contains($versions, model_version)",
+        versions=list(versions.values()),
+    ).to_pylist()
+    skill = {row["model_version"]: row["value"] for row in judged}
+
+    def rank(name: str) -> tuple[bool, bool, float, str]:
+        return name == NAIVE, versions[name] != champion, -skill.get(versions[name], -np.inf), name
+
+    return {name: versions[name] for name in sorted(versions, key=rank)}
 
 
 class Gathered:

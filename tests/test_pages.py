@@ -366,6 +366,39 @@ def test_forecasts_list_the_best_and_worst_with_their_intervals(traded_lake, mod
     assert worst[0][0].text == "600002.SH"
 
 
+def decide(lake, version):
+    """Put a version in charge."""
+    role = dict.fromkeys(model.VERSION_ROLE.column_names, "-") | {
+        "decision": 1,
+        "model_version": version,
+        "model_name": version.split("/")[0],
+        "role": "champion",
+        "as_of_date": TUE,
+        "decided_at": datetime(2024, 1, 3, 18, tzinfo=UTC),
+    }
+    insert(lake, model.VERSION_ROLE, [role])
+
+
+@pytest.mark.parametrize(("champion", "n_told"), [("ridge", 1), ("zero", 0)])
+def test_newcomers_to_the_best_forecasts_are_told_only_when_somebody_is_in_charge(
+    traded_lake, model_card, champion, n_told
+):
+    insert(traded_lake, model.MODEL_VERSION, [model_card(name, TUE) for name in ("ridge", "zero")])
+    decide(traded_lake, f"{champion}/{TUE}")
+    forecast = {"model_version": f"ridge/{TUE}", "model_name": "ridge", "horizon": 5, "lower": -1.0, "upper": 1.0}
+    rows = [
+        forecast | {"forecast_date": day, "ts_code": f"6000{n:02}.SH", "forward_return_5d": value(n)}
+        for day, value in ((TUE, lambda n: -n / 100), (WED, lambda n: 0.5 if n == 12 else -n / 100))
+        for n in range(1, 13)
+    ]
+    insert(traded_lake, model.FORECAST, rows)
+
+    text = str(overview.section(traded_lake, WED))
+
+    assert text.count("entered the ten best forecasts") == n_told
+    assert ("600012.SH) entered the ten best forecasts: now number 1, 12 the session before" in text) == bool(n_told)
+
+
 def test_forecasts_come_by_skill_after_the_champion_and_say_when_the_naive_one_is_in_charge(traded_lake, model_card):
     names = ("ridge", "boosting", "zero")
     insert(traded_lake, model.MODEL_VERSION, [model_card(name, WED) for name in names])
@@ -386,30 +419,19 @@ def test_forecasts_come_by_skill_after_the_champion_and_say_when_the_naive_one_i
     ]
     insert(traded_lake, model.FORECAST, rows)
 
-    def decide(number, version):
-        role = dict.fromkeys(model.VERSION_ROLE.column_names, "-") | {
-            "decision": number,
-            "model_version": version,
-            "model_name": version.split("/")[0],
-            "role": "champion",
-            "as_of_date": WED,
-            "decided_at": datetime(2024, 1, 3, 18, tzinfo=UTC),
-        }
-        insert(traded_lake, model.VERSION_ROLE, [role])
-
     def told():
         section = forecasts.section(traded_lake, WED)
         order = [row[0].text for row in tables(section)[EVALUATED].rows][::2]
         captions = [name for name in tables(section) if name.startswith("Best forecasts")]
         return order, captions, [block.text for block in section.blocks if isinstance(block, Note)]
 
-    decide(1, f"zero/{WED}")
+    decide(traded_lake, f"zero/{WED}")
     order, captions, notes = told()
     assert order == ["boosting", "ridge", "naive (zero)"]
     assert captions == [f"Best forecasts by boosting, made after {WED}"]
     assert any("naive forecast is in charge" in note and "boosting, the challenger" in note for note in notes)
     traded_lake.commit(lambda c: c.execute("delete from model.version_role"), message="test")
-    decide(1, f"ridge/{WED}")
+    decide(traded_lake, f"ridge/{WED}")
     order, captions, notes = told()
     assert order == ["ridge", "boosting", "naive (zero)"]
     assert captions == [f"Best forecasts by ridge, made after {WED}"]

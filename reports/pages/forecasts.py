@@ -11,7 +11,7 @@ from reports import blocks, charts, numbers, reading
 from reports.blocks import Block, Cell, Figure, Note, Section, Table
 from reports.tracing import Reader, walk
 
-NAIVE = "zero"
+NAIVE = reading.NAIVE
 # Lines that can be told apart in one picture.
 MOST_LINES = 3
 N_BEST = 8
@@ -44,7 +44,7 @@ def section(lake: Reader, as_of: date) -> Section:
     Raises:
         LakeError: the lake cannot be read.
     """
-    fitted = _read_fitted(lake, as_of)
+    fitted = reading.read_forecasters(lake, as_of)
     if not fitted:
         note = Note(
             "Forecasts are not fitted yet: they need about a year of sessions to train on and to test on afterwards."
@@ -64,37 +64,6 @@ def section(lake: Reader, as_of: date) -> Section:
     shown += walk(lake, _coefficient_figure, fitted)
     shown += walk(lake, _card_table, list(fitted.values()))
     return Section("forecasts", "Forecasts: 5-session return in excess of the market", shown)
-
-
-def _read_fitted(lake: Reader, as_of: date) -> dict[str, str]:
-    """The version that stands for each forecasting model: the champion first, then by skill, the naive one last."""
-    rows = lake.read(
-        "select model_name, max_by(model_version, as_of_date) as model_version from analyst.model_card"
-        " where as_of_date <= $as_of and (list_contains($scored, model_name) or model_name in"
-        " (select model_name from analyst.evaluation where metric = 'r2_oos')) group by model_name",
-        as_of=as_of,
-        scored=list(reading.read_newest_forecasts(lake, as_of)),
-    )
-    newest = dict(zip(rows["model_name"].to_pylist(), rows["model_version"].to_pylist(), strict=True))
-    champion = next((row["model_version"] for row in _read_roles(lake, as_of) if row["role"] == "champion"), "")
-    if champion:
-        newest[champion.split("/")[0]] = champion
-    skill = {name: held.get("r2_oos", -np.inf) for name, held in _read_metrics(lake, newest).items()}
-
-    def rank(name: str) -> tuple[bool, bool, float, str]:
-        return name == NAIVE, newest[name] != champion, -np.nan_to_num(skill[name], nan=-np.inf), name
-
-    return {name: newest[name] for name in sorted(newest, key=rank)}
-
-
-def _read_roles(lake: Reader, as_of: date) -> list[dict[str, Any]]:
-    """What each version is on the day and why, newest decision first."""
-    return lake.read(
-        "select model_version, max_by(role, (as_of_date, decision)) as role,"
-        " max_by(reason, (as_of_date, decision)) as reason, max_by(decision, (as_of_date, decision)) as newest"
-        " from analyst.version_role where as_of_date <= $as_of group by model_version order by newest desc",
-        as_of=as_of,
-    ).to_pylist()
 
 
 def _read_metrics(lake: Reader, fitted: dict[str, str]) -> dict[str, dict[str, float]]:
@@ -127,7 +96,7 @@ def _verdict(lake: Reader, fitted: dict[str, str]) -> Note:
 
 def _champion_note(lake: Reader, as_of: date) -> list[Block]:
     """Who is in charge on the day, and what waits for a person."""
-    rows = _read_roles(lake, as_of)
+    rows = reading.read_roles(lake, as_of)
     notes: list[Block] = []
     champion = next((row for row in rows if row["role"] == "champion"), None)
     if champion is not None:
@@ -167,7 +136,9 @@ def _best_tables(lake: Reader, as_of: date, ranked: list[str]) -> list[Block]:
         return [Note("No session has been scored yet.")]
     version, day = newest[name]
     tables: list[Block] = []
-    champion = next((row["model_version"] for row in _read_roles(lake, as_of) if row["role"] == "champion"), version)
+    champion = next(
+        (row["model_version"] for row in reading.read_roles(lake, as_of) if row["role"] == "champion"), version
+    )
     if champion.split("/")[0] == NAIVE and name != NAIVE:
         tables.append(
             Note(
