@@ -207,6 +207,8 @@ def daybook(tmp_path, lay_out, monkeypatch, capsys):
 
     def run(*words):
         monkeypatch.setattr(sys, "argv", ["daybook", "--home", str(options.root), *words])
+        # Else tables are folded at it.
+        monkeypatch.delenv("COLUMNS", raising=False)
         with pytest.raises(SystemExit) as left:
             cli.main()
         return left.value.code, *capsys.readouterr()
