@@ -126,14 +126,20 @@ def _show_alerts(context: Context, day: date) -> None:
 
 @prefect.flow(name="macro")
 def macro() -> steps.Facts:
-    """The morning pull of FRED's series."""
+    """The morning pull of FRED's series.
+
+    Raises:
+        PartialData: a series did not come whole.
+    """
     context = steps.open_context(settings.read_settings(), "macro")
 
     def work() -> steps.Facts:
         series = ingest.ingest_macro(context, _progress_artifact())
         return {"macro_series": series.num_rows, "series_not_whole": ingest.count_not_whole(series)}
 
-    return _task("ingest-macro", 1800.0, work)
+    facts = _task("ingest-macro", 1800.0, work)
+    steps.refuse_not_whole("the pull of FRED's series", facts)
+    return facts
 
 
 @prefect.flow(name="refit")
@@ -156,9 +162,14 @@ def backfill(start: date, end: date) -> steps.Facts:
     Args:
         start: first session.
         end: last session.
+
+    Raises:
+        PartialData: something did not come whole.
     """
     context = steps.open_context(settings.read_settings(), "backfill", end)
-    return _task("backfill", 12 * 3600.0, lambda: steps.backfill(context, start, end, _progress_artifact()))
+    facts = _task("backfill", 12 * 3600.0, lambda: steps.backfill(context, start, end, _progress_artifact()))
+    steps.refuse_not_whole(f"the backfill to {end}", facts)
+    return facts
 
 
 @prefect.flow(name="maintain")

@@ -14,12 +14,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from flows import asking, clock
 from flows.context import Context
 from warehouse import derive, errors, ledger, load, seeds, series_facts, true_vintages, vintages
+from warehouse.sources import fred
 from warehouse.tables import macro
 
 log = logging.getLogger(__name__)
@@ -49,11 +51,10 @@ class Answer:
 
 @dataclass(frozen=True)
 class _Known:
-    """What the lake has: rows of the last answer, and the newest true vintage, by series."""
+    """What the lake has: periods with a value that stands, and the newest true vintage, by series."""
 
-    n_rows: Mapping[str, int]
+    dates: Mapping[str, fred.Days]
     through: Mapping[str, date]
-    rolling: frozenset[str]
 
 
 def ingest_macro(context: Context, progress: Progress) -> pa.Table:
@@ -74,16 +75,11 @@ def ingest_macro(context: Context, progress: Progress) -> pa.Table:
             unasked = ledger.due_partitions(lake, macro.SERIES_FACT, names, today)
             due = [name for name in names if name in due or name in unasked]
         rows = lake.read(
-            "select partition, n_received from ops.ledger where dataset = 'macro.observation' and partition not in"
-            " (select series_id from macro.vintage)"
-            " union all select series_id, count(*) from macro.observation where realtime_end = date '9999-12-31'"
-            " and series_id in (select series_id from macro.vintage) group by series_id"
+            "select series_id, list(observation_date) as dates from macro.observation"
+            " where realtime_end = date '9999-12-31' group by series_id"
         )
-    known = _Known(
-        dict(zip(rows["partition"].to_pylist(), rows["n_received"].to_pylist(), strict=True)),
-        through,
-        frozenset(series.filter(series["is_rolling_window"])["series_id"].to_pylist()),
-    )
+    dates = [np.array(one, "datetime64[D]") for one in rows["dates"].to_pylist()]
+    known = _Known(dict(zip(rows["series_id"].to_pylist(), dates, strict=True)), through)
     results = []
     for first in range(0, len(due), SERIES_PER_COMMIT):
         group = due[first : first + SERIES_PER_COMMIT]
@@ -142,9 +138,8 @@ def _ask(context: Context, series_id: str, known: _Known) -> Answer:
 
 
 def _ask_for_today(context: Context, series_id: str, known: _Known, facts: pa.Table, fact_failure: str) -> Answer:
-    n_rows_known = 0 if series_id in known.rolling else known.n_rows.get(series_id, 0)
     try:
-        rows = context.fred.fetch_observations(series_id, n_rows_known=n_rows_known)
+        rows = context.fred.fetch_observations(series_id, known_dates=known.dates.get(series_id))
     except errors.VendorError as exc:
         return _refused(series_id, exc, facts, fact_failure)
     return Answer(series_id, pulled=rows.cast(PULLED), facts=facts, fact_failure=fact_failure)

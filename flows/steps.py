@@ -259,7 +259,6 @@ def backfill(context: Context, start: date, end: date, progress: Progress) -> Fa
 
     Raises:
         ConfigError: the days are out of range or the wrong way round.
-        PartialData: some sessions are still not whole.
     """
     resolve_as_of(context, start)
     resolve_as_of(context, end)
@@ -269,10 +268,29 @@ def backfill(context: Context, start: date, end: date, progress: Progress) -> Fa
     if context.tushare is None:
         log.warning("no TUSHARE_TOKEN is set: only the macro half runs")
     else:
-        ingest.ingest_reference(context)
-        ingest.ingest_indices(context, start, end)
+        reference = ingest.ingest_reference(context)
+        indices = ingest.ingest_indices(context, start, end)
         sessions = ingest.ingest_sessions(context, start, end, progress)
         facts |= {"session_partitions": sessions.num_rows, "sessions_not_whole": ingest.count_not_whole(sessions)}
+        facts |= {"lists_not_whole": ingest.count_not_whole(reference) + ingest.count_not_whole(indices)}
     series = ingest.ingest_macro(context, progress)
     facts |= {"macro_series": series.num_rows, "series_not_whole": ingest.count_not_whole(series)}
     return facts | run_returns(context, end, progress)
+
+
+def refuse_not_whole(what: str, facts: Facts) -> None:
+    """Nothing when everything that was asked for is whole.
+
+    Args:
+        what: what was done, as the message begins.
+        facts: its counts, those of `..._not_whole` among them.
+
+    Raises:
+        PartialData: something is not; what came is in the lake.
+    """
+    missing = {name: n for name, n in facts.items() if name.endswith("_not_whole") and n}
+    if missing:
+        told = ", ".join(f"{n} of {name.removesuffix('_not_whole')}" for name, n in missing.items())
+        raise errors.PartialData(
+            f"{what} left partitions not whole: {told}. What came is in the lake; see `daybook status`, and run again."
+        )

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, datetime
+from zoneinfo import ZoneInfo
 
 import duckdb
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
-from warehouse import errors, files
+from warehouse import errors, files, load
 from warehouse.tables import macro, market
 
 KNOWN = date(2024, 3, 1)
@@ -119,7 +122,7 @@ def test_files_that_share_no_row_are_one_load_and_others_follow_each_other(empty
         ("b", lines[2:]),
         ("c", [lines[1].replace(",10,10,10,10,10,", ",9,9,9,9,9,")]),
     ):
-        (tmp_path / f"{name}.csv").write_text("\n".join([HEADER, *chosen]))
+        (tmp_path / f"{name}.csv").write_text("\n".join([HEADER, *chosen, ""]))
     paths = [tmp_path / f"{name}.csv" for name in "abc"]
 
     apart = files.load_files(empty_lake, "daily", paths[:2], known_date=KNOWN, stamp=stamp(0))
@@ -155,7 +158,7 @@ def test_bad_row_is_in_quarantine_as_it_came_and_the_good_rest_is_loaded(empty_l
 
 REFUSED = {
     "no such column": (TWO_DAYS.replace("close", "last", 1), "bars.csv", r"lacks the columns close of market\.daily"),
-    "no header": ("\n".join(TWO_DAYS.split()[1:]), "bars.csv", "lacks the columns"),
+    "no header": ("\n".join([*TWO_DAYS.split()[1:], ""]), "bars.csv", "lacks the columns"),
     "empty": ("", "bars.csv", "is empty"),
     "words for numbers": (
         TWO_DAYS.replace(",10,10,10,10,", ",a,b,c,d,").replace(",20,20", ",x,y"),
@@ -325,3 +328,68 @@ def test_genuine_vendor_file_is_loaded_whole(empty_lake, stamp, dataset, name, n
     assert empty_lake.read_value(f"select count(*) from market.{dataset}") == n_rows
     expected = duckdb.sql(f"select sum(close) from read_csv('{path}')").fetchall()[0][0]
     assert empty_lake.read_value(f"select sum(close) from market.{dataset}") == pytest.approx(expected)
+
+
+ROWS = "ts_code,trade_date,open,high,low,close,pre_close,vol,amount\n{},2024-01-02,10,10.1,9.9,10,10,100,100\n"
+
+
+@pytest.mark.parametrize("code", ["600000.XSHG", "sh.600000", "600000.sh", "600000SH.", "600000.SHX"])
+def test_code_in_another_spelling_is_refused_and_is_no_second_security(empty_lake, tmp_path, stamp, code):
+    (tmp_path / "bars.csv").write_text(ROWS.format(code))
+
+    with pytest.raises(errors.ConfigError, match=r"ts_code is .*write it with its exchange"):
+        files.load_files(empty_lake, "daily", [tmp_path / "bars.csv"], known_date=date(2024, 1, 2), stamp=stamp(0))
+    assert empty_lake.read_value("select count(*) from market.daily") == 0
+
+
+def test_file_cut_inside_its_last_number_is_refused(empty_lake, tmp_path, stamp):
+    path = tmp_path / "bars.csv"
+    path.write_text(ROWS.format("600000.SH")[:-2])
+
+    with pytest.raises(errors.ConfigError, match="cut inside a number"):
+        files.load_files(empty_lake, "daily", [path], known_date=date(2024, 1, 2), stamp=stamp(0))
+
+
+def _as_parquet(path, **columns):
+    row = {"ts_code": ["600000.SH"], "trade_date": [date(2024, 1, 2)], "vol": [100.0], "amount": [100.0]}
+    row |= {name: [19.14] for name in ("open", "high", "low", "close", "pre_close")}
+    pq.write_table(pa.table(row | columns), path)
+    return path
+
+
+def test_instant_with_a_zone_is_refused_as_a_day(empty_lake, tmp_path, stamp):
+    instants = pa.array([datetime(2024, 1, 2, tzinfo=ZoneInfo("Asia/Shanghai"))], pa.timestamp("us", "Asia/Shanghai"))
+    path = _as_parquet(tmp_path / "bars.parquet", trade_date=instants)
+
+    with pytest.raises(errors.ConfigError, match="trade_date holds TIMESTAMP WITH TIME ZONE"):
+        files.load_files(empty_lake, "daily", [path], known_date=date(2024, 1, 2), stamp=stamp(0))
+
+
+def test_prices_of_32_bits_are_no_revision_of_the_same_prices(empty_lake, tmp_path, stamp):
+    narrow = {name: pa.array([19.14], pa.float32()) for name in ("open", "high", "low", "close", "pre_close")}
+    paths = _as_parquet(tmp_path / "wide.parquet"), _as_parquet(tmp_path / "narrow.parquet", **narrow)
+
+    revised = [
+        files.load_files(empty_lake, "daily", [path], known_date=date(2024, 1, 2), stamp=stamp(n)).n_revised
+        for n, path in enumerate(paths)
+    ]
+
+    assert revised == [0, 0]
+
+
+def test_file_with_a_part_of_a_market_is_partial_though_nobody_knows_who_was_suspended(empty_lake, tmp_path, stamp):
+    codes = [f"60000{n}.SH" for n in range(10)]
+    listed = pa.table(
+        {"ts_code": codes, "name": codes, "list_date": [date(2000, 1, 4)] * 10, "list_status": ["L"] * 10}
+    )
+    partition = load.Partition("all", date(2024, 1, 2))
+    load.load(empty_lake, [load.Load(market.STOCK_BASIC, listed, [partition], None)], stamp(0))
+
+    def load_bars(n_codes, day):
+        columns = {"ts_code": codes[:n_codes], "trade_date": [day] * n_codes, "vol": [1.0] * n_codes}
+        columns |= {name: [10.0] * n_codes for name in ("open", "high", "low", "close", "pre_close", "amount")}
+        pq.write_table(pa.table(columns), tmp_path / "bars.parquet")
+        return files.load_files(empty_lake, "daily", [tmp_path / "bars.parquet"], known_date=day, stamp=stamp(0))
+
+    assert load_bars(1, date(2024, 1, 2)).n_not_whole == 1
+    assert load_bars(9, date(2024, 1, 3)).n_not_whole == 0

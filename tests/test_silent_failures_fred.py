@@ -254,3 +254,23 @@ def test_trap_27_day_is_us_centrals_when_the_host_is_already_a_day_ahead(vendors
         newest = opened.read_value("select max(realtime_start) from macro.observation")
     assert newest <= date(2024, 6, 3)
     assert simulator_fred.CENTRAL.key == "America/Chicago"
+
+
+def test_trap_19_answer_cut_at_a_line_is_refused_as_often_as_it_comes(ingest, vendors):
+    """Whole lines, so that nothing but what is known tells; refused once, it must not be believed the next time."""
+    _, context = ingest()
+    query = "select count(*) from macro.observation where series_id = $name and realtime_end = date '9999-12-31'"
+    with context.reader() as opened:
+        before = {name: opened.read_value(query, name=name) for name in ("UNRATE", "SP500")}
+
+    # Three lines of a month, twenty of a day.
+    vendors.faults.add(Fault("truncate", "fredgraph.csv", "UNRATE", times=None, cut_at=-3 * len("2024-04-01,223.0\n")))
+    vendors.faults.add(Fault("truncate", "fredgraph.csv", "SP500", times=None, cut_at=-20 * len("2024-04-01,4.5\n")))
+    for days in (1, 2, 3):
+        entries, context = ingest(START + timedelta(days=days))
+
+        told = {row["partition"]: (row["state"], row["reason"]) for row in entries.to_pylist()}
+        for name in before:
+            assert told[name][0] == "partial" and "are known" in told[name][1], (days, name, told[name])
+    with context.reader() as opened:
+        assert {name: opened.read_value(query, name=name) for name in before} == before

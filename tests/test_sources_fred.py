@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from datetime import UTC, date, datetime
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
@@ -112,9 +113,13 @@ def test_answer_that_is_not_the_series_is_refused_with_its_reason(scripted, sour
 def test_answer_shorter_than_the_one_before_is_taken_for_cut(scripted, source):
     scripted.will_answer(GOOD)
 
-    assert source.fetch_observations("UNRATE", n_rows_known=3).num_rows == 3
-    with pytest.raises(errors.IncompleteReply, match="3 rows, an earlier answer had 4"):
-        source.fetch_observations("UNRATE", n_rows_known=4)
+    n_rows = source.fetch_observations("UNRATE").num_rows
+    known = np.array(source.fetch_observations("UNRATE")["observation_date"].to_pylist(), "datetime64[D]")
+    older, newer = known[:1] - 31, known[-1:] + 31
+
+    assert source.fetch_observations("UNRATE", known_dates=np.r_[older, known]).num_rows == n_rows == 3
+    with pytest.raises(errors.IncompleteReply, match=r"3 rows since .* where 4 are known"):
+        source.fetch_observations("UNRATE", known_dates=np.r_[known, newer])
 
 
 def test_bad_answer_is_followed_by_a_good_one_and_both_are_kept(scripted, source, kept):
@@ -156,7 +161,7 @@ csv_like = st.lists(
 @settings(max_examples=300)
 def test_any_bytes_are_observations_or_a_vendor_error(body):
     try:
-        rows = fred.parse_observations(reply_of(body), "UNRATE", 0)
+        rows = fred.parse_observations(reply_of(body), "UNRATE")
     except errors.VendorError:
         return
 
@@ -168,7 +173,7 @@ def test_any_bytes_are_observations_or_a_vendor_error(body):
 @given(st.integers(0, len(GOOD) - 1))
 def test_body_cut_anywhere_is_refused_or_ends_at_a_whole_line(cut):
     try:
-        rows = fred.parse_observations(reply_of(GOOD[:cut]), "UNRATE", 0)
+        rows = fred.parse_observations(reply_of(GOOD[:cut]), "UNRATE")
     except errors.VendorError:
         return
 

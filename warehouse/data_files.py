@@ -7,6 +7,7 @@ which file is meant, however an address is spelt (ducklake#1105 lost live files 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -49,7 +50,8 @@ def read_stored(lake: Lake) -> pa.Table:
     Raises:
         LakeError: the data path cannot be listed.
     """
-    pattern = f"{_address(lake)}**"
+    # Letters that mean something in a pattern stand for themselves in brackets.
+    pattern = re.sub(r"([*?\[])", r"[\1]", _address(lake)) + "**"
     # read_blob refuses a pattern that meets nothing; it opens no file whose content is not asked for.
     if not lake.read_value("select count(*) from glob($pattern)", pattern=pattern):
         return pa.table({"path": pa.array([], pa.string()), "n_bytes": pa.array([], pa.int64())})

@@ -7,6 +7,7 @@ is kept, as it came, with the reason. Partner: `warehouse/files.py`.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,10 @@ from warehouse import audit, errors
 from warehouse.contracts import Column, Table
 from warehouse.tables import macro
 
-PARQUET, CSV = (".parquet", ".pq"), (".csv", ".csv.gz", ".tsv", ".txt")
+TEXT = (".csv", ".tsv", ".txt")
+PARQUET, CSV = (".parquet", ".pq"), (*TEXT, ".csv.gz")
+# Tushare's, such as 600000.SH, T00018.SH or 430047.BJ.
+TS_CODE = "[0-9A-Z]{6}\\.(SH|SZ|BJ)"
 # Text that stands for no value: pandas', SQL's and FRED's.
 MISSING_WORDS = "('', '.', 'nan', 'NaN', 'NA', 'null', 'NULL', 'None')"
 NUMBERS = ("DOUBLE", "FLOAT", "BIGINT", "INTEGER", "SMALLINT", "TINYINT", "UBIGINT", "UINTEGER", "HUGEINT")
@@ -75,6 +79,8 @@ def describe(staging: duckdb.DuckDBPyConnection, table: Table, path: Path) -> So
         raise errors.ConfigError(f"there is no file {path}. Nothing was stored; check the path.")
     if not path.stat().st_size:
         raise errors.ConfigError(f"{path} is empty, it lacks even a header. Nothing was stored; get the file again.")
+    if name.endswith(TEXT):
+        _refuse_cut(path)
     quoted = audit.literal(str(path))
     if name.endswith(PARQUET):
         scan = f"read_parquet({quoted})"
@@ -109,6 +115,17 @@ def describe(staging: duckdb.DuckDBPyConnection, table: Table, path: Path) -> So
         has_intervals,
         int(n_rows or 0),
     )
+
+
+def _refuse_cut(path: Path) -> None:
+    """A last line without its end may lack digits of its last number, and nothing else would tell."""
+    with path.open("rb") as file:
+        file.seek(-1, os.SEEK_END)
+        if file.read(1) != b"\n":
+            raise errors.ConfigError(
+                f"{path} does not end with the end of a line, so it may have been cut inside a number. Nothing was "
+                "stored; get the file again, or end its last line if it is whole."
+            )
 
 
 def unreadable(path: Path, exc: duckdb.Error) -> errors.ConfigError:
@@ -147,7 +164,11 @@ def _fits(column: Column, kind: str) -> bool:
     if kind == "VARCHAR":
         return True
     if column.type == "DATE":
-        return kind in ("DATE", "BIGINT", "INTEGER", "UBIGINT", "UINTEGER") or kind.startswith("TIMESTAMP")
+        # An instant is two days, by the zone it is looked at from.
+        is_instant = kind.startswith("TIMESTAMP") and "TIME ZONE" in kind
+        return kind in ("DATE", "BIGINT", "INTEGER", "UBIGINT", "UINTEGER") or (
+            kind.startswith("TIMESTAMP") and not is_instant
+        )
     # A column without any value is written as a 32-bit number by some; it holds nothing to misread.
     return column.type == "DOUBLE" and (kind in NUMBERS or kind.startswith("DECIMAL") or kind == '"NULL"')
 
@@ -169,6 +190,9 @@ def _parsed(column: Column, kind: str | None) -> str:
         text = text if kind == "VARCHAR" else f'cast("{column.name}" as varchar)'
         return f"coalesce(try_strptime({text}, '%Y%m%d')::date, try_cast({text} as date))"
     if column.type == "DOUBLE":
+        if kind == "FLOAT":
+            # By its shortest decimal: 19.14 of 32 bits is 19.14, and no revision of the vendor's 19.14.
+            return f'cast(cast("{column.name}" as varchar) as double)'
         if kind != "VARCHAR":
             return f'cast("{column.name}" as double)'
         return f"case when {text} not in {MISSING_WORDS} then try_cast({text} as double) end"
@@ -181,7 +205,7 @@ def _checks(column: Column, kind: str) -> list[str]:
     is_text = f'"{column.name}" is not null and trim("{column.name}") not in {MISSING_WORDS}'
     if column.name == "ts_code":
         return [
-            f"when trim(\"{column.name}\") not like '%_.__%'"
+            f"when not regexp_full_match(trim(\"{column.name}\"), '{TS_CODE}')"
             f" then format('ts_code is {{}}: write it with its exchange, as 600000.SH', \"{column.name}\")"
         ]
     if column.type == "DOUBLE" and kind == "VARCHAR":

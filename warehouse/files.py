@@ -15,20 +15,22 @@ import json
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import pyarrow as pa
 
-from warehouse import audit, derive, errors, file_schema, instances, load, seeds, sql, vintages
+from warehouse import audit, derive, errors, file_schema, instances, load, revisions, seeds, sql, vintages
 from warehouse.contracts import Table
 from warehouse.lake import Lake
 from warehouse.tables import macro, market, ops, vendor
 
 # What a group of partitions holds at least before it is committed: larger ones take more memory and gain no speed.
 ROWS_PER_COMMIT = 500_000
+# Where suspensions are not known. In July 2015, the worst weeks there were, about half of the market stood still.
+LEAST_TRADED_SHARE = 0.4
 MEMORY_LIMIT = re.compile(r"\s*([0-9.]+)\s*([KMGT]i?B)\s*", re.IGNORECASE)
 TABLES = {
     "daily": market.DAILY,
@@ -258,8 +260,18 @@ def _load_of(
 ) -> load.Load:
     if table is not macro.OBSERVATION:
         sessions = [day for day in group.keys if day <= known_date]
-        expected = _expected_rows(lake, sessions)
-        asked = [load.Partition(day.isoformat(), day, expected.get(day)) for day in sessions]
+        expected, fewest = _expected_rows(lake, sessions), _fewest_rows(lake, sessions)
+        asked = [
+            load.Partition(
+                day.isoformat(),
+                day,
+                expected.get(day),
+                n_required=None if day in expected else fewest.get(day),
+                # From here on somebody watches a session that has just been: what comes later came late.
+                asked_date=known_date if known_date - day <= timedelta(days=revisions.WATCHED_DAYS) else None,
+            )
+            for day in sessions
+        ]
         return load.Load(table, rows, asked, "trade_date", latest_date=known_date)
     newest = rows.group_by("series_id").aggregate([("observation_date", "max")]).to_pylist()
     through = {row["series_id"]: row["observation_date_max"] or known_date for row in newest}
@@ -278,6 +290,20 @@ def _expected_rows(lake: Lake, sessions: Sequence[date]) -> dict[date, int]:
         return {}
     rows = lake.read(sql.load("expected_rows"), sessions=list(sessions))
     return dict(zip(rows["trade_date"].to_pylist(), rows["n_rows"].to_pylist(), strict=True))
+
+
+def _fewest_rows(lake: Lake, sessions: Sequence[date]) -> dict[date, int]:
+    """Rows that a session has at the very least: a share of the listed securities, however many are suspended."""
+    if not sessions:
+        return {}
+    rows = lake.read(
+        "select day.trade_date, count(*) as n_listed from (select unnest($sessions) as trade_date) as day"
+        " join market.stock_basic as s on s.list_date <= day.trade_date"
+        " and (s.delist_date is null or s.delist_date > day.trade_date) group by day.trade_date",
+        sessions=list(sessions),
+    )
+    counts = zip(rows["trade_date"].to_pylist(), rows["n_listed"].to_pylist(), strict=True)
+    return {day: int(LEAST_TRADED_SHARE * n_listed) for day, n_listed in counts}
 
 
 def _merge_intervals(connection: duckdb.DuckDBPyConnection, one: load.Load, stamp: load.Stamp) -> None:

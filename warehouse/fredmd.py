@@ -27,6 +27,8 @@ from warehouse.whole_vintages import Vintage
 
 ARCHIVE = "FREDMD:"
 VINTAGE_NAME = re.compile(r"(?P<year>\d{4})-(?P<month>0[1-9]|1[0-2])")
+# A vintage ends with the month before its own; one shut government cost one month more.
+MOST_MONTHS_BEHIND = 2
 DATE_COLUMN, VINTAGE_COLUMN = "sasdate", "vintage"
 TRANSFORM_WORD = "transform"
 # Beside a Parquet file of many vintages: one row per vintage, its transform codes by series.
@@ -124,6 +126,12 @@ def _vintage(
     if np.isinf(values).any():
         raise errors.ContractViolation(
             f"{path}: vintage {name} has an infinite value. Nothing was stored; mend the file."
+        )
+    newest = dates.astype("datetime64[M]").max() if len(dates) else np.datetime64("0001-01", "M")
+    if newest < np.datetime64(name, "M") - MOST_MONTHS_BEHIND:
+        raise errors.ContractViolation(
+            f"{path}: vintage {name} ends with {newest}, more than {MOST_MONTHS_BEHIND} months before it: lines are "
+            "missing. Nothing was stored; get the file again."
         )
     order = np.argsort(dates, kind="stable")
     if len(np.unique(dates)) != len(dates):

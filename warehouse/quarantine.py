@@ -25,6 +25,7 @@ from warehouse.lake import Lake
 from warehouse.tables import macro, ops
 
 # Rules of which nothing can be waived: the lake cannot hold such a row.
+NOTHING_ELSE = "only rows released from quarantine are known of it"
 NOT_WAIVABLE = ("not_null", "finite", "readable")
 ROW_ID = re.compile(r"[0-9a-f]{6,32}")
 # Columns whose value, as text, may be a partition.
@@ -243,7 +244,7 @@ def _load_released(
         " where dataset = $dataset and partition = $partition",
         {"dataset": table.full_name, "partition": partition},
     ).fetchone()
-    unknown = (_day_of(row, stamp), None, 1, 1, "", "", "")
+    unknown = (_day_of(row, stamp), None, 0, 1, "partial", NOTHING_ELSE, "")
     through, n_expected, n_received, n_quarantined, state, reason, cause = held or unknown
     failure = reason if state in ("failed", "partial") and not n_received else ""
     asked = load.Partition(partition, through, n_expected, failure=failure, cause=cause)

@@ -234,12 +234,12 @@ def check_ledger(lake: Lake) -> Check:
 
 
 def _read_broken_promises(lake: Lake, table: Table, column: str | None) -> list[dict[str, Any]]:
-    """The whole partitions whose rows do not have the load's digest, and rows of no partition at all."""
+    """The partitions, whole or not, whose rows do not have the load's digest, and rows of no partition at all."""
     partition = f'cast("{column}" as varchar)' if column else "(select any_value(partition) from promise)"
     return lake.read(
         f"""
         with promise as (
-            select partition, state in ('ok', 'empty_confirmed') as is_whole, content_hash
+            select partition, content_hash
             from {ops.LEDGER.full_name} where dataset = $dataset
         ),
         stored as (
@@ -255,7 +255,7 @@ def _read_broken_promises(lake: Lake, table: Table, column: str | None) -> list[
             end as fault
         from promise full join stored using (partition)
         where promise.partition is null
-            or (promise.is_whole and coalesce(stored.content_hash, 0)::ubigint <> promise.content_hash)
+            or coalesce(stored.content_hash, 0)::ubigint <> promise.content_hash
         order by 1
         """,
         dataset=table.full_name,

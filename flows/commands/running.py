@@ -91,13 +91,7 @@ def backfill(
         facts = steps.backfill(context, start.date(), last, progress)
     for key, value in facts.items():
         print(f"{key.replace('_', ' '):24} {value}")
-    n_not_whole = facts.get("sessions_not_whole", 0) + facts["series_not_whole"]
-    if n_not_whole:
-        from warehouse import errors
-
-        raise errors.PartialData(
-            f"the backfill to {last} left {n_not_whole} partitions not whole. See `daybook status`, and run it again."
-        )
+    steps.refuse_not_whole(f"the backfill to {last}", facts)
 
 
 def refit(

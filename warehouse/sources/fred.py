@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 import requests
@@ -22,6 +23,8 @@ from pandas_datareader.fred import FredReader
 from warehouse import errors
 from warehouse.sources import http
 from warehouse.sources import limits as limits_of
+
+Days = npt.NDArray[np.datetime64]
 
 SERIES_ID = re.compile(r"[A-Z0-9]{1,40}")
 # Headers FRED has used: observation_date since December 2024, DATE before.
@@ -73,12 +76,13 @@ class FredSource:
         self._url = f"{base_url.rstrip('/')}/graph/fredgraph.csv"
         self._transport = http.Transport("fred", policy=policy or http.Policy(), now=now, keep=keep, limits=limits)
 
-    def fetch_observations(self, series_id: str, *, n_rows_known: int = 0) -> pa.Table:
+    def fetch_observations(self, series_id: str, *, known_dates: Days | None = None) -> pa.Table:
         """The whole history of a series as published now.
 
         Args:
             series_id: FRED's identifier, such as `UNRATE`.
-            n_rows_known: rows an earlier pull had; fewer is taken for a cut answer. 0 for series whose window rolls.
+            known_dates: periods that are known, datetime64[D]; an answer with fewer since its own first period is
+                taken for cut. What lies before that is no matter: a window may roll, or files reach further back.
 
         Returns:
             series_id, observation_date (first day of the period), value (NULL when published as missing); ascending.
@@ -94,16 +98,16 @@ class FredSource:
         request = requests.Request("GET", self._url, params={"id": series_id})
 
         def read(reply: http.Reply) -> pa.Table:
-            return parse_observations(reply, series_id, n_rows_known)
+            return parse_observations(reply, series_id, known_dates)
 
         return self._transport.call(request, {"endpoint": "fredgraph.csv", "id": series_id}, read)
 
 
-def parse_observations(reply: http.Reply, series_id: str, n_rows_known: int) -> pa.Table:
+def parse_observations(reply: http.Reply, series_id: str, known_dates: Days | None = None) -> pa.Table:
     """The observations in an answer of `fredgraph.csv`.
 
     Raises:
-        IncompleteReply: cut, or fewer rows than were known before.
+        IncompleteReply: cut, or without periods that were known before.
         VendorUnavailable: a page of HTML or JSON instead of data.
         UnexpectedReply: another series, or lines that are no observations.
     """
@@ -127,10 +131,12 @@ def parse_observations(reply: http.Reply, series_id: str, n_rows_known: int) -> 
     if not rest.endswith(b"\n"):
         raise errors.IncompleteReply(f"{reply.described}: the last line is cut. Nothing was stored; run again later.")
     n_lines = _refuse_bad_lines(reply, rest)
-    if n_lines < n_rows_known:
+    first = np.datetime64(rest[:10].decode()) if n_lines else np.datetime64("0001-01-01")
+    n_known = 0 if known_dates is None else int((known_dates >= first).sum())
+    if n_lines < n_known:
         raise errors.IncompleteReply(
-            f"{reply.described}: {n_lines} rows, an earlier answer had {n_rows_known}. Nothing was stored; run again "
-            "later, and mark the series as a rolling window if FRED drops old rows on purpose."
+            f"{reply.described}: {n_lines} rows since {first}, where {n_known} are known. Nothing was stored; run "
+            "again later."
         )
     frame = _Reader(series_id, _with_plain_missing(head, rest)).read()
     return _table(frame, series_id)

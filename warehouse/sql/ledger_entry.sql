@@ -46,6 +46,8 @@ explained as (
             when state = 'failed' and n_received > 0 then 'every row that came was set aside'
             when state = 'failed' then 'the vendor sent no row for a partition that must have some'
             when state = 'partial' and n_received = 0 then 'the vendor no longer sends the rows it sent before'
+            when state = 'partial' and n_expected is null
+                then format('{} rows came, fewer than any session has', n_received)
             when state = 'partial' then format('{} of {} expected rows came', n_received, n_expected)
             else ''
         end as reason,

@@ -4,7 +4,8 @@
 -- 20 returns, a drawdown takes what there is.
 create or replace macro main.returns_asof(as_of) as table
 with price as (
-    select bar.ts_code, bar.trade_date, bar.close * factor.adj_factor as price
+    -- A price that is none has no logarithm.
+    select bar.ts_code, bar.trade_date, if(bar.close > 0, bar.close * factor.adj_factor, null) as price
     from bars_asof(as_of) as bar
     left join adj_factor_asof(as_of) as factor using (ts_code, trade_date)
 ),
