@@ -47,6 +47,9 @@ WHOLE = ("ok", "empty_confirmed")
 STANDING = date(9999, 12, 31)
 
 
+NOTHING_DUE = pa.table({"state": pa.array([], pa.string())})
+
+
 class Vendor:
     """What both vendors show at this moment; whatever is changed here is what they answer next."""
 
@@ -364,8 +367,8 @@ class Desk:
 
         with pytest.MonkeyPatch.context() as patched:
             if self.has_calendar:
-                patched.setattr(ingest, "ingest_reference", lambda context: None)
-                patched.setattr(ingest, "ingest_indices", lambda context, start, end: None)
+                patched.setattr(ingest, "ingest_reference", lambda context: NOTHING_DUE)
+                patched.setattr(ingest, "ingest_indices", lambda context, start, end: NOTHING_DUE)
             patched.setattr(load, "load", noting_load)
             patched.setattr(lake.Lake, "commit", dying_commit)
             try:
