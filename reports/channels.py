@@ -83,8 +83,8 @@ def open_channel(name: str, address: str) -> Channel:
     return MailChannel(name, service) if isinstance(service, NotifyEmail) else AppriseChannel(name, service)
 
 
-class AppriseChannel:
-    """Slack, Feishu, DingTalk, WeCom, webhooks and the rest of what Apprise knows, but for mail.
+class _Addressed:
+    """A channel with the service that its address stands for.
 
     Args:
         name: the channel's name.
@@ -95,7 +95,11 @@ class AppriseChannel:
         self._name, self._service = name, service
 
     def __repr__(self) -> str:
-        return f"AppriseChannel({self._name})"
+        return f"{type(self).__name__}({self._name})"
+
+
+class AppriseChannel(_Addressed):
+    """Slack, Feishu, DingTalk, WeCom, webhooks and the rest of what Apprise knows, but for mail."""
 
     def send(self, message: Message) -> None:
         """Hand a message over.
@@ -120,19 +124,8 @@ class AppriseChannel:
         log.info("sent message=%s channel=%s", message.message_id, self._name)
 
 
-class MailChannel:
-    """A mail server. Apprise reads its address; the talk with it is ours, as Apprise gives each try a new Message-ID.
-
-    Args:
-        name: the channel's name.
-        service: what Apprise made of the address, secrets included.
-    """
-
-    def __init__(self, name: str, service: Any) -> None:
-        self._name, self._service = name, service
-
-    def __repr__(self) -> str:
-        return f"MailChannel({self._name})"
+class MailChannel(_Addressed):
+    """A mail server: Apprise reads its address, the talk with it is ours, as Apprise renews the Message-ID each try."""
 
     def send(self, message: Message) -> None:
         """Hand one mail for all recipients over.

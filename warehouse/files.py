@@ -260,13 +260,13 @@ def _load_of(
 ) -> load.Load:
     if table is not macro.OBSERVATION:
         sessions = [day for day in group.keys if day <= known_date]
-        expected, fewest = _expected_rows(lake, sessions), _fewest_rows(lake, sessions)
+        expected, fewest = _expected_rows(lake, sessions)
         asked = [
             load.Partition(
                 day.isoformat(),
                 day,
                 expected.get(day),
-                n_required=None if day in expected else fewest.get(day),
+                n_required=fewest.get(day),
                 # From here on somebody watches a session that has just been: what comes later came late.
                 asked_date=known_date if known_date - day <= timedelta(days=revisions.WATCHED_DAYS) else None,
             )
@@ -285,25 +285,14 @@ def _load_of(
     return load.Load(table, rows, asked, "series_id", merge=_merge_intervals, latest_date=known_date)
 
 
-def _expected_rows(lake: Lake, sessions: Sequence[date]) -> dict[date, int]:
+def _expected_rows(lake: Lake, sessions: Sequence[date]) -> tuple[dict[date, int], dict[date, int]]:
+    """Rows each session must have; where suspensions are not known, the fewest that any session of its time has."""
     if not sessions:
-        return {}
-    rows = lake.read(sql.load("expected_rows"), sessions=list(sessions))
-    return dict(zip(rows["trade_date"].to_pylist(), rows["n_rows"].to_pylist(), strict=True))
-
-
-def _fewest_rows(lake: Lake, sessions: Sequence[date]) -> dict[date, int]:
-    """Rows that a session has at the very least: a share of the listed securities, however many are suspended."""
-    if not sessions:
-        return {}
-    rows = lake.read(
-        "select day.trade_date, count(*) as n_listed from (select unnest($sessions) as trade_date) as day"
-        " join market.stock_basic as s on s.list_date <= day.trade_date"
-        " and (s.delist_date is null or s.delist_date > day.trade_date) group by day.trade_date",
-        sessions=list(sessions),
-    )
-    counts = zip(rows["trade_date"].to_pylist(), rows["n_listed"].to_pylist(), strict=True)
-    return {day: int(LEAST_TRADED_SHARE * n_listed) for day, n_listed in counts}
+        return {}, {}
+    rows = lake.read(sql.load("expected_rows"), sessions=list(sessions)).to_pylist()
+    expected = {row["trade_date"]: row["n_rows"] for row in rows if row["n_rows"] is not None}
+    fewest = {row["trade_date"]: int(LEAST_TRADED_SHARE * row["n_listed"]) for row in rows if row["n_rows"] is None}
+    return expected, fewest
 
 
 def _merge_intervals(connection: duckdb.DuckDBPyConnection, one: load.Load, stamp: load.Stamp) -> None:

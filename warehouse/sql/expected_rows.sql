@@ -1,6 +1,6 @@
--- How many rows each session must have: securities listed that day, less those suspended all day; one row per session.
--- Parameter: $sessions. Rule easy to get wrong: a session whose suspensions are not known whole is left out, and so is
--- every one while no security is known: what cannot be counted is not expected.
+-- Securities listed on each session, and how many rows it must have: those that are not suspended all day.
+-- Parameter: $sessions. Rule easy to get wrong: what cannot be counted is not expected. n_rows is NULL while a session's
+-- suspensions are not known whole, and while no security is known there is no row at all.
 with day as (
     select unnest($sessions) as trade_date
 ),
@@ -16,9 +16,14 @@ suspended as (
     from market.suspend_d
     where suspend_type = 'S' and suspend_timing is null and trade_date in (select trade_date from known)
 )
-select known.trade_date, count(*) as n_rows
-from known
+select
+    day.trade_date,
+    count(*) as n_listed,
+    if(any_value(known.trade_date) is null, null, count(*) filter (where suspended.ts_code is null)) as n_rows
+from day
 join market.stock_basic as s
-    on s.list_date <= known.trade_date and (s.delist_date is null or s.delist_date > known.trade_date)
-anti join suspended on suspended.ts_code = s.ts_code and suspended.trade_date = known.trade_date
-group by known.trade_date
+    on s.list_date <= day.trade_date and (s.delist_date is null or s.delist_date > day.trade_date)
+left join (select distinct trade_date from known) as known on known.trade_date = day.trade_date
+left join (select distinct ts_code, trade_date from suspended) as suspended
+    on suspended.ts_code = s.ts_code and suspended.trade_date = day.trade_date
+group by day.trade_date
