@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 import pytest
 
 from models import detectors, encoding, labelled
 
-TABULAR = Path(__file__).resolve().parents[3] / "shared" / "data" / "anomaly" / "tabular"
-pytestmark = [
-    pytest.mark.benchmark,
-    pytest.mark.skipif(not TABULAR.exists(), reason="needs the labelled tables beside the checkout"),
-]
+pytestmark = pytest.mark.benchmark
 
 
 @pytest.mark.parametrize("name", detectors.DETECTORS)
-def test_detector_on_every_labelled_table(name, report):
+def test_detector_on_every_labelled_table(vendor_data, name, report):
     """ROC-AUC and average precision per table, seed 0, and their means."""
     areas, precisions = {}, {}
-    for path in sorted(TABULAR.glob("*.parquet")):
+    for path in sorted((vendor_data / "anomaly" / "tabular").glob("*.parquet")):
         rows = pd.read_parquet(path)
         labels = rows.pop("label").to_numpy()
         columns = {column: rows[column].to_numpy(np.float64) for column in rows}
