@@ -195,6 +195,11 @@ class Settings(pydantic_settings.BaseSettings):
         return self.root / "archive"
 
     @property
+    def limits_path(self) -> Path:
+        """Where calls to vendors are counted, and the limits they told are kept, for all runs of this home."""
+        return self.root / "limits"
+
+    @property
     def models_path(self) -> Path:
         """Where fitted models are kept."""
         return self.root / "models"

@@ -18,7 +18,7 @@ from typing import Any
 from flows import clock, delivery, detecting, ingest, promoting, publishing, scoring, settings
 from flows.context import Context
 from warehouse import errors, features, returns, runs
-from warehouse.sources import archive, fred, fred_api, http, limits, tushare
+from warehouse.sources import archive, fred, fred_api, http, tushare
 
 log = logging.getLogger(__name__)
 
@@ -74,9 +74,15 @@ def open_context(options: settings.Settings, flow: str, as_of: date | None = Non
         attempts=options.vendor_attempts,
         source_deadline_s=options.vendor_deadline_s,
     )
-    # FRED counts the requests of both its clients together.
-    shared = limits.Limits(of_fred.calls, of_fred.per_s, {})
-    macro = fred.FredSource(base_url=options.fred_url, now=read_instant, keep=kept.keep, policy=of_fred, limits=shared)
+    # FRED counts the requests of both its clients together, and every vendor those of all runs together.
+    of_limits = options.limits_path
+    macro = fred.FredSource(
+        base_url=options.fred_url,
+        now=read_instant,
+        keep=kept.keep,
+        policy=of_fred,
+        limits_file=of_limits / "fred.sqlite",
+    )
     macro_api = None
     if options.fred_api_key is not None and options.fred_api_key.get_secret_value():
         macro_api = fred_api.FredApiSource(
@@ -85,7 +91,7 @@ def open_context(options: settings.Settings, flow: str, as_of: date | None = Non
             now=read_instant,
             keep=kept.keep,
             policy=of_fred,
-            limits=shared,
+            limits_file=of_limits / "fred.sqlite",
         )
     market = None
     if options.tushare_token is not None and options.tushare_token.get_secret_value():
@@ -101,6 +107,7 @@ def open_context(options: settings.Settings, flow: str, as_of: date | None = Non
                 attempts=options.vendor_attempts,
                 source_deadline_s=options.vendor_deadline_s,
             ),
+            limits_file=of_limits / "tushare.sqlite",
         )
     return Context(options, now, f"{flow}/{day}", macro, market, kept, macro_api)
 

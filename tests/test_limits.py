@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import threading
 import time
 
 import pytest
@@ -67,3 +70,119 @@ def test_wait_beyond_patience_is_an_error_and_no_sleep_of_an_hour():
     with pytest.raises(errors.RateLimited, match=r"1 calls in 3600 s are allowed .* Run again later") as caught:
         limit.wait("stock_basic", 70.0)
     assert caught.value.retry_after_s == pytest.approx(3600.0, abs=60.0)
+
+
+def seconds_between(started, n_calls):
+    """Shortest time in which one call more than `n_calls` started."""
+    started = sorted(started)
+    return min(late - early for early, late in zip(started, started[n_calls:], strict=False))
+
+
+def test_no_more_calls_start_in_any_window_over_all_threads():
+    limit = limits.Limits(3, 0.2, {})
+    started = []
+
+    def work():
+        for _ in range(3):
+            limit.wait("daily")
+            started.append(time.monotonic())
+
+    threads = [threading.Thread(target=work) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    # Each call and the third after it are at least one window apart; a clock reads a little late, never early.
+    assert seconds_between(started, 3) >= 0.2 - 0.02
+
+
+CALLING = """
+import sys, time
+from pathlib import Path
+from warehouse.sources import limits
+limit = limits.Limits(3, 0.5, {}, Path(sys.argv[1]))
+for _ in range(4):
+    limit.wait("fredgraph.csv")
+    print(time.monotonic(), flush=True)
+"""
+
+
+def test_no_more_calls_start_in_any_window_over_all_processes_that_name_the_file(tmp_path):
+    file = tmp_path / "new" / "fred.sqlite"
+
+    processes = [
+        subprocess.Popen([sys.executable, "-c", CALLING, str(file)], stdout=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    told = [process.communicate(timeout=60)[0] for process in processes]
+
+    started = [float(line) for text in told for line in text.split()]
+    # Each of the two alone would have started six in a second.
+    assert len(started) == 8 and seconds_between(started, 3) >= 0.5 - 0.05
+
+
+def test_what_one_run_learned_and_was_asked_to_wait_holds_for_the_next(tmp_path):
+    file = tmp_path / "tushare.sqlite"
+    first = limits.Limits(1000, 1.0, {}, file)
+    assert first.learn("stock_basic", 1, 3600.0)
+    first.wait("stock_basic")
+    first.pause("daily", 0.3)
+
+    second = limits.Limits(1000, 1.0, {}, file)
+
+    assert not second.learn("stock_basic", 1, 3600.0)
+    with pytest.raises(errors.RateLimited, match="1 calls in 3600 s"):
+        second.wait("stock_basic", 70.0)
+    assert seconds_for(second, "adj_factor", 1) > 0.1
+
+
+def test_limit_that_was_told_long_ago_is_believed_no_more(tmp_path, monkeypatch):
+    limit = limits.Limits(1000, 1.0, {}, tmp_path / "tushare.sqlite")
+    limit.learn("stock_basic", 1, 7 * limits.BELIEVED_S)
+    limit.wait("stock_basic")
+    now = time.monotonic()
+
+    monkeypatch.setattr(limits.time, "monotonic", lambda: now + limits.BELIEVED_S + 1)
+
+    limit.wait("stock_basic", 0.0)
+
+
+def test_calls_and_pauses_of_before_the_machine_was_started_again_hold_nobody_back(tmp_path, monkeypatch):
+    limit = limits.Limits(1, 3600.0, {}, tmp_path / "tushare.sqlite")
+    limit.wait("daily")
+    limit.pause("daily", 3600.0)
+
+    # The clock began anew with the machine.
+    monkeypatch.setattr(limits.time, "monotonic", lambda: 1.0)
+
+    limit.wait("daily", 0.0)
+
+
+def test_longer_of_two_pauses_counts():
+    limit = limits.Limits(100, 1.0, {})
+
+    limit.pause("daily", 0.2)
+    limit.pause("daily", 0.01)
+
+    assert seconds_for(limit, "daily", 1) >= 0.19
+
+
+def test_window_stays_when_the_pause_is_shorter():
+    limit = limits.Limits(2, 0.3, {})
+    begun = time.monotonic()
+
+    limit.wait("daily")
+    limit.wait("daily")
+    limit.pause("daily", 0.01)
+    limit.wait("daily")
+
+    assert time.monotonic() - begun >= 0.3
+
+
+def test_file_that_is_none_of_ours_is_named(tmp_path):
+    file = tmp_path / "fred.sqlite"
+    file.write_text("not a database, and longer than the header of one would be " * 20)
+
+    with pytest.raises(errors.ConfigError, match=r"limits cannot be kept in .*fred\.sqlite"):
+        limits.Limits(2, 1.0, {}, file).wait("fredgraph.csv")

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from warehouse import errors
-from warehouse.sources import archive, fred, fred_api, http, limits, market_macro, simulator, simulator_fred
+from warehouse.sources import archive, fred, fred_api, http, market_macro, simulator, simulator_fred
 from warehouse.sources.faults import Fault
 from warehouse.sources.truth import NEVER, MacroSeries, MarketTruth, Prints
 
@@ -267,9 +267,9 @@ def test_error_in_xml_is_understood_too():
         fred_api.refuse_answer(reply)
 
 
-def test_both_clients_of_fred_share_one_limit(vendors, kept):
-    shared = limits.Limits(1, 0.2, {})
-    common = {"now": lambda: NOW, "keep": kept.append, "policy": PATIENT, "limits": shared}
+def test_both_clients_of_fred_share_one_limit(vendors, kept, tmp_path):
+    one_in_a_while = dataclasses.replace(PATIENT, calls=1, per_s=0.2)
+    common = {"now": lambda: NOW, "keep": kept.append, "policy": one_in_a_while, "limits_file": tmp_path / "fred"}
     plain = fred.FredSource(base_url=vendors.fred_url, **common)
     of_api = fred_api.FredApiSource(KEY, base_url=vendors.fred_api_url, **common)
     begun = datetime.now(UTC)

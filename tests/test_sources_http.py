@@ -12,7 +12,7 @@ import pytest
 import requests
 
 from warehouse import errors
-from warehouse.sources import http, limits
+from warehouse.sources import http
 
 NOW = datetime(2026, 11, 20, 10, 0, tzinfo=UTC)
 QUICK = http.Policy(calls=1000, attempts=3, backoff_s=0.01, longest_wait_s=0.2, read_timeout_s=0.5, call_deadline_s=1.0)
@@ -320,59 +320,6 @@ def test_secret_that_the_vendor_echoes_is_replaced_before_it_is_kept(scripted, k
 
     assert SECRET.encode() not in body and SECRET.encode() not in kept[0].body
     assert SECRET not in repr(transport) and SECRET not in repr(kept)
-
-
-def test_limiter_lets_no_more_calls_start_in_any_window_over_all_threads():
-    limiter = limits.Limiter(3, 0.2)
-    started = []
-
-    def work():
-        for _ in range(3):
-            limiter.wait()
-            started.append(time.monotonic())
-
-    threads = [threading.Thread(target=work) for _ in range(3)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-
-    started.sort()
-    # Each call and the third after it are at least one window apart; a clock reads a little late, never early.
-    assert min(late - early for early, late in zip(started, started[3:], strict=False)) >= 0.2 - 0.02
-
-
-def test_limiter_holds_everybody_back_when_the_vendor_said_to_wait():
-    limiter = limits.Limiter(100, 1.0)
-    begun = time.monotonic()
-
-    limiter.pause(0.1)
-    limiter.wait()
-
-    assert time.monotonic() - begun >= 0.1
-
-
-def test_limiter_keeps_the_longer_of_two_pauses():
-    limiter = limits.Limiter(100, 1.0)
-    begun = time.monotonic()
-
-    limiter.pause(0.2)
-    limiter.pause(0.01)
-    limiter.wait()
-
-    assert time.monotonic() - begun >= 0.2
-
-
-def test_limiter_keeps_its_window_when_the_pause_is_shorter():
-    limiter = limits.Limiter(2, 0.3)
-    begun = time.monotonic()
-
-    limiter.wait()
-    limiter.wait()
-    limiter.pause(0.01)
-    limiter.wait()
-
-    assert time.monotonic() - begun >= 0.3
 
 
 def test_pause_one_thread_was_told_of_holds_the_others_back(scripted, kept):

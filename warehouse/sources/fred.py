@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, datetime
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +23,6 @@ from pandas_datareader.fred import FredReader
 
 from warehouse import errors
 from warehouse.sources import http
-from warehouse.sources import limits as limits_of
 
 Days = npt.NDArray[np.datetime64]
 
@@ -61,7 +61,7 @@ class FredSource:
         now: the instant, UTC.
         keep: is handed every answer.
         policy: how patient to be; FRED refuses more than two requests a second.
-        limits: shared with the client of FRED's API, because FRED counts the requests of both.
+        limits_file: where calls are counted; the client of FRED's API names the same, as FRED counts both's requests.
     """
 
     def __init__(
@@ -71,10 +71,12 @@ class FredSource:
         now: Callable[[], datetime],
         keep: http.Keep,
         policy: http.Policy | None = None,
-        limits: limits_of.Limits | None = None,
+        limits_file: Path | None = None,
     ) -> None:
         self._url = f"{base_url.rstrip('/')}/graph/fredgraph.csv"
-        self._transport = http.Transport("fred", policy=policy or http.Policy(), now=now, keep=keep, limits=limits)
+        self._transport = http.Transport(
+            "fred", policy=policy or http.Policy(), now=now, keep=keep, limits_file=limits_file
+        )
 
     def fetch_observations(self, series_id: str, *, known_dates: Days | None = None) -> pa.Table:
         """The whole history of a series as published now.

@@ -16,6 +16,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
@@ -25,7 +26,6 @@ import requests
 
 from warehouse import errors
 from warehouse.sources import http
-from warehouse.sources import limits as limits_of
 from warehouse.sources.fred import SERIES_ID
 
 log = logging.getLogger(__name__)
@@ -67,7 +67,7 @@ class FredApiSource:
         now: the instant, UTC.
         keep: is handed every answer.
         policy: how patient to be.
-        limits: shared with `FredSource`, as FRED counts the requests of both.
+        limits_file: where calls are counted; `FredSource` names the same, as FRED counts both's requests.
     """
 
     def __init__(
@@ -78,12 +78,18 @@ class FredApiSource:
         now: Callable[[], datetime],
         keep: http.Keep,
         policy: http.Policy | None = None,
-        limits: limits_of.Limits | None = None,
+        limits_file: Path | None = None,
     ) -> None:
         self._key = key
         self._url = base_url.rstrip("/")
         self._transport = http.Transport(
-            "fred", policy=policy or http.Policy(), now=now, keep=keep, secret=key, limits=limits, refuse=refuse_answer
+            "fred",
+            policy=policy or http.Policy(),
+            now=now,
+            keep=keep,
+            secret=key,
+            limits_file=limits_file,
+            refuse=refuse_answer,
         )
 
     def __repr__(self) -> str:

@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 from typing import NoReturn, TypeVar
 
 import requests
@@ -23,7 +24,7 @@ import tenacity
 import urllib3
 
 from warehouse import errors
-from warehouse.sources import limits as limits_of
+from warehouse.sources import limits
 
 log = logging.getLogger(__name__)
 
@@ -149,7 +150,7 @@ class _Session(requests.Session):
 
 
 class Transport:
-    """One vendor's connection: session, limiter, retries and health, shared by all threads of a run.
+    """One vendor's connection: session, limits, retries and health, shared by all threads of a run.
 
     Args:
         vendor: its name.
@@ -157,7 +158,7 @@ class Transport:
         now: the instant, UTC.
         keep: is handed every answer, before it is judged.
         secret: what must appear nowhere; empty when there is none.
-        limits: shared with another transport to the same vendor; None for limits of its own.
+        limits_file: where the calls made and the limits learned are kept, for all that name it; None for nowhere.
         refuse: raises what the HTTP status means; None for `refuse_status`.
     """
 
@@ -169,7 +170,7 @@ class Transport:
         now: Callable[[], datetime],
         keep: Keep,
         secret: str = "",
-        limits: limits_of.Limits | None = None,
+        limits_file: Path | None = None,
         refuse: Callable[[Reply], None] | None = None,
     ) -> None:
         self.vendor = vendor
@@ -180,7 +181,7 @@ class Transport:
         self._now = now
         self._keep = keep
         self._secret = secret
-        self._limits = limits or limits_of.Limits(policy.calls, policy.per_s, policy.endpoint_limits)
+        self._limits = limits.Limits(policy.calls, policy.per_s, policy.endpoint_limits, limits_file)
         self._health = _Health()
         self._local = threading.local()
 
