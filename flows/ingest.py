@@ -7,10 +7,11 @@ nobody knows of. Partners: `ingest_macro.py` for FRED, `warehouse/sources/`, `wa
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from collections.abc import Callable, Sequence
 from datetime import date, timedelta
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -18,7 +19,7 @@ import pyarrow.compute as pc
 from flows import asking, clock, repair
 from flows import ingest_macro as macro_half
 from flows.context import Context
-from warehouse import calendars, derive, ledger, load
+from warehouse import calendars, derive, ledger, load, seeds
 from warehouse.contracts import Table
 from warehouse.lake import Lake
 from warehouse.tables import market
@@ -47,7 +48,7 @@ def ingest_macro(context: Context, progress: Progress) -> pa.Table:
 
 
 def ingest_reference(context: Context) -> pa.Table:
-    """The ledger rows of calendar and securities, when they were due today.
+    """The ledger rows of calendar, securities and changed codes, when they were due today.
 
     Raises:
         LakeError: the lake cannot be written.
@@ -58,6 +59,7 @@ def ingest_reference(context: Context) -> pa.Table:
     fetches: dict[str, tuple[Table, Callable[[], pa.Table]]] = {
         ledger.EXCHANGE: (market.TRADE_CAL, lambda: source.fetch_trade_cal(CALENDAR_START, horizon)),
         "all": (market.STOCK_BASIC, source.fetch_stock_basic),
+        "bse_mapping": (market.CODE_CHANGE, lambda: calendars.code_changes(source.fetch_bse_mapping())),
     }
     results = []
     with context.writer() as lake:
@@ -67,13 +69,11 @@ def ingest_reference(context: Context) -> pa.Table:
         answer = asking.ask([key], _ignoring_key(fetch), ledger.without_provenance(table))[0]
         stamp = context.stamp()
         replies = context.archive.drain(stamp.load_id)
-        failure, cause = answer.failure, answer.cause
-        if table is market.STOCK_BASIC and not failure:
-            failure, cause = _survivors_only(answer.rows)
-        partition = load.Partition(key, today, failure=failure, cause=cause, asked_date=today)
+        answer = _with_what_is_missing(context, table, answer)
+        partition = load.Partition(key, today, failure=answer.failure, cause=answer.cause, asked_date=today)
         if key == due[-1]:
             # Before the last entry in the ledger: a run cut after it would find nothing due, and this missing.
-            _follow_reference(context, horizon)
+            _follow_calendar(context, horizon)
         with context.writer() as lake:
             results.append(load.load(lake, [load.Load(table, answer.rows, [partition], None, replies)], stamp))
     with context.writer() as lake:
@@ -83,37 +83,63 @@ def ingest_reference(context: Context) -> pa.Table:
     return _concat(results)
 
 
-def _survivors_only(rows: pa.Table) -> tuple[str, str]:
-    """Why the securities that came are not all there ever were, and its sort; both empty when nothing shows it.
+def _with_what_is_missing(context: Context, table: Table, answer: asking.Answer) -> asking.Answer:
+    """The answer, and why it is not whole though the vendor refused nothing."""
+    missing = ""
+    if table is market.STOCK_BASIC and not answer.failure:
+        missing = _survivors_only(answer.rows)
+    if table is market.CODE_CHANGE and not answer.failure:
+        missing = _nobody_moved(context, answer.rows)
+    if missing:
+        answer = dataclasses.replace(answer, failure=missing, cause="truncated")
+    if table is market.CODE_CHANGE and answer.failure:
+        # What is known without asking anybody; what was told before stays as well.
+        answer = dataclasses.replace(answer, rows=seeds.code_changes())
+    return answer
+
+
+def _survivors_only(rows: pa.Table) -> str:
+    """Why the securities that came are not all there ever were; empty when nothing shows it.
 
     An empty list is an answer to any single question, but there have been delisted securities since 1999: without them
     the market of past years consists of those that survived, and no count of bars would tell.
     """
     if pc.any(pc.equal(rows["list_status"], "D")).as_py():
-        return "", ""
+        return ""
     return (
         "tushare stock_basic(list_status=D): no security is delisted, so that years past would hold only survivors. "
-        "What came was stored; run again later, and ask the vendor if it stays.",
-        "truncated",
+        "What came was stored; run again later, and ask the vendor if it stays."
     )
 
 
-def _follow_reference(context: Context, horizon: date) -> None:
-    """What goes with calendar and securities: the calendar's second source, and changed codes."""
+def _nobody_moved(context: Context, rows: pa.Table) -> str:
+    """Why the changed codes that came are not all; empty when nothing shows it.
+
+    Every security that Beijing listed before its change of codes has an old one and a new one.
+    """
+    changed_on = seeds.BEIJING_CHANGE_DATE
+    if pc.any(pc.equal(rows["source"], "bse_mapping")).as_py() or clock.known_date(context.now) < changed_on:
+        return ""
+    with context.reader() as lake:
+        n_listed = lake.read_value(
+            "select count(*) from market.stock_basic where ts_code like '%.BJ' and list_date < $day", day=changed_on
+        )
+    if not n_listed:
+        return ""
+    return (
+        f"tushare bse_mapping(): no code, though Beijing listed {n_listed} securities before its change of codes. "
+        "Those known so far stay; run again later, and ask the vendor if it stays."
+    )
+
+
+def _follow_calendar(context: Context, horizon: date) -> None:
+    """What goes with the calendar: its second source."""
     sessions = calendars.exchange_sessions(CALENDAR_START, horizon)
-    empty = pa.table({"o_code": pa.array([], pa.string()), "n_code": pa.array([], pa.string())})
-    # Without permission for it, or while it fails, the codes known so far stay.
-    mapping = asking.ask(["all"], _ignoring_key(asking.tushare_of(context).fetch_bse_mapping), empty)[0].rows
-    changes = calendars.code_changes(mapping)
-    stamp = context.stamp()
-
-    def write(connection: Any) -> None:
-        derive.write_rows(connection, market.EXCHANGE_SESSION, sessions)
-        derive.write_rows(connection, market.CODE_CHANGE, changes)
-
     with context.writer() as lake:
-        lake.commit(write, message="exchange sessions and changed codes")
-        load.keep_replies(lake, context.archive.drain(stamp.load_id))
+        lake.commit(
+            lambda connection: derive.write_rows(connection, market.EXCHANGE_SESSION, sessions),
+            message="exchange sessions",
+        )
 
 
 def ingest_indices(context: Context, start: date, end: date) -> pa.Table:

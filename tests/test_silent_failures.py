@@ -298,6 +298,27 @@ def test_trap_06_security_whose_code_changed_is_one_security_and_no_gap(open_des
     assert {row["ts_code"]: row["n"] for row in held} == {old: 3, new: 3}
 
 
+def test_trap_06_codes_that_cannot_be_had_are_a_gap_and_those_known_stay(open_desk, truth30):
+    changed = dataclasses.replace(truth30, code_changes=(("甲", "831234.BJ", truth30.listings[0].ts_code),))
+    days = truth30.session_dates[15:18]
+    desk = open_desk(changed, days[0])
+    known = "select old_code, source from market.code_change where source = 'bse_mapping'"
+    desk.evening(days[0])
+    whole, before = desk.ledger("market.code_change", "bse_mapping"), desk.read(known)
+
+    desk.vendor.faults.add(Fault("no_permission", "bse_mapping"))
+    refused = desk.evening(days[1])
+    of_refusal, alerts = desk.ledger("market.code_change", "bse_mapping"), [rule for rule, *_ in desk.alerts()]
+    stayed = desk.read(known)
+    desk.vendor.faults.clear()
+    mended = desk.evening(days[2])
+
+    assert (whole, len(before)) == (WHOLE, 1)
+    assert refused.exit_code == GAP and "market.code_change" in refused.message
+    assert (of_refusal, alerts, stayed) == (("partial", "no_permission"), ["failed_load"], before)
+    assert (mended.exit_code, desk.ledger("market.code_change", "bse_mapping"), desk.alerts()) == (0, WHOLE, [])
+
+
 def test_trap_07_holiday_announced_late_is_no_gap_once_the_calendar_says_so(open_desk):
     """In November the vendor shows New Year's Day as open; the notice comes in December."""
     new_year, january = date(2027, 1, 1), date(2027, 1, 4)

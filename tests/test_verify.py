@@ -250,7 +250,7 @@ def test_every_dataset_that_is_loaded_has_its_partition_known() -> None:
         one.full_name
         for one in (
             *(macro.SERIES, macro.RELEASE, macro.ARCHIVED_OBSERVATION, macro.VINTAGE, macro.REBASE, macro.SERIES_FACT),
-            *(market.EXCHANGE_SESSION, market.CODE_CHANGE),
+            market.EXCHANGE_SESSION,
         )
     }
 

@@ -12,6 +12,7 @@ from warehouse.tables import feature, macro, market
 PARTITION_COLUMNS: dict[str, str | None] = {
     market.STOCK_BASIC.full_name: None,
     market.TRADE_CAL.full_name: None,
+    market.CODE_CHANGE.full_name: None,
     market.DAILY.full_name: "trade_date",
     market.ADJ_FACTOR.full_name: "trade_date",
     market.DAILY_BASIC.full_name: "trade_date",

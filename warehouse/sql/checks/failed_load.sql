@@ -13,7 +13,9 @@ select
     format('select * from analyst.coverage where dataset = ''{}'' and state not in (''ok'', ''empty_confirmed'')', dataset)
         as evidence_sql
 from ops.ledger
-where dataset in ('market.trade_cal', 'market.stock_basic', 'market.index_daily', 'macro.observation')
+where dataset in (
+        'market.trade_cal', 'market.stock_basic', 'market.code_change', 'market.index_daily', 'macro.observation'
+    )
     and (state = 'failed' or state = 'partial' and (n_expected is null or n_received = 0))
     and through_date between least($start_date, date '1990-01-01') and $as_of + interval 1 day
 group by dataset
