@@ -62,7 +62,7 @@ def pull(stamp: Callable[[int], load.Stamp]) -> Callable[..., None]:
                 "value": pa.array([row[2] for row in flat], pa.float64()),
             }
         )
-        partitions = [load.Partition(name, day(on)) for name in seen]
+        partitions = [load.Partition(name, day(on), asked_date=day(on)) for name in seen]
         load.load(to, [vintages.observation_load(rows, partitions, pull_date=day(on))], stamp(1))
 
     return run

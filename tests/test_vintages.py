@@ -42,9 +42,11 @@ def enter_series(frame: Callable[..., pa.Table], stamp: Callable[[int], load.Sta
 
 @pytest.fixture
 def pull(stamp: Callable[[int], load.Stamp]) -> Pull:
-    """Load one pull: {series_id: {observation_date: value}} as seen on a day."""
+    """Load one pull: {series_id: {observation_date: value}} as seen on a day; or a file, which nobody was asked for."""
 
-    def run(to: lake.Lake, day: date, seen: dict[str, dict[date, float | None]], n: int = 1) -> pa.Table:
+    def run(
+        to: lake.Lake, day: date, seen: dict[str, dict[date, float | None]], n: int = 1, *, is_file: bool = False
+    ) -> pa.Table:
         flat = [(name, period, value) for name, values in seen.items() for period, value in values.items()]
         rows = pa.table(
             {
@@ -53,7 +55,7 @@ def pull(stamp: Callable[[int], load.Stamp]) -> Pull:
                 "value": pa.array([row[2] for row in flat], pa.float64()),
             }
         )
-        partitions = [load.Partition(name, day) for name in seen]
+        partitions = [load.Partition(name, day, asked_date=None if is_file else day) for name in seen]
         return load.load(to, [vintages.observation_load(rows, partitions, pull_date=day)], stamp(n))
 
     return run
@@ -200,6 +202,37 @@ def test_first_pull_of_another_series_is_still_estimated(watched_lake: lake.Lake
 
     estimated = watched_lake.read("select series_id, is_realtime_estimated as e from macro.observation order by 1")
     assert [tuple(row.values()) for row in estimated.to_pylist()] == [("DAILY", True), ("MONTHLY", True)]
+
+
+def test_time_before_a_file_of_recent_values_is_estimated_by_the_first_pull(
+    watched_lake: lake.Lake, pull: Pull
+) -> None:
+    pull(watched_lake, day("2024-04-02"), {"MONTHLY": {FEB: 3.6}}, is_file=True)
+
+    pull(watched_lake, day("2024-06-01"), {"MONTHLY": {JAN: 3.5, FEB: 3.6}}, n=2)
+
+    assert intervals(watched_lake) == [
+        (JAN, 3.5, day("2024-02-10"), FAR, True),
+        (FEB, 3.6, day("2024-03-10"), FAR, True),
+    ]
+    assert watched_lake.read("select * from macro.release").num_rows == 0
+
+
+def test_time_before_the_first_pull_is_estimated_when_a_file_tells_of_it(watched_lake: lake.Lake, pull: Pull) -> None:
+    """A window that rolls upstream: the desk owns what the vendor shows no more."""
+    pull(watched_lake, day("2024-04-02"), {"MONTHLY": {FEB: 3.6}})
+
+    pull(watched_lake, day("2024-06-01"), {"MONTHLY": {JAN: 3.5}}, n=2, is_file=True)
+
+    assert intervals(watched_lake)[0] == (JAN, 3.5, day("2024-02-10"), FAR, True)
+
+
+def test_history_that_the_vendor_lengthened_is_known_from_the_day_it_did(watched_lake: lake.Lake, pull: Pull) -> None:
+    pull(watched_lake, day("2024-04-02"), {"MONTHLY": {FEB: 3.6}})
+
+    pull(watched_lake, day("2024-06-01"), {"MONTHLY": {JAN: 3.5, FEB: 3.6}}, n=2)
+
+    assert intervals(watched_lake)[0] == (JAN, 3.5, day("2024-06-01"), FAR, False)
 
 
 def test_unknown_series_is_refused_whole(watched_lake: lake.Lake, pull: Pull) -> None:

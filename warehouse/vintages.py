@@ -1,8 +1,9 @@
 """How macro values enter the lake: what a pull sees differently closes the old row and opens a new one.
 
 Invariants: nothing published is overwritten or deleted; at any day at most one row stands for a series and period; a
-value's realtime_start is the day Daybook first saw it, but for the first pull of a series, where the usual publication
-lag stands in and the row says so. Partner: `warehouse/load.py`, which audits the rows and keeps the ledger.
+value's realtime_start is the day Daybook first saw it, but for the first pull of a series, and for what files tell of
+the time before it, where the usual publication lag stands in and the row says so. Partner: `warehouse/load.py`, which
+audits the rows and keeps the ledger.
 """
 
 from __future__ import annotations
@@ -46,7 +47,10 @@ def merge_vintages(connection: duckdb.DuckDBPyConnection, one: load.Load, stamp:
         ContractViolation: a series is not in macro.series; nothing was stored.
     """
     _refuse_unknown_series(connection)
+    asked = [partition.key for partition in one.partitions if partition.asked_date is not None]
+    connection.register("asked_of_vendor", pa.table({"series_id": pa.array(asked, pa.string())}))
     connection.execute(sql.load("vintage_incoming"))
+    connection.unregister("asked_of_vendor")
     _correct_same_day(connection, one, stamp)
     connection.execute(
         "update macro.observation as o set realtime_end = (v.pull_date - interval 1 day)::date"
@@ -57,14 +61,14 @@ def merge_vintages(connection: duckdb.DuckDBPyConnection, one: load.Load, stamp:
     connection.execute(
         "insert into macro.observation (series_id, observation_date, value, realtime_start, realtime_end,"
         " is_realtime_estimated, retrieved_at, load_id) select series_id, observation_date, value,"
-        " case when is_first_pull then least(expected_date, pull_date) else pull_date end,"
-        " date '9999-12-31', is_first_pull, retrieved_at, load_id from vintage_incoming where not has_standing"
+        " case when is_of_before then least(expected_date, pull_date) else pull_date end,"
+        " date '9999-12-31', is_of_before, retrieved_at, load_id from vintage_incoming where not has_standing"
         " or (standing_start < pull_date and standing_value is distinct from value)"
         " order by series_id, observation_date"
     )
     connection.execute(
         "insert into macro.release select series_id, observation_date, expected_date, pull_date"
-        " from vintage_incoming as v where not has_standing and not is_first_pull"
+        " from vintage_incoming as v where not has_standing and not is_of_before"
         " and not exists (from macro.release as r where r.series_id = v.series_id"
         " and r.observation_date = v.observation_date) order by series_id, observation_date"
     )
@@ -73,9 +77,9 @@ def merge_vintages(connection: duckdb.DuckDBPyConnection, one: load.Load, stamp:
 
 
 def _find_rebases(connection: duckdb.DuckDBPyConnection) -> None:
-    """Look whether the pull moved whole series; a first pull has nothing to be compared with."""
+    """Look whether the pull moved whole series; what came of the time before has nothing to be compared with."""
     pulled = connection.execute(
-        "select series_id, min(pull_date) from vintage_incoming where not is_first_pull group by series_id"
+        "select series_id, min(pull_date) from vintage_incoming where not is_of_before group by series_id"
     ).fetchall()
     if pulled:
         rebases.update(connection, [series_id for series_id, _ in pulled], min(day for _, day in pulled))
