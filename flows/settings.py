@@ -54,6 +54,9 @@ class Settings(pydantic_settings.BaseSettings):
     revisit_days: tuple[int, ...] = Field(
         (1, 7), description="Calendar days after a session on which it is asked for again, as JSON, for corrections."
     )
+    factor_histories_per_day: int = Field(
+        20, ge=0, description="Securities whose history of factors is compared with the vendor's each day, in turn."
+    )
     missing_bars_fraction: float = Field(
         ops.MISSING_FRACTION,
         ge=0,

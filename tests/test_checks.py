@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, timedelta
 
 import pandas as pd
 import pyarrow as pa
@@ -163,6 +163,20 @@ def test_adjustment_fits_when_an_ex_rights_day_halves_the_price_and_doubles_the_
     load_whole(market_lake, lines=pa.Table.from_pylist([*before, *after]), factors=[1.0] * 8 + [2.0, 1.0])
 
     assert found(market_lake) == []
+
+
+@pytest.mark.parametrize(("pre_close", "is_found"), [(9.5, True), (10.0, False)])
+def test_adjustment_is_checked_when_a_security_comes_back_after_years(
+    market_lake, load_whole, load_sessions, pre_close, is_found
+):
+    long_ago = DAYS[0] - timedelta(days=900)
+    load_sessions(market_lake, [long_ago, *DAYS])
+    rows = [bar("300001.SZ", day, (10.0,) * 5, 0.0) for day in (long_ago, *DAYS)]
+    rows += [bar("600000.SH", long_ago, (10.0,) * 5, 0.0), bar("600000.SH", AS_OF, (pre_close,) * 5, 0.0)]
+
+    load_whole(market_lake, [long_ago, *DAYS], lines=pa.Table.from_pylist(rows))
+
+    assert (("adjustment_misfit", "600000.SH", AS_OF) in found(market_lake)) == is_found
 
 
 def flat(days=DAYS, **last):

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from datetime import UTC, date, datetime, timedelta
 
+import numpy as np
 import pytest
 
 from flows import clock, ingest, settings, steps, vendors
 from warehouse import lake, returns
 from warehouse.sources import faults, market
+from warehouse.sources import truth as sources_truth
 
 N_SYMBOLS, N_SESSIONS = 24, 24
 
@@ -96,7 +99,7 @@ def test_bar_corrected_overnight_is_corrected_with_its_returns_and_the_old_value
 
 def test_factor_history_corrected_years_back_is_pulled_again_whole(desk, truth):
     """The vendor scales one security's factors; only the newest session is due, and it does not fit the stored ones."""
-    desk.options = desk.options.model_copy(update={"revisit_days": ()})
+    desk.options = desk.options.model_copy(update={"revisit_days": (), "factor_histories_per_day": 0})
     ts_code = truth.ts_codes[1]
     one, two = truth.session_dates[-2:]
     desk.evening(one)
@@ -124,6 +127,37 @@ def test_factor_history_corrected_years_back_is_pulled_again_whole(desk, truth):
         "select adj_factor from adj_factor_asof($one) where ts_code = $c order by trade_date", one=one, c=ts_code
     )
     assert known == stored
+
+
+def test_one_old_factor_corrected_alone_is_found_when_its_turn_comes(desk, truth):
+    """Nothing recent shows it, and its session is asked for no more."""
+    n_listed, n_a_day = len(truth.listings), 10
+    desk.options = desk.options.model_copy(update={"revisit_days": (), "factor_histories_per_day": n_a_day})
+    *_, one = evenings = truth.session_dates[-4:]
+    desk.evening(evenings[0])
+    ts_code, day = truth.ts_codes[1], truth.session_dates[3]
+    sheet = truth.sheets["adj_factor"]
+    is_old = (sheet.columns["ts_code"] == ts_code) & (sheet.columns["trade_date"] == f"{day:%Y%m%d}")
+    factors = np.where(is_old, sheet.columns["adj_factor"] * 1.5, sheet.columns["adj_factor"])
+    corrected = sources_truth.sheet_from_columns({**sheet.columns, "adj_factor": factors})
+    told = "select adj_factor from market.adj_factor where ts_code = $c and trade_date = $d"
+    returned = dict(desk.returns_of(ts_code))
+    before = desk.read(told, c=ts_code, d=day)[0]["adj_factor"]
+
+    served = dataclasses.replace(truth, sheets={**truth.sheets, "adj_factor": corrected})
+    with vendors.running(served, vendors.evening_of(one)) as later:
+        desk.vendor = later
+        desk.options = desk.options.model_copy(update={"tushare_url": later.tushare_url, "clock_url": later.clock_url})
+        for evening in evenings[1:]:
+            desk.evening(evening)
+
+    assert is_old.sum() == 1 and n_listed <= 3 * n_a_day
+    assert desk.read(told, c=ts_code, d=day)[0]["adj_factor"] == pytest.approx(1.5 * before)
+    changed = desk.read("select row_key, column_name from ops.revision where dataset = 'market.adj_factor'")
+    assert [(json.loads(row["row_key"])["ts_code"], row["column_name"]) for row in changed] == [(ts_code, "adj_factor")]
+    now = dict(desk.returns_of(ts_code))
+    moved = [now[at] - returned[at] for at in truth.session_dates[3:5]]
+    assert moved == pytest.approx([math.log(1.5), -math.log(1.5)])
 
 
 def test_day_pulled_before_it_is_published_says_so_and_is_whole_in_the_evening(desk, truth):

@@ -291,7 +291,8 @@ class Ground:
         variables = vendors.environment(self.running, self.folder / f"home-{uuid.uuid4().hex}")
         known = {name.removeprefix("DAYBOOK__").lower(): value for name, value in variables.items()}
         known |= {"index_codes": (), "history_start": SESSIONS[0], "vendor_attempts": 1, "_env_file": None}
-        known |= {"revisit_days": REVISIT_DAYS, "lake_memory_limit": "900MB"}
+        # A correction that nothing shows is found when its turn comes, which the book does not follow.
+        known |= {"revisit_days": REVISIT_DAYS, "lake_memory_limit": "900MB", "factor_histories_per_day": 0}
         return settings.read_settings(**known)
 
 

@@ -2,11 +2,33 @@
 -- Tolerance: a fen, for the rounding of pre_close, and 2 in 10,000 for the rounding of published factors.
 -- Rule easy to get wrong: t-1 is the security's previous bar, which may lie months back after a suspension; a bar that
 -- was set aside in between leaves nothing to compare with, and is an alert of its own.
-with bar as (
+with recent as (
     select bar.ts_code, bar.trade_date, bar.close, bar.pre_close, factor.adj_factor
     from market.daily as bar
     join market.adj_factor as factor using (ts_code, trade_date)
     where bar.trade_date between $start_date - interval 400 day and $as_of
+),
+-- Back after more than 400 days: few, so that the years before are read for their sake alone.
+returned as (
+    select ts_code, min(trade_date) as first_date
+    from recent
+    where ts_code not in (select ts_code from market.stock_basic where list_date >= $start_date - interval 400 day)
+    group by ts_code
+    having min(trade_date) >= $start_date
+),
+last_before as (
+    select bar.ts_code, max(bar.trade_date) as trade_date
+    from market.daily as bar join returned using (ts_code)
+    where bar.trade_date < returned.first_date
+    group by bar.ts_code
+),
+bar as (
+    from recent
+    union all
+    select ts_code, trade_date, bar.close, bar.pre_close, factor.adj_factor
+    from market.daily as bar
+    join last_before using (ts_code, trade_date)
+    join market.adj_factor as factor using (ts_code, trade_date)
 ),
 paired as (
     select
