@@ -238,6 +238,29 @@ def test_expected_rows_come_from_the_universe_where_the_lake_knows_it(empty_lake
     assert loaded.n_not_whole == 0
 
 
+def test_security_under_both_of_its_codes_is_expected_once_and_a_few_rows_may_be_missing(
+    empty_lake, load_text, frame, load_days, stamp
+):
+    """Both as in the evening: a vendor may list both codes, and two bars in a thousand may be missing."""
+    codes = [f"60{n:04d}.SH" for n in range(499)]
+    stocks = "ts_code name list_status list_date\n" + "".join(f"{code} A L 2000-01-04\n" for code in codes)
+    stocks += "831234.BJ B L 2021-01-04\n920234.BJ B L 2021-01-04"
+    listed = frame(market.STOCK_BASIC, stocks)
+    changed = frame(
+        market.CODE_CHANGE, "old_code new_code change_date source\n831234.BJ 920234.BJ 2023-10-09 bse_mapping"
+    )
+    for table, rows in ((market.STOCK_BASIC, listed), (market.CODE_CHANGE, changed)):
+        load.load(empty_lake, [load.Load(table, rows, [load.Partition("all", date(2024, 1, 2))], None)], stamp(0))
+    nothing = frame(market.SUSPEND_D, "ts_code trade_date suspend_type\n")
+    day = date(2024, 1, 2)
+    load_days(empty_lake, market.SUSPEND_D, nothing, days=[day], may_be_empty=True)
+
+    load_text("\n".join([HEADER, *(f"{code},20240102,10,10,10,10,10,0,0,100,1000" for code in codes)]) + "\n")
+
+    row = empty_lake.read("select state, n_received, n_expected from ops.ledger where dataset = 'market.daily'")
+    assert row.to_pylist() == [{"state": "ok", "n_received": 499, "n_expected": 500}]
+
+
 def test_partial_day_is_not_called_whole_by_a_file_of_a_few_securities(empty_lake, load_text, bars, load_days):
     load_days(empty_lake, market.DAILY, bars("600000.SH 2024-01-02 10\n600001.SH 2024-01-02 20"), n_expected=3)
 

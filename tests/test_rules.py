@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import duckdb
 import pytest
 
 from warehouse import checks, errors, load, rules
@@ -94,6 +95,11 @@ REFUSED = {
     "chance": ("random() < 0.5", "volatile"),
     "today": ("trade_date <= current_date", "current_date is no column"),
     "the clock": ("trade_date <= now()", "now is no column"),
+    "the clock in a word": ("trade_date <= 'now'", "invalid date"),
+    "the clock in a cast": ("trade_date <= 'now'::timestamp", "invalid timestamp"),
+    "the clock in a macro": ("trade_date > ago(interval 1 year)", "ago is no column"),
+    "the transaction": ("txid_current() > 1", "txid_current is no column"),
+    "every column": ("columns(*) is not null", "a star is no column"),
     "settings": ("current_setting('memory_limit') = '1'", "current_setting is no column"),
     "parameter": ("open > $1", "parameter"),
 }
@@ -105,6 +111,17 @@ def test_predicate_that_is_no_condition_on_one_row_is_refused_in_one_line(empty_
         add(desk_rule(predicate=predicate))
     assert "\n" not in str(caught.value)
     assert empty_lake.read_value("select count(*) from ops.rule where origin = 'desk'") == 0
+
+
+def test_no_function_is_taken_that_duckdb_calls_unstable():
+    with duckdb.connect() as connection:
+        names = connection.execute(
+            "select distinct function_name from duckdb_functions() where stability <> 'CONSISTENT'"
+        ).fetchall()
+
+    taken = [name for (name,) in names if not rules.problem_of(market.DAILY, f"{name}() is null")]
+
+    assert len(names) > 20 and taken == []
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from warehouse import audit, derive, errors, file_schema, instances, load, revisions, seeds, sql, vintages
+from warehouse import audit, derive, errors, file_schema, instances, ledger, load, revisions, seeds, sql, vintages
 from warehouse.contracts import Table
 from warehouse.lake import Lake
 from warehouse.tables import macro, market, ops, vendor
@@ -86,6 +86,7 @@ def load_files(
     *,
     known_date: date,
     stamp: load.Stamp,
+    missing_fraction: float = ops.MISSING_FRACTION,
     progress: Progress = lambda what, done, total: None,
 ) -> Loaded:
     """Load files of one dataset; files that restate each other's rows one after the other, in the order given.
@@ -96,6 +97,7 @@ def load_files(
         files: Parquet or CSV, by their ending.
         known_date: the newest day a row may be about; for observations also the day on which their values are seen.
         stamp: provenance.
+        missing_fraction: share of a session's expected rows that may be missing before it is partial.
         progress: is told how many rows are done.
 
     Raises:
@@ -122,7 +124,15 @@ def load_files(
         replies: pa.Table | None = pa.concat_tables([_reply(dataset, path, stamp) for path in files])
         for group in _groups(staging, table, len(files)):
             rows, unreadable = _read_group(staging, table, group)
-            one = _load_of(lake, table, group, rows, known_date, has_intervals=sources[0].has_intervals)
+            one = _load_of(
+                lake,
+                table,
+                group,
+                rows,
+                known_date,
+                has_intervals=sources[0].has_intervals,
+                missing_fraction=missing_fraction,
+            )
             one = dataclasses.replace(one, unreadable=unreadable, replies=replies)
             replies = None
             entries = load.load(lake, [one], stamp)
@@ -256,11 +266,18 @@ def _read_group(staging: duckdb.DuckDBPyConnection, table: Table, group: _Group)
 
 
 def _load_of(
-    lake: Lake, table: Table, group: _Group, rows: pa.Table, known_date: date, *, has_intervals: bool
+    lake: Lake,
+    table: Table,
+    group: _Group,
+    rows: pa.Table,
+    known_date: date,
+    *,
+    has_intervals: bool,
+    missing_fraction: float,
 ) -> load.Load:
     if table is not macro.OBSERVATION:
         sessions = [day for day in group.keys if day <= known_date]
-        expected, fewest = _expected_rows(lake, sessions)
+        expected, fewest = _expected_rows(lake, sessions, missing_fraction)
         asked = [
             load.Partition(
                 day.isoformat(),
@@ -285,14 +302,30 @@ def _load_of(
     return load.Load(table, rows, asked, "series_id", merge=_merge_intervals, latest_date=known_date)
 
 
-def _expected_rows(lake: Lake, sessions: Sequence[date]) -> tuple[dict[date, int], dict[date, int]]:
-    """Rows each session must have; where suspensions are not known, the fewest that any session of its time has."""
+def _expected_rows(
+    lake: Lake, sessions: Sequence[date], missing_fraction: float
+) -> tuple[dict[date, int], dict[date, int]]:
+    """Rows each session must have, and below how many it is partial.
+
+    What cannot be counted is not expected: nothing while no security is known, and only the fewest that any session has
+    had while its suspensions are not known.
+    """
     if not sessions:
         return {}, {}
-    rows = lake.read(sql.load("expected_rows"), sessions=list(sessions)).to_pylist()
-    expected = {row["trade_date"]: row["n_rows"] for row in rows if row["n_rows"] is not None}
-    fewest = {row["trade_date"]: int(LEAST_TRADED_SHARE * row["n_listed"]) for row in rows if row["n_rows"] is None}
-    return expected, fewest
+    known = lake.read(
+        "select through_date from ops.ledger where dataset = 'market.suspend_d' and state in ('ok', 'empty_confirmed')"
+        " and through_date in (select unnest($sessions))",
+        sessions=list(sessions),
+    )["through_date"].to_pylist()
+    suspensions = lake.read(
+        "select ts_code, trade_date, suspend_timing, suspend_type from market.suspend_d"
+        " where trade_date in (select unnest($known))",
+        known=known,
+    )
+    listed = {day: n for day, n in ledger.expected_bars(lake, list(sessions), suspensions).items() if n}
+    expected = {day: listed[day] for day in known if day in listed}
+    fewest = {day: int(LEAST_TRADED_SHARE * n) for day, n in listed.items() if day not in expected}
+    return expected, fewest | {day: n - int(n * missing_fraction) for day, n in expected.items()}
 
 
 def _merge_intervals(connection: duckdb.DuckDBPyConnection, one: load.Load, stamp: load.Stamp) -> None:

@@ -69,7 +69,15 @@ def load(
     with terminal.progress() as progress, _writing("load") as (lake, stamp):
         is_macro = dataset is Dataset.observations
         known = clock.fred_date(stamp.loaded_at) if is_macro else clock.known_date(stamp.loaded_at)
-        loaded = source.load_files(lake, dataset.value, files, known_date=known, stamp=stamp, progress=progress)
+        loaded = source.load_files(
+            lake,
+            dataset.value,
+            files,
+            known_date=known,
+            stamp=stamp,
+            missing_fraction=terminal.read_settings().missing_bars_fraction,
+            progress=progress,
+        )
     for what, count in loaded.facts().items():
         print(f"{what:24} {count:,}")
     if loaded.n_not_whole:
