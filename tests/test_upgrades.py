@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 
 from flows import publishing
-from warehouse import derive, errors, lake, maintenance, outbox, returns, tables, upgrades, verify
+from warehouse import derive, errors, lake, load, maintenance, outbox, returns, tables, upgrades, verify
 from warehouse.partitions import PARTITION_COLUMNS
 from warehouse.tables import feature, market, ops
 
@@ -141,6 +141,31 @@ def test_alert_of_an_older_lake_is_not_told_again_and_its_life_begins_when_it_op
         lives = opened.read("select fingerprint, event, changed_date from ops.alert_change order by all").to_pylist()
         assert [(one["fingerprint"], one["event"]) for one in lives] == [("new", "opened"), ("told", "opened")]
         assert {one["changed_date"] for one in lives} == {date(2023, 1, 27)}
+
+
+def test_older_lake_is_not_called_broken_and_is_sound_once_it_was_written_to(location, frame, stamp, tmp_path):
+    stocks = frame(market.STOCK_BASIC, "ts_code name list_status list_date\n920234.BJ A L 2020-01-02")
+    changed = frame(
+        market.CODE_CHANGE, "old_code new_code change_date source\n831234.BJ 920234.BJ 2023-10-09 bse_mapping"
+    )
+    with lake.open_writer(location, holder="old") as opened:
+        partition = load.Partition("all", date(2024, 1, 2))
+        load.load(opened, [load.Load(market.STOCK_BASIC, stocks, [partition], None)], stamp(0))
+        # Version 7 wrote these beside the ledger.
+        opened.commit(lambda c: derive.write_rows(c, market.CODE_CHANGE, changed), message="changed codes")
+        opened.commit(
+            lambda c: c.execute("update ops.property set value = '7' where name = 'schema_version'"), message="old"
+        )
+
+    with lake.open_reader(location) as old, pytest.raises(errors.ConfigError, match=r"of schema version 7.*maintain"):
+        verify.verify(old, tmp_path, lambda check: None)
+    with lake.open_writer(location, holder="new"):
+        pass
+
+    with lake.open_reader(location) as new:
+        assert [check.name for check in verify.verify(new, tmp_path, lambda check: None) if check.n_broken] == []
+        said = new.read("select partition, state, n_received from ops.ledger where dataset = 'market.code_change'")
+    assert said.to_pylist() == [{"partition": "bse_mapping", "state": "ok", "n_received": 1}]
 
 
 def test_step_is_for_older_lakes_only(empty_lake, monkeypatch):

@@ -13,7 +13,7 @@ import duckdb
 
 from warehouse import sql
 from warehouse.partitions import DERIVED, PARTITION_COLUMNS
-from warehouse.tables import TABLES, ops
+from warehouse.tables import TABLES, market, ops
 
 log = logging.getLogger(__name__)
 
@@ -94,5 +94,27 @@ def begin_lives(connection: duckdb.DuckDBPyConnection) -> None:
     )
 
 
+def enter_code_changes(connection: duckdb.DuckDBPyConnection) -> None:
+    """The ledger row of changed codes, which stood in no ledger; as old as that of the securities they came with.
+
+    Args:
+        connection: inside a commit.
+    """
+    connection.execute(
+        f"insert into {ops.LEDGER.full_name} by name select l.* replace ($dataset as dataset,"
+        " 'bse_mapping' as partition, 'ok' as state, null as n_expected, s.n_rows as n_received, 0 as n_quarantined,"
+        " s.digest as content_hash, '' as reason, '' as cause)"
+        f" from {ops.LEDGER.full_name} as l, (select count(*) as n_rows, {market.CODE_CHANGE.facts_digest} as digest"
+        f" from {market.CODE_CHANGE.full_name}) as s where l.dataset = $beside and s.n_rows > 0"
+        f" and not exists (from {ops.LEDGER.full_name} as held where held.dataset = $dataset)",
+        {"dataset": market.CODE_CHANGE.full_name, "beside": market.STOCK_BASIC.full_name},
+    )
+
+
 # By the version that a lake has afterwards.
-STEPS: dict[int, Callable[[duckdb.DuckDBPyConnection], None]] = {2: renew_digests, 5: keep_told, 6: begin_lives}
+STEPS: dict[int, Callable[[duckdb.DuckDBPyConnection], None]] = {
+    2: renew_digests,
+    5: keep_told,
+    6: begin_lives,
+    8: enter_code_changes,
+}

@@ -20,7 +20,7 @@ from warehouse import data_files, derive, errors, sql
 from warehouse.contracts import Table
 from warehouse.lake import Lake
 from warehouse.partitions import DERIVED, PARTITION_COLUMNS
-from warehouse.tables import TABLES, macro, ops, vendor
+from warehouse.tables import SCHEMA_VERSION, TABLES, macro, ops, vendor
 
 MOST_CULPRITS = 10
 # Decompression and digests leave the interpreter's lock, so threads help.
@@ -55,8 +55,15 @@ def verify(lake: Lake, archive: Path, told: Callable[[Check], None]) -> list[Che
         told: gets each check.
 
     Raises:
+        ConfigError: the lake is of an older version, whose promises are computed in another way.
         LakeError: the catalog itself cannot be read.
     """
+    version = int(lake.read_value("select value from ops.property where name = 'schema_version'") or 0)
+    if version < SCHEMA_VERSION:
+        raise errors.ConfigError(
+            f"the lake at {lake.location.name} is of schema version {version}, and this Daybook verifies version "
+            f"{SCHEMA_VERSION}. The next run that writes raises it, `daybook maintain` for one; then verify again."
+        )
     done = [check_archive(lake, archive)]
     told(done[-1])
     for check in (check_files, check_rows, check_keys, check_ledger, check_intervals, check_derived):
