@@ -204,6 +204,8 @@ def deployments() -> list[RunnerDeployment]:
 
 def _deployed(flow: Flow[..., steps.Facts], name: str, schedules: list[Schedule]) -> RunnerDeployment:
     """A path as entry point would fail in the folder where the flow's process runs; a module is found anywhere."""
-    made = flow.to_deployment(name, schedules=schedules, entrypoint_type=EntrypointType.MODULE_PATH)
+    made = flow.to_deployment(
+        name, schedules=schedules, entrypoint_type=EntrypointType.MODULE_PATH, version=settings.code_version()
+    )
     assert isinstance(made, RunnerDeployment), "a coroutine is what Prefect gives to an async caller only"
     return made

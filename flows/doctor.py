@@ -1,23 +1,20 @@
 """Is this installation able to do its work, and if not, what is missing?
 
-Every line is a fact looked at now: versions, extensions, folders, the clock, the vendors. Secrets are only said to be
-present or not.
+Every line is a fact looked at now: versions, extensions, folders, ports, the clock, the vendors. Secrets are tried, and
+never shown. Partner: `flows/probes.py`, which tries what lies outside.
 """
 
 from __future__ import annotations
 
 import importlib.metadata
 import shutil
-import socket
 import sys
-import urllib.parse
-from dataclasses import dataclass
-from datetime import UTC, datetime
 
-from pydantic import SecretStr
+from packaging import requirements, utils
 
-from flows import clock, settings
-from warehouse import errors, extensions, lake
+from flows import clock, probes, settings
+from flows.probes import Fact
+from warehouse import errors, extensions, lake, tables
 
 LIBRARIES = (
     "duckdb",
@@ -35,25 +32,6 @@ LIBRARIES = (
 CUSTOMARY_NAMES = {"tushare_token": "TUSHARE_TOKEN", "fred_api_key": "FRED_API_KEY"}
 EXTENSIONS = ("ducklake", "sqlite_scanner", "postgres_scanner", "httpfs")
 LEAST_FREE_BYTES = 2 * 1024**3
-MOST_CLOCK_DRIFT_DAYS = 1
-CONNECT_TIMEOUT_S = 5.0
-
-
-@dataclass(frozen=True)
-class Fact:
-    """One thing looked at.
-
-    Args:
-        topic: what.
-        found: how it is.
-        is_good: False when something must be done, None when it is only information.
-        advice: what to do, empty when good.
-    """
-
-    topic: str
-    found: str
-    is_good: bool | None
-    advice: str = ""
 
 
 def examine(options: settings.Settings) -> list[Fact]:
@@ -61,16 +39,15 @@ def examine(options: settings.Settings) -> list[Fact]:
     return [
         Fact("Daybook", settings.code_version(), None),
         Fact("Python", sys.version.split()[0], (3, 11) <= sys.version_info[:2] <= (3, 13), "Use Python 3.11 to 3.13."),
-        *(_library(name) for name in LIBRARIES),
+        *_libraries(),
         *(_extension(name) for name in EXTENSIONS),
         _home(options),
+        probes.folder("home's rights", options.root, "DAYBOOK__HOME"),
         _lake(options),
         _clock(options),
-        _secret("TUSHARE_TOKEN", options.tushare_token, "without it only the macro half runs"),
-        _secret("FRED_API_KEY", options.fred_api_key, "without it vintages are those Daybook saw itself"),
+        *probes.vendors(options),
+        *probes.ports(options),
         Fact("alert channels", str(len(options.alert_channels)) if options.alert_channels else "none", None),
-        _reachable("FRED", options.fred_url),
-        _reachable("Tushare", options.tushare_url),
     ]
 
 
@@ -98,11 +75,30 @@ def environment_template() -> str:
     return "\n".join(lines)
 
 
-def _library(name: str) -> Fact:
+def _libraries() -> list[Fact]:
+    """Whether what this version of Daybook asks for is what is installed: another version may schedule nothing."""
+    wanted = {}
+    for text in importlib.metadata.requires("daybook") or ():
+        one = requirements.Requirement(text)
+        if one.marker is None or one.marker.evaluate({"extra": ""}):
+            wanted[utils.canonicalize_name(one.name)] = one.specifier
+    facts = []
+    for name, specifier in sorted(wanted.items()):
+        found = _version(name)
+        is_good = bool(found) and specifier.contains(found, prereleases=True)
+        if name in LIBRARIES or not is_good:
+            told = found or "not installed"
+            if found and not is_good:
+                told = f"{found}, wanted is {specifier}"
+            facts.append(Fact(name, told, is_good, "Install Daybook again from deploy/requirements.lock."))
+    return facts
+
+
+def _version(name: str) -> str:
     try:
-        return Fact(name, importlib.metadata.version(name), True)
+        return importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
-        return Fact(name, "not installed", False, "Install Daybook again from deploy/requirements.lock.")
+        return ""
 
 
 def _extension(name: str) -> Fact:
@@ -127,9 +123,14 @@ def _lake(options: settings.Settings) -> Fact:
             return Fact("lake", "none yet", None)
         with lake.open_reader(options.lake) as opened:
             n_rows = opened.read_value("select count(*) from market.daily")
-            return Fact("lake", f"snapshot {opened.snapshot}, {n_rows:,} bars", True)
+            version = int(opened.read_value("select value from ops.property where name = 'schema_version'") or 0)
+            found = f"snapshot {opened.snapshot}, {n_rows:,} bars"
     except errors.DaybookError as exc:
         return Fact("lake", "cannot be opened", False, str(exc))
+    if version < tables.SCHEMA_VERSION:
+        found += f", of schema version {version}, this Daybook writes {tables.SCHEMA_VERSION}"
+        return Fact("lake", found, False, "Back it up, then run `daybook maintain`, which raises it; nothing is lost.")
+    return Fact("lake", found, True)
 
 
 def _clock(options: settings.Settings) -> Fact:
@@ -138,28 +139,4 @@ def _clock(options: settings.Settings) -> Fact:
     except errors.ConfigError as exc:
         return Fact("clock", "cannot be read", False, str(exc))
     shown = f"{now.astimezone(clock.SHANGHAI):%Y-%m-%d %H:%M} in Shanghai, newest published {clock.market_date(now)}"
-    is_simulated = bool(options.clock_url)
-    drift = abs((now - datetime.now(UTC)).days)
-    advice = "Set this machine's clock." if not is_simulated else ""
-    return Fact(
-        "clock",
-        shown + (" (simulated)" if is_simulated else ""),
-        is_simulated or drift <= MOST_CLOCK_DRIFT_DAYS,
-        advice,
-    )
-
-
-def _secret(variable: str, secret: SecretStr | None, otherwise: str) -> Fact:
-    is_present = secret is not None and bool(secret.get_secret_value())
-    return Fact(variable, "present" if is_present else f"not set: {otherwise}", None)
-
-
-def _reachable(name: str, url: str) -> Fact:
-    parts = urllib.parse.urlsplit(url)
-    port = parts.port or {"https": 443, "http": 80}.get(parts.scheme, 80)
-    try:
-        with socket.create_connection((parts.hostname or "", port), timeout=CONNECT_TIMEOUT_S):
-            return Fact(name, f"{parts.hostname}:{port} answers", True)
-    except OSError as exc:
-        advice = f"Check the network, or the address {url}."
-        return Fact(name, f"{parts.hostname}:{port} does not answer ({type(exc).__name__})", False, advice)
+    return Fact("clock", shown + (" (simulated)" if options.clock_url else ""), True)

@@ -604,6 +604,22 @@ def facts_of() -> Callable[..., dict[str, list[dict[str, Any]]]]:
     return run
 
 
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A folder on a file system of 48 MB."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    if os.geteuid() != 0:
+        pytest.skip("only root can mount a small file system")
+    done = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=48m", "daybook-test", str(place)], capture_output=True, text=True
+    )
+    if done.returncode:
+        pytest.skip(f"no small file system can be mounted: {done.stderr.strip()}")
+    yield place
+    subprocess.run(["umount", "--lazy", str(place)], check=True)
+
+
 @dataclass(frozen=True)
 class Evening:
     """How a run ended for whoever started it: the exit status, and what it said on the way out."""

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 import models
-from flows import demo, settings, vendors
+from flows import demo, probes, settings, vendors
 from reports import figures
 from warehouse import lake
 
@@ -456,6 +456,18 @@ def test_prefect_shows_the_daily_runs_with_steps_artifacts_and_schedule(served):
     assert {"daybook-report", "daybook-alerts", "daybook-ingest"} <= {one["key"] for one in artifacts}
     schedule = deployments["evening"]["schedules"][0]["schedule"]
     assert (schedule["cron"], schedule["timezone"]) == ("30 17 * * 1-5", "Asia/Shanghai")
+
+
+def test_doctor_tells_a_worker_of_another_version_from_one_that_is_right(served, home, monkeypatch):
+    address, _ = served
+    options = settings.read_settings(home=home, prefect_port=int(address.rsplit(":", 1)[1]), _env_file=None)
+
+    right = probes.ports(options)
+    monkeypatch.setattr(settings, "code_version", lambda: "2099.1")
+    wrong = probes.ports(options)
+
+    assert [fact.is_good for fact in right] == [True, True]
+    assert [fact.is_good for fact in wrong] == [True, False] and "installed is 2099.1" in wrong[1].found
 
 
 def test_prefect_ui_shows_the_daily_run_in_a_browser(served, browser):

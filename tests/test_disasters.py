@@ -183,22 +183,6 @@ def test_killed_backfill_never_leaves_a_partial_day_and_resumes_to_the_same_lake
     assert sum(was_running for _, was_running, _, _ in outcomes) > 0.5 * N_KILLS or N_KILLS < 5
 
 
-@pytest.fixture
-def small_disk(tmp_path):
-    """A folder on a file system of 48 MB."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    if os.geteuid() != 0:
-        pytest.skip("only root can mount a small file system")
-    done = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=48m", "daybook-test", str(place)], capture_output=True, text=True
-    )
-    if done.returncode:
-        pytest.skip(f"no small file system can be mounted: {done.stderr.strip()}")
-    yield place
-    subprocess.run(["umount", "--lazy", str(place)], check=True)
-
-
 @pytest.mark.parametrize("share", (0.1, 0.5, 0.9))
 def test_full_disk_stops_the_backfill_with_a_reason_and_the_next_one_ends_the_same(
     small_disk, tmp_path, desk_at, vendor, truth, facts, undisturbed, backfill, share

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import hashlib
 import json
 import re
@@ -39,6 +40,8 @@ TABLES = {
     "observations": macro.OBSERVATION,
 }
 Progress = Callable[[str, int, int], None]
+# Of some sessions: rows each must have, and below how many it is partial.
+Expect = Callable[[Sequence[date]], tuple[dict[date, int], dict[date, int]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +111,7 @@ def load_files(
     table = TABLES[dataset]
     states: dict[str, str] = {}
     done = 0
+    expect = functools.partial(_expected_rows, lake, missing_fraction)
     with _staging(lake) as staging:
         sources = [file_schema.describe(staging, table, path) for path in files]
         if len({source.has_intervals for source in sources}) > 1:
@@ -124,15 +128,7 @@ def load_files(
         replies: pa.Table | None = pa.concat_tables([_reply(dataset, path, stamp) for path in files])
         for group in _groups(staging, table, len(files)):
             rows, unreadable = _read_group(staging, table, group)
-            one = _load_of(
-                lake,
-                table,
-                group,
-                rows,
-                known_date,
-                has_intervals=sources[0].has_intervals,
-                missing_fraction=missing_fraction,
-            )
+            one = _load_of(table, group, rows, known_date, has_intervals=sources[0].has_intervals, expect=expect)
             one = dataclasses.replace(one, unreadable=unreadable, replies=replies)
             replies = None
             entries = load.load(lake, [one], stamp)
@@ -266,18 +262,11 @@ def _read_group(staging: duckdb.DuckDBPyConnection, table: Table, group: _Group)
 
 
 def _load_of(
-    lake: Lake,
-    table: Table,
-    group: _Group,
-    rows: pa.Table,
-    known_date: date,
-    *,
-    has_intervals: bool,
-    missing_fraction: float,
+    table: Table, group: _Group, rows: pa.Table, known_date: date, *, has_intervals: bool, expect: Expect
 ) -> load.Load:
     if table is not macro.OBSERVATION:
         sessions = [day for day in group.keys if day <= known_date]
-        expected, fewest = _expected_rows(lake, sessions, missing_fraction)
+        expected, fewest = expect(sessions)
         asked = [
             load.Partition(
                 day.isoformat(),
@@ -303,7 +292,7 @@ def _load_of(
 
 
 def _expected_rows(
-    lake: Lake, sessions: Sequence[date], missing_fraction: float
+    lake: Lake, missing_fraction: float, sessions: Sequence[date]
 ) -> tuple[dict[date, int], dict[date, int]]:
     """Rows each session must have, and below how many it is partial.
 

@@ -1,0 +1,180 @@
+"""Do the places a run needs answer, and as they should? Each is tried as a run would use it, at small cost.
+
+A vendor is asked one question with the account's own token, a folder is written to, a port is listened at. Nothing is
+kept: what the vendors answer is read and let go. Partner: `flows/doctor.py`.
+"""
+
+from __future__ import annotations
+
+import email.utils
+import json
+import socket
+import tempfile
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from flows import clock, serving, settings
+from warehouse import errors
+from warehouse.sources import fred, fred_api, http, tushare
+
+# One try: who looks whether a vendor answers wants to know that it did not.
+ONE_TRY = http.Policy(attempts=1, connect_timeout_s=5.0, read_timeout_s=15.0, call_deadline_s=30.0)
+# A series that anybody may ask for, and that is small.
+SERIES = "UNRATE"
+# A run for the evening of a day is a matter of minutes around 17:00, and of days around midnight.
+MOST_CLOCK_DRIFT = timedelta(minutes=5)
+DEPLOYMENTS_ASKED = 200
+
+
+@dataclass(frozen=True)
+class Fact:
+    """One thing looked at.
+
+    Args:
+        topic: what.
+        found: how it is.
+        is_good: False when something must be done, None when it is only information.
+        advice: what to do, empty when good.
+    """
+
+    topic: str
+    found: str
+    is_good: bool | None
+    advice: str = ""
+
+
+def vendors(options: settings.Settings) -> list[Fact]:
+    """Whether both vendors answer and take the account, and whether they and this machine agree on the time."""
+    replies: list[http.Reply] = []
+
+    def read_instant() -> datetime:
+        return clock.read_now(options.clock_url)
+
+    facts = [_fred(options, read_instant, replies), _fred_key(options, read_instant, replies)]
+    facts.append(_tushare(options, read_instant, replies))
+    # A simulated clock is not the one that the answers' headers tell.
+    return facts if options.clock_url else [*facts, _clock_of(replies)]
+
+
+def _fred(options: settings.Settings, now: Callable[[], datetime], replies: list[http.Reply]) -> Fact:
+    source = fred.FredSource(base_url=options.fred_url, now=now, keep=replies.append, policy=ONE_TRY)
+    try:
+        newest = max(source.fetch_observations(SERIES)["observation_date"].to_pylist())
+    except errors.VendorError as exc:
+        return Fact("FRED", "gives no usable answer", False, _advice(exc, options.fred_url))
+    return Fact("FRED", f"answers, {SERIES} through {newest:%Y-%m}", True)
+
+
+def _fred_key(options: settings.Settings, now: Callable[[], datetime], replies: list[http.Reply]) -> Fact:
+    topic, key = "FRED_API_KEY", options.fred_api_key.get_secret_value() if options.fred_api_key else ""
+    if not key:
+        return Fact(topic, "not set: without it vintages are those Daybook saw itself", None)
+    source = fred_api.FredApiSource(key, base_url=options.fred_api_url, now=now, keep=replies.append, policy=ONE_TRY)
+    try:
+        source.fetch_facts(SERIES)
+    except errors.BadCredentials as exc:
+        return Fact(topic, "refused by FRED", False, f"Set it to the account's key. {exc}")
+    except errors.VendorError as exc:
+        return Fact(topic, "set, but FRED's API gives no usable answer", False, _advice(exc, options.fred_api_url))
+    return Fact(topic, "accepted by FRED", True)
+
+
+def _tushare(options: settings.Settings, now: Callable[[], datetime], replies: list[http.Reply]) -> Fact:
+    topic, token = "TUSHARE_TOKEN", options.tushare_token.get_secret_value() if options.tushare_token else ""
+    if not token:
+        return Fact(topic, "not set: without it only the macro half runs", None)
+    day = clock.known_date(now())
+    try:
+        source = tushare.TushareSource(
+            token, base_url=options.tushare_url, now=now, keep=replies.append, policy=ONE_TRY
+        )
+        source.fetch_trade_cal(day, day)
+    except errors.BadCredentials as exc:
+        return Fact(topic, "refused by Tushare", False, f"Set it to the account's token. {exc}")
+    except errors.VendorError as exc:
+        return Fact(topic, "set, but Tushare gives no usable answer", False, _advice(exc, options.tushare_url))
+    return Fact(topic, "accepted by Tushare", True)
+
+
+def _advice(exc: errors.VendorError, url: str) -> str:
+    return f"{exc} Check the network, and the address {url}."
+
+
+def _clock_of(replies: list[http.Reply]) -> Fact:
+    """Whether this machine's clock goes with that of the vendors' servers."""
+    topic = "clock beside the vendors'"
+    for reply in replies:
+        told = next((value for name, value in reply.headers.items() if name.lower() == "date"), "")
+        try:
+            theirs = email.utils.parsedate_to_datetime(told)
+        except ValueError:
+            continue
+        drift = reply.retrieved_at - theirs
+        if abs(drift) > MOST_CLOCK_DRIFT:
+            how = "ahead of" if drift > timedelta(0) else "behind"
+            return Fact(
+                topic,
+                f"this machine is {abs(drift)} {how} {reply.vendor}",
+                False,
+                "Set this machine's clock, or let it be set from the network (NTP): days are told by it.",
+            )
+        return Fact(topic, f"within {MOST_CLOCK_DRIFT.seconds // 60} minutes of {reply.vendor}", True)
+    return Fact(topic, "cannot be compared: no vendor told the time", None)
+
+
+def folder(topic: str, path: Path, variable: str) -> Fact:
+    """Whether a folder, or the first that exists above it, can be written to."""
+    existing = next(one for one in (path, *path.parents) if one.exists())
+    try:
+        with tempfile.NamedTemporaryFile(dir=existing, prefix=".daybook-", suffix=".probe") as file:
+            file.write(b"probe")
+            file.flush()
+    except OSError as exc:
+        advice = f"Mend the rights of {existing}, or set {variable} to another folder."
+        return Fact(topic, f"{path} cannot be written to: {exc.strerror}", False, advice)
+    return Fact(topic, f"{path} can be written to", True)
+
+
+def ports(options: settings.Settings) -> list[Fact]:
+    """Whether `daybook serve` has its two ports, or already stands behind them with the same version."""
+    if serving.is_server_up(options):
+        return [Fact("Prefect server", f"answers on port {options.prefect_port}", True), _deployments(options)]
+    return [
+        _port("port of Prefect's server", options.prefect_port, "DAYBOOK__PREFECT_PORT"),
+        _port("port of the reports", options.reports_port, "DAYBOOK__REPORTS_PORT"),
+    ]
+
+
+def _port(topic: str, port: int, variable: str) -> Fact:
+    with socket.socket() as probe:
+        probe.settimeout(2.0)
+        if probe.connect_ex(("127.0.0.1", port)) == 0:
+            advice = f"Stop that program, or set {variable} to another port."
+            return Fact(topic, f"{port} is taken by another program", False, advice)
+    return Fact(topic, f"{port} is free", True)
+
+
+def _deployments(options: settings.Settings) -> Fact:
+    """Whether the flows that the server knows are of the version installed here."""
+    topic, here = "version of the worker", settings.code_version()
+    request = urllib.request.Request(
+        f"{serving.api_url(options)}/deployments/filter",
+        data=json.dumps({"limit": DEPLOYMENTS_ASKED}).encode(),
+        headers={"Content-Type": "application/json"},
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=10.0) as reply:
+            offered = json.load(reply)
+    except (urllib.error.URLError, TimeoutError, ConnectionError, ValueError) as exc:
+        return Fact(topic, f"the server does not tell ({type(exc).__name__})", False, "Look at its log, server.log.")
+    others = sorted({str(one["version"]) for one in offered} - {here})
+    if others:
+        found = f"flows are offered by Daybook {', '.join(others)}, installed is {here}"
+        return Fact(topic, found, False, "Stop `daybook serve` and start it again, so that it runs what is installed.")
+    if not offered:
+        return Fact(topic, "no flow is offered", None)
+    return Fact(topic, f"flows are offered by Daybook {here}", True)
