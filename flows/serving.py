@@ -1,19 +1,16 @@
-"""Prefect's server, its schedules and the reports, on loopback, from one command.
+"""Prefect's server and its schedules, on loopback.
 
-The server's database lies in Daybook's home, so runs made without a server running are shown by the next one.
+The server's database lies in Daybook's home, so runs made without a server running are shown by the next one. Partner:
+`flows/report_server.py`, which stands beside it under `daybook serve`.
 """
 
 from __future__ import annotations
 
 import contextlib
-import functools
-import http.server
-import logging
 import os
 import socket
 import subprocess
 import sys
-import threading
 import time
 import urllib.error
 import urllib.request
@@ -22,8 +19,6 @@ from pathlib import Path
 
 from flows import settings
 from warehouse import errors
-
-log = logging.getLogger(__name__)
 
 SERVER_START_S = 90.0
 OUR_LOGGERS = "flows,warehouse,models,reports"
@@ -74,7 +69,7 @@ def prefect_server(options: settings.Settings) -> Iterator[str]:
     Raises:
         ConfigError: the port is taken, or the server does not come up.
     """
-    _refuse_taken(options.prefect_port, "DAYBOOK__PREFECT_PORT")
+    refuse_taken(options.prefect_port, "DAYBOOK__PREFECT_PORT")
     variables = os.environ | prefect_environment(options.root)
     command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1"]
     options.prefect_path.mkdir(parents=True, exist_ok=True)
@@ -106,34 +101,12 @@ def _wait_until_up(options: settings.Settings, process: subprocess.Popen[bytes],
     )
 
 
-@contextlib.contextmanager
-def report_server(options: settings.Settings) -> Iterator[str]:
-    """The reports' folder over HTTP on loopback; its address.
+def refuse_taken(port: int, variable: str) -> None:
+    """Nothing when a port is free.
 
     Raises:
-        ConfigError: the port is taken.
+        ConfigError: another program has it.
     """
-    _refuse_taken(options.reports_port, "DAYBOOK__REPORTS_PORT")
-    options.reports_path.mkdir(parents=True, exist_ok=True)
-    handler = functools.partial(_QuietHandler, directory=str(options.reports_path))
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", options.reports_port), handler)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{options.reports_port}"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join(timeout=5)
-
-
-class _QuietHandler(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, format: str, *args: object) -> None:
-        """Log a request instead of printing it."""
-        log.debug("report request " + format, *args)
-
-
-def _refuse_taken(port: int, variable: str) -> None:
     with socket.socket() as probe:
         if probe.connect_ex(("127.0.0.1", port)) == 0:
             raise errors.ConfigError(

@@ -28,6 +28,8 @@ ALLOWED = {
 # Home of each third-party library, as prefixes of module names; a library not named here may be used anywhere.
 HOMES = {
     "prefect": ("flows",),
+    "prometheus_client": ("flows",),
+    "packaging": ("flows",),
     "typer": ("flows",),
     "rich": ("flows",),
     "pydantic": ("flows",),

@@ -36,7 +36,7 @@ def serve(
 ) -> None:
     """Start Prefect's server, its schedules and the reports on loopback, until interrupted."""
     from flows import demo as demo_flow
-    from flows import serving
+    from flows import report_server, serving
     from flows import settings as environment
 
     options = terminal.read_settings()
@@ -48,7 +48,7 @@ def serve(
             terminal.OPTIONS.clear()
             options = terminal.read_settings()
         ui = stack.enter_context(serving.prefect_server(options))
-        reports = stack.enter_context(serving.report_server(options))
+        reports = stack.enter_context(report_server.report_server(options))
         print(f"Prefect UI  {ui}\nreports     {reports}\nStop with Ctrl-C.", flush=True)
         serving.serve_deployments(options, extra)
 
