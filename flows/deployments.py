@@ -17,25 +17,16 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.deployments.runner import RunnerDeployment
 from prefect.flows import Flow
-from prefect.schedules import Cron, Schedule
+from prefect.schedules import Cron
 from prefect.tasks import exponential_backoff
 from prefect.types.entrypoint import EntrypointType
 
-from flows import delivery, ingest, promoting, scoring, settings, steps, upkeep
+from flows import delivery, ingest, promoting, schedules, scoring, settings, steps, upkeep
 from flows.context import Context
 from warehouse import errors
 
 RETRIES = 2
 RETRY_FIRST_S = 30.0
-# The evening run starts after daily_basic is out (about 17:00); FRED's morning releases are at 8:30 to 10:00.
-DAILY_SCHEDULE = Cron("30 17 * * 1-5", timezone="Asia/Shanghai")
-MACRO_SCHEDULE = Cron("30 10 * * 1-5", timezone="America/New_York")
-REFIT_SCHEDULE = Cron("0 9 * * 6", timezone="Asia/Shanghai")
-# After the morning macro run of New York (22:30 or 23:30 in Shanghai), when nobody writes.
-MAINTAIN_SCHEDULE = Cron("30 3 * * *", timezone="Asia/Shanghai")
-
-# Off the full hour, when the others start; what a channel refused is tried again within the hour.
-ALERTS_SCHEDULE = Cron("50 * * * *", timezone="UTC")
 
 
 def may_heal(task: prefect.Task[..., Any], task_run: TaskRun, state: State[Any]) -> bool:
@@ -191,21 +182,29 @@ def alerts() -> steps.Facts:
 
 
 def deployments() -> list[RunnerDeployment]:
-    """The deployments that `daybook serve` offers, with their schedules."""
+    """The deployments that `daybook serve` offers, with their schedules.
+
+    Raises:
+        ConfigError: the settings cannot be used.
+    """
+    fires = schedules.schedules(settings.read_settings().schedules)
     return [
-        _deployed(daily, "evening", [DAILY_SCHEDULE]),
-        _deployed(macro, "morning", [MACRO_SCHEDULE]),
-        _deployed(refit, "weekly", [REFIT_SCHEDULE]),
-        _deployed(maintain, "nightly", [MAINTAIN_SCHEDULE]),
-        _deployed(alerts, "hourly", [ALERTS_SCHEDULE]),
-        _deployed(backfill, "by-hand", []),
+        _deployed(daily, "evening", fires["daily"]),
+        _deployed(macro, "morning", fires["macro"]),
+        _deployed(refit, "weekly", fires["refit"]),
+        _deployed(maintain, "nightly", fires["maintain"]),
+        _deployed(alerts, "hourly", fires["alerts"]),
+        _deployed(backfill, "by-hand", None),
     ]
 
 
-def _deployed(flow: Flow[..., steps.Facts], name: str, schedules: list[Schedule]) -> RunnerDeployment:
+def _deployed(flow: Flow[..., steps.Facts], name: str, schedule: schedules.Schedule | None) -> RunnerDeployment:
     """A path as entry point would fail in the folder where the flow's process runs; a module is found anywhere."""
     made = flow.to_deployment(
-        name, schedules=schedules, entrypoint_type=EntrypointType.MODULE_PATH, version=settings.code_version()
+        name,
+        schedules=[Cron(schedule.cron, timezone=schedule.timezone)] if schedule else [],
+        entrypoint_type=EntrypointType.MODULE_PATH,
+        version=settings.code_version(),
     )
     assert isinstance(made, RunnerDeployment), "a coroutine is what Prefect gives to an async caller only"
     return made

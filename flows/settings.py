@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import importlib.metadata
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import date
 from pathlib import Path
 from typing import Any, Literal, NoReturn
@@ -18,6 +18,7 @@ import pydantic
 import pydantic_settings
 from pydantic import AliasChoices, Field, SecretStr
 
+from flows import schedules
 from models import MODELS
 from warehouse import errors
 from warehouse.storage import LakeLocation, S3Access, refuse_password
@@ -143,6 +144,11 @@ class Settings(pydantic_settings.BaseSettings):
         description="Hours in Shanghai, such as 22:00-07:30, in which only alerts of high severity are told; the others"
         " follow in one message.",
     )
+    schedules: dict[str, str] = Field(
+        {},
+        description='Hours of single flows other than the usual, as JSON from flow to cron and zone, such as {"daily":'
+        ' "0 18 * * 1-5 Asia/Shanghai"}; "never" for none.',
+    )
     prefect_port: int = Field(4200, ge=1, le=65535, description="Port of the Prefect server `daybook serve` starts.")
     reports_port: int = Field(4201, ge=1, le=65535, description="Port on which `daybook serve` shows the reports.")
 
@@ -159,6 +165,13 @@ class Settings(pydantic_settings.BaseSettings):
         unknown = sorted(set(value) - set(MODELS))
         if unknown:
             raise ValueError(f"there is no model {unknown}; choose from {sorted(MODELS)}, or name a plug-in's class")
+        return value
+
+    @pydantic.field_validator("schedules")
+    @classmethod
+    def _fires(cls, value: dict[str, str]) -> dict[str, str]:
+        """Said when the settings are read: a cron that never fires would be missed by nobody."""
+        schedules.schedules(value)
         return value
 
     @pydantic.field_validator("lake_catalog")
@@ -233,7 +246,9 @@ def read_settings(**overrides: Any) -> Settings:
         found = Settings(**overrides)
     except pydantic.ValidationError as exc:
         problems = "; ".join(
-            f"{PREFIX}{'__'.join(str(part) for part in error['loc']).upper()}: {error['msg']}" for error in exc.errors()
+            f"{variable}{_place(variable, overrides)}: {error['msg']}"
+            for error in exc.errors()
+            for variable in [f"{PREFIX}{'__'.join(str(part) for part in error['loc']).upper()}"]
         )
         raise errors.ConfigError(f"settings cannot be used: {problems}. Mend the variable, or unset it.") from None
     except pydantic_settings.SettingsError:
@@ -244,6 +259,15 @@ def read_settings(**overrides: Any) -> Settings:
     if found.root.is_file():
         raise errors.ConfigError(f"the home {found.root} is a file. Name a folder with --home or {PREFIX}HOME.")
     return found
+
+
+def _place(variable: str, overrides: Mapping[str, Any]) -> str:
+    """In which file a variable stands, as a message says it; nothing for one of the environment."""
+    file = overrides.get("_env_file", Settings.model_config["env_file"])
+    if variable in os.environ or not file:
+        return ""
+    held = pydantic_settings.DotEnvSettingsSource(Settings, env_file=file).env_vars
+    return f" in {Path(file).resolve()}" if variable.lower() in held else ""
 
 
 def origin_of(settings: Settings, name: str) -> str:
