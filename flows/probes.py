@@ -22,7 +22,7 @@ from warehouse import errors
 from warehouse.sources import fred, fred_api, http, tushare
 
 # One try: who looks whether a vendor answers wants to know that it did not.
-ONE_TRY = http.Policy(attempts=1, connect_timeout_s=5.0, read_timeout_s=15.0, call_deadline_s=30.0)
+ONE_TRY = http.Policy(calls=2, per_s=1.0, attempts=1, connect_timeout_s=5.0, read_timeout_s=15.0, call_deadline_s=30.0)
 # A series that anybody may ask for, and that is small.
 SERIES = "UNRATE"
 # A run for the evening of a day is a matter of minutes around 17:00, and of days around midnight.
@@ -61,10 +61,16 @@ def vendors(options: settings.Settings) -> list[Fact]:
 
 
 def _fred(options: settings.Settings, now: Callable[[], datetime], replies: list[http.Reply]) -> Fact:
-    source = fred.FredSource(base_url=options.fred_url, now=now, keep=replies.append, policy=ONE_TRY)
+    source = fred.FredSource(
+        base_url=options.fred_url,
+        now=now,
+        keep=replies.append,
+        policy=ONE_TRY,
+        limits_file=_counted(options, options.fred_limits_file),
+    )
     try:
         newest = max(source.fetch_observations(SERIES)["observation_date"].to_pylist())
-    except errors.VendorError as exc:
+    except (errors.VendorError, errors.ConfigError) as exc:
         return Fact("FRED", "gives no usable answer", False, _advice(exc, options.fred_url))
     return Fact("FRED", f"answers, {SERIES} through {newest:%Y-%m}", True)
 
@@ -73,12 +79,19 @@ def _fred_key(options: settings.Settings, now: Callable[[], datetime], replies: 
     topic, key = "FRED_API_KEY", options.fred_api_key.get_secret_value() if options.fred_api_key else ""
     if not key:
         return Fact(topic, "not set: without it vintages are those Daybook saw itself", None)
-    source = fred_api.FredApiSource(key, base_url=options.fred_api_url, now=now, keep=replies.append, policy=ONE_TRY)
+    source = fred_api.FredApiSource(
+        key,
+        base_url=options.fred_api_url,
+        now=now,
+        keep=replies.append,
+        policy=ONE_TRY,
+        limits_file=_counted(options, options.fred_limits_file),
+    )
     try:
         source.fetch_facts(SERIES)
     except errors.BadCredentials as exc:
         return Fact(topic, "refused by FRED", False, f"Set it to the account's key. {exc}")
-    except errors.VendorError as exc:
+    except (errors.VendorError, errors.ConfigError) as exc:
         return Fact(topic, "set, but FRED's API gives no usable answer", False, _advice(exc, options.fred_api_url))
     return Fact(topic, "accepted by FRED", True)
 
@@ -90,17 +103,27 @@ def _tushare(options: settings.Settings, now: Callable[[], datetime], replies: l
     day = clock.known_date(now())
     try:
         source = tushare.TushareSource(
-            token, base_url=options.tushare_url, now=now, keep=replies.append, policy=ONE_TRY
+            token,
+            base_url=options.tushare_url,
+            now=now,
+            keep=replies.append,
+            policy=ONE_TRY,
+            limits_file=_counted(options, options.tushare_limits_file),
         )
         source.fetch_trade_cal(day, day)
     except errors.BadCredentials as exc:
         return Fact(topic, "refused by Tushare", False, f"Set it to the account's token. {exc}")
-    except errors.VendorError as exc:
+    except (errors.VendorError, errors.ConfigError) as exc:
         return Fact(topic, "set, but Tushare gives no usable answer", False, _advice(exc, options.tushare_url))
     return Fact(topic, "accepted by Tushare", True)
 
 
-def _advice(exc: errors.VendorError, url: str) -> str:
+def _counted(options: settings.Settings, file: Path) -> Path | None:
+    """Beside a run these calls count as well; where there is no home yet, there is no run."""
+    return file if options.root.is_dir() else None
+
+
+def _advice(exc: errors.DaybookError, url: str) -> str:
     return f"{exc} Check the network, and the address {url}."
 
 

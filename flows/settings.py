@@ -21,6 +21,7 @@ from pydantic import AliasChoices, Field, SecretStr
 from flows import schedules
 from models import MODELS
 from warehouse import errors
+from warehouse.sources import limits
 from warehouse.storage import LakeLocation, S3Access, refuse_password
 from warehouse.tables import ops
 
@@ -211,9 +212,14 @@ class Settings(pydantic_settings.BaseSettings):
         return self.root / "archive"
 
     @property
-    def limits_path(self) -> Path:
-        """Where calls to vendors are counted, and the limits they told are kept, for all runs of this home."""
-        return self.root / "limits"
+    def fred_limits_file(self) -> Path:
+        """Where calls to FRED are counted, by both its clients in all runs of this home."""
+        return limits.file_of(self.root / "limits", "fred", self.fred_url, self.fred_api_url)
+
+    @property
+    def tushare_limits_file(self) -> Path:
+        """Where calls of the Tushare account are counted, and the limits it told are kept."""
+        return limits.file_of(self.root / "limits", "tushare", self.tushare_url, _revealed(self.tushare_token))
 
     @property
     def models_path(self) -> Path:

@@ -74,14 +74,12 @@ def open_context(options: settings.Settings, flow: str, as_of: date | None = Non
         attempts=options.vendor_attempts,
         source_deadline_s=options.vendor_deadline_s,
     )
-    # FRED counts the requests of both its clients together, and every vendor those of all runs together.
-    of_limits = options.limits_path
     macro = fred.FredSource(
         base_url=options.fred_url,
         now=read_instant,
         keep=kept.keep,
         policy=of_fred,
-        limits_file=of_limits / "fred.sqlite",
+        limits_file=options.fred_limits_file,
     )
     macro_api = None
     if options.fred_api_key is not None and options.fred_api_key.get_secret_value():
@@ -91,7 +89,7 @@ def open_context(options: settings.Settings, flow: str, as_of: date | None = Non
             now=read_instant,
             keep=kept.keep,
             policy=of_fred,
-            limits_file=of_limits / "fred.sqlite",
+            limits_file=options.fred_limits_file,
         )
     market = None
     if options.tushare_token is not None and options.tushare_token.get_secret_value():
@@ -107,7 +105,7 @@ def open_context(options: settings.Settings, flow: str, as_of: date | None = Non
                 attempts=options.vendor_attempts,
                 source_deadline_s=options.vendor_deadline_s,
             ),
-            limits_file=of_limits / "tushare.sqlite",
+            limits_file=options.tushare_limits_file,
         )
     return Context(options, now, f"{flow}/{day}", macro, market, kept, macro_api)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -117,9 +119,12 @@ def test_no_more_calls_start_in_any_window_over_all_processes_that_name_the_file
     ]
     told = [process.communicate(timeout=60)[0] for process in processes]
 
-    started = [float(line) for text in told for line in text.split()]
+    # As the file has them: a process that is kept waiting by the machine says its time late.
+    with contextlib.closing(sqlite3.connect(file)) as kept:
+        started = [at for (at,) in kept.execute("select at from started")]
     # Each of the two alone would have started six in a second.
-    assert len(started) == 8 and seconds_between(started, 3) >= 0.5 - 0.05
+    assert [text.count("\n") for text in told] == [4, 4] and len(started) == 8
+    assert seconds_between(started, 3) >= 0.5
 
 
 def test_what_one_run_learned_and_was_asked_to_wait_holds_for_the_next(tmp_path):
@@ -141,6 +146,8 @@ def test_limit_that_was_told_long_ago_is_believed_no_more(tmp_path, monkeypatch)
     limit = limits.Limits(1000, 1.0, {}, tmp_path / "tushare.sqlite")
     limit.learn("stock_basic", 1, 7 * limits.BELIEVED_S)
     limit.wait("stock_basic")
+    with pytest.raises(errors.RateLimited, match="the vendor told so"):
+        limit.wait("stock_basic", 0.0)
     now = time.monotonic()
 
     monkeypatch.setattr(limits.time, "monotonic", lambda: now + limits.BELIEVED_S + 1)
@@ -150,13 +157,19 @@ def test_limit_that_was_told_long_ago_is_believed_no_more(tmp_path, monkeypatch)
 
 def test_calls_and_pauses_of_before_the_machine_was_started_again_hold_nobody_back(tmp_path, monkeypatch):
     limit = limits.Limits(1, 3600.0, {}, tmp_path / "tushare.sqlite")
+    before = time.monotonic()
+    limit.learn("daily", 1, 3600.0)
     limit.wait("daily")
     limit.pause("daily", 3600.0)
 
     # The clock began anew with the machine.
     monkeypatch.setattr(limits.time, "monotonic", lambda: 1.0)
-
     limit.wait("daily", 0.0)
+
+    # And has come again to where it was: nothing of then is believed anew.
+    monkeypatch.setattr(limits.time, "monotonic", lambda: before + 3602.0)
+    limit.wait("daily", 0.0)
+    assert limit.learn("daily", 1, 3600.0)
 
 
 def test_longer_of_two_pauses_counts():
@@ -186,3 +199,59 @@ def test_file_that_is_none_of_ours_is_named(tmp_path):
 
     with pytest.raises(errors.ConfigError, match=r"limits cannot be kept in .*fred\.sqlite"):
         limits.Limits(2, 1.0, {}, file).wait("fredgraph.csv")
+
+
+def test_both_hold_when_the_setting_is_gentler_than_the_vendor(tmp_path):
+    limit = limits.Limits(1000, 1.0, {"daily": (1, 3600.0)}, tmp_path / "tushare.sqlite")
+    limit.learn("daily", 500, 60.0)
+    limit.wait("daily")
+
+    with pytest.raises(errors.RateLimited, match="raise the limit in the settings"):
+        limit.wait("daily", 0.0)
+
+
+def test_limit_set_anew_puts_aside_what_the_vendor_told_before(tmp_path):
+    """The account was raised, and its owner says so."""
+    file = tmp_path / "tushare.sqlite"
+    before = limits.Limits(1000, 1.0, {}, file)
+    before.learn("stock_basic", 1, 3600.0)
+    before.wait("stock_basic")
+
+    limits.Limits(1000, 1.0, {"stock_basic": (500, 60.0)}, file).wait("stock_basic", 0.0)
+
+
+def test_run_with_a_shorter_window_forgets_no_call_that_a_longer_one_counts(tmp_path):
+    file = tmp_path / "tushare.sqlite"
+    patient, hasty = limits.Limits(2, 60.0, {}, file), limits.Limits(1000, 0.01, {}, file)
+    patient.wait("daily")
+    patient.wait("daily")
+    time.sleep(0.02)
+
+    hasty.wait("daily")
+
+    with pytest.raises(errors.RateLimited):
+        patient.wait("daily", 0.0)
+
+
+def test_commit_that_another_reader_holds_up_leaves_nobody_shut_out(tmp_path, monkeypatch):
+    file = tmp_path / "tushare.sqlite"
+    monkeypatch.setattr(limits, "LOCK_S", 0.05)
+    limit = limits.Limits(1000, 1.0, {}, file)
+    limit.wait("daily")
+
+    with contextlib.closing(sqlite3.connect(file, isolation_level=None)) as reader:
+        reader.execute("begin")
+        reader.execute("select * from started").fetchall()
+        with pytest.raises(errors.ConfigError, match="locked"):
+            limit.wait("daily")
+        reader.execute("rollback")
+
+    limit.wait("daily")
+    limits.Limits(1000, 1.0, {}, file).wait("daily")
+
+
+def test_another_account_is_counted_for_itself_and_its_secret_is_in_no_name(tmp_path):
+    one, other = (limits.file_of(tmp_path, "tushare", "http://vendor", token) for token in ("secret-1", "secret-2"))
+
+    assert one != other and one == limits.file_of(tmp_path, "tushare", "http://vendor", "secret-1")
+    assert "secret" not in str(one)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import hashlib
 import math
 import sqlite3
 import threading
@@ -21,24 +22,31 @@ from pathlib import Path
 from warehouse import errors
 
 # What the vendor told is believed for a day: an account that was raised costs one refused call a day to find out about.
+# Calls are remembered as long, whatever the window of the one who counts them.
 BELIEVED_S = 86_400.0
 # Seconds for which another process may hold the file; each holds it for less than a millisecond.
 LOCK_S = 30.0
 # The whole account, beside the endpoints' own names.
 ACCOUNT = ""
+# On whose word a limit holds.
+SET, TOLD = "set", "told"
 _TABLES = """
 create table if not exists started (scope text not null, at real not null);
 create index if not exists started_by_scope on started (scope, at);
-create table if not exists told (scope text primary key, calls integer not null, per_s real not null, at real not null);
+create table if not exists told (
+    scope text primary key, calls integer not null, per_s real not null, at real not null, setting text not null
+);
 create table if not exists paused (scope text primary key, since real not null, until real not null);
 """
 
 
 class Limits:
-    """The vendor's limits: one over the whole account, and those of single endpoints, told or learned.
+    """The vendor's limits: one over the whole account, and those of single endpoints, set or told by the vendor.
 
-    Time is the machine's monotonic clock, which all its processes share and which nobody sets. It begins anew with the
-    machine, so what seems to lie in the future is from before, and is forgotten.
+    Where an endpoint has both, both hold: a desk may be gentler than it must. A limit that was told falls when the
+    setting beside it is changed, because somebody knows better. Time is the machine's monotonic clock, which all its
+    processes share and which nobody sets. It begins anew with the machine, so what seems to lie in the future is from
+    before, and is forgotten.
 
     Args:
         calls: calls allowed over all endpoints in any `per_s` seconds.
@@ -71,19 +79,18 @@ class Limits:
         """
         while True:
             with self._turn() as now:
-                allowed = self._allowed(endpoint, now)
-                pause, calls, per_s = max(
-                    (self._seconds_to_wait(scope, *of_scope, now), *of_scope) for scope, of_scope in allowed.items()
-                )
+                limited = self._limits(endpoint, now)
+                held = [
+                    (self._seconds_to_wait(scope, *limit, now), *limit, word)
+                    for scope, limits in limited.items()
+                    for limit, word in limits
+                ]
+                pause, calls, per_s, word = max([*held, (self._seconds_of_pause(endpoint, now), 0, 0.0, "")])
                 if pause <= 0:
-                    self._db.executemany("insert into started values (?, ?)", [(scope, now) for scope in allowed])
+                    self._db.executemany("insert into started values (?, ?)", [(scope, now) for scope in limited])
                     return
             if pause > longest_s:
-                raise errors.RateLimited(
-                    f"{calls} calls in {per_s:g} s are allowed and were made; the next is {pause:.0f} s "
-                    "away. Run again later, or raise the limit in the settings if the account allows more.",
-                    pause,
-                )
+                raise errors.RateLimited(_refusal(pause, calls, per_s, word), pause)
             time.sleep(max(pause, 0.001))
 
     def learn(self, endpoint: str, calls: int, per_s: float) -> bool:
@@ -93,8 +100,11 @@ class Limits:
             ConfigError: the file cannot be used.
         """
         with self._turn() as now:
-            is_news = self._allowed(endpoint, now).get(endpoint) != (calls, per_s)
-            self._db.execute("insert or replace into told values (?, ?, ?, ?)", (endpoint, calls, per_s, now))
+            is_news = ((calls, per_s), TOLD) not in self._limits(endpoint, now).get(endpoint, [])
+            self._db.execute(
+                "insert or replace into told values (?, ?, ?, ?, ?)",
+                (endpoint, calls, per_s, now, self._setting(endpoint)),
+            )
         return is_news
 
     def pause(self, endpoint: str, seconds: float) -> None:
@@ -104,31 +114,44 @@ class Limits:
             ConfigError: the file cannot be used.
         """
         with self._turn() as now:
-            scope = endpoint if endpoint in self._allowed(endpoint, now) else ACCOUNT
+            scope = endpoint if endpoint in self._limits(endpoint, now) else ACCOUNT
             self._db.execute(
                 "insert into paused values (?, ?, ?) on conflict (scope) do update"
                 " set since = excluded.since, until = max(until, excluded.until)",
                 (scope, now, now + seconds),
             )
 
-    def _allowed(self, endpoint: str, now: float) -> dict[str, tuple[int, float]]:
-        """What limits a call to the endpoint: the account's limit, and its own if there is one."""
-        told = self._db.execute(
-            "select calls, per_s from told where scope = ? and at between ? and ?", (endpoint, now - BELIEVED_S, now)
-        ).fetchone()
-        own = tuple(told) if told else self._given.get(endpoint)
-        return {ACCOUNT: self._given[ACCOUNT]} | ({endpoint: own} if own else {})
+    def _limits(self, endpoint: str, now: float) -> dict[str, list[tuple[tuple[int, float], str]]]:
+        """What limits a call to the endpoint, by scope: calls in seconds, and on whose word."""
+        self._db.execute(
+            "delete from told where scope = ? and (at <= ? or at > ? or setting <> ?)",
+            (endpoint, now - BELIEVED_S, now, self._setting(endpoint)),
+        )
+        told = self._db.execute("select calls, per_s from told where scope = ?", (endpoint,)).fetchone()
+        of_endpoint = [(self._given[endpoint], SET)] if endpoint in self._given else []
+        if told:
+            of_endpoint.append(((int(told[0]), float(told[1])), TOLD))
+        of_account = {ACCOUNT: [(self._given[ACCOUNT], SET)]}
+        return of_account | {endpoint: of_endpoint} if of_endpoint else of_account
+
+    def _setting(self, endpoint: str) -> str:
+        return str(self._given.get(endpoint, self._given[ACCOUNT]))
 
     def _seconds_to_wait(self, scope: str, calls: int, per_s: float, now: float) -> float:
-        """How far away the next call is, by the pauses asked for and by the calls that started."""
-        self._db.execute("delete from started where scope = ? and (at <= ? or at > ?)", (scope, now - per_s, now))
-        self._db.execute("delete from paused where scope = ? and (until <= ? or since > ?)", (scope, now, now))
-        paused = self._db.execute("select until from paused where scope = ?", (scope,)).fetchone()
+        """How far away the next call is by those that started."""
+        kept_from = now - max(per_s, BELIEVED_S)
+        self._db.execute("delete from started where scope = ? and (at <= ? or at > ?)", (scope, kept_from, now))
         # With this many started since, one more would be one too many.
         last = self._db.execute(
             "select at from started where scope = ? order by at desc limit 1 offset ?", (scope, calls - 1)
         ).fetchone()
-        return max(paused[0] - now if paused else 0.0, last[0] + per_s - now if last else 0.0)
+        return float(last[0] + per_s - now) if last else 0.0
+
+    def _seconds_of_pause(self, endpoint: str, now: float) -> float:
+        """How long the vendor asked us to wait."""
+        self._db.execute("delete from paused where until <= ? or since > ?", (now, now))
+        until = self._db.execute("select max(until) from paused where scope in (?, ?)", (ACCOUNT, endpoint)).fetchone()
+        return float(until[0] - now) if until[0] is not None else 0.0
 
     @functools.cached_property
     def _db(self) -> sqlite3.Connection:
@@ -148,10 +171,12 @@ class Limits:
             self._db.execute("begin immediate")
             try:
                 yield time.monotonic()
+                self._db.execute("commit")
             except BaseException:
-                self._db.execute("rollback")
+                # A commit may fail too, and an open transaction would keep everybody out.
+                if self._db.in_transaction:
+                    self._db.execute("rollback")
                 raise
-            self._db.execute("commit")
 
     @contextlib.contextmanager
     def _told_plainly(self) -> Iterator[None]:
@@ -162,3 +187,24 @@ class Limits:
                 f"the vendors' limits cannot be kept in {self._file}: {exc}. Look at the disk and the folder's rights; "
                 "the file may be removed when no run is under way."
             ) from exc
+
+
+def file_of(folder: Path, vendor: str, *account: str) -> Path:
+    """Where the calls of an account are counted: another account, or another server, is counted for itself.
+
+    Args:
+        folder: of all such files.
+        vendor: its name.
+        account: addresses and secrets that tell it from others; only a digest of them is in the name.
+    """
+    digest = hashlib.sha256("\n".join(account).encode()).hexdigest()[:12]
+    return folder / f"{vendor}-{digest}.sqlite"
+
+
+def _refusal(pause: float, calls: int, per_s: float, word: str) -> str:
+    if not calls:
+        return f"the vendor asked for a pause; the next call is {pause:.0f} s away. Run again later."
+    made = f"{calls} calls in {per_s:g} s are allowed and were made; the next is {pause:.0f} s away. Run again later"
+    if word == TOLD:
+        return f"{made}: the vendor told so. If the account allows more by now, set the endpoint's limit anew."
+    return f"{made}, or raise the limit in the settings if the account allows more."
