@@ -8,8 +8,11 @@ recent factors alone shows nowhere, so that some histories are compared each day
 
 from __future__ import annotations
 
+import dataclasses
 import logging
+from collections.abc import Sequence
 from datetime import date, timedelta
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -18,7 +21,7 @@ from flows import asking, clock
 from flows.context import Context
 from warehouse import ledger, load, sql
 from warehouse.lake import Lake
-from warehouse.tables import market
+from warehouse.tables import market, ops
 
 log = logging.getLogger(__name__)
 
@@ -41,59 +44,90 @@ def repair_factors(context: Context, sessions: list[date]) -> int:
     """
     today = clock.known_date(context.now)
     with context.reader() as lake:
-        recent = ledger.read_sessions(lake, today - timedelta(days=LOOKED_BACK_DAYS), today)
-        looked_at = sorted({*sessions, *recent})
-        if not looked_at:
-            return 0
-        asked = _read_suspects(lake, looked_at, today)
-        # A run that had nothing to load comes after one that had, and would ask for the same again.
-        in_turn = _read_in_turn(lake, context.settings.factor_histories_per_day, today) if sessions else []
         span = lake.read("select min(trade_date) as first, max(trade_date) as last from market.adj_factor").to_pylist()
-    if len(asked) > MOST_HISTORIES:
-        log.warning("more factors do not fit than are pulled again suspects=%s pulled=%s", len(asked), MOST_HISTORIES)
-        asked = asked[:MOST_HISTORIES]
-    asked += [code for code in in_turn if code not in asked]
-    if not asked or span[0]["first"] is None:
+        first, last = span[0]["first"], span[0]["last"]
+        if first is None:
+            return 0
+        asked = _read_suspects(lake, sessions, today)
+        n_a_day = context.settings.factor_histories_per_day
+        asked += lake.read(sql.load("factor_turn"), today=today, n=n_a_day, asked=asked)["ts_code"].to_pylist()
+        stored = _read_stored(lake, asked)
+    if not asked:
         return 0
-    source, (first, last) = asking.tushare_of(context), (span[0]["first"], span[0]["last"])
-    columns = ledger.without_provenance(market.ADJ_FACTOR)
+    source, columns = asking.tushare_of(context), ledger.without_provenance(market.ADJ_FACTOR)
     answers = asking.ask(asked, lambda code: source.fetch_adj_factor_history(code, first, last), columns)
     stamp = context.stamp()
     replies = context.archive.drain(stamp.load_id)
+    differing = _differing(pa.concat_tables([answer.rows for answer in answers]), stored)
+    days = sorted(set(differing["trade_date"].to_pylist()))
+    partitions = [load.Partition(day.isoformat(), day) for day in days]
+    loads = [load.Load(market.ADJ_FACTOR, differing, partitions, "trade_date", amends=True)] if partitions else []
+    loads.append(dataclasses.replace(_compared(answers, stored, today), replies=replies))
     with context.writer() as lake:
-        rows = _differing(lake, pa.concat_tables([answer.rows for answer in answers]), asked)
-        days = sorted(set(rows["trade_date"].to_pylist()))
-        partitions = [load.Partition(day.isoformat(), day) for day in days]
-        if partitions:
-            one = load.Load(market.ADJ_FACTOR, rows, partitions, "trade_date", replies, amends=True)
-            load.load(lake, [one], stamp)
-        else:
-            load.keep_replies(lake, replies)
-    if rows.num_rows:
-        log.warning("factors were corrected by the vendor rows=%s from=%s securities=%s", rows.num_rows, days[0], asked)
-    return rows.num_rows
+        load.load(lake, loads, stamp)
+    if differing.num_rows:
+        codes = sorted(set(differing["ts_code"].to_pylist()))
+        log.warning(
+            "factors were corrected by the vendor rows=%s from=%s securities=%s", len(differing), days[0], codes
+        )
+    return int(differing.num_rows)
 
 
 def _read_suspects(lake: Lake, sessions: list[date], today: date) -> list[str]:
-    statement = sql.load("factor_suspects").format(misfit=sql.load("checks/adjustment_misfit"))
-    rows = lake.read(statement, sessions=sessions, start_date=sessions[0], as_of=max(today, sessions[-1]), today=today)
-    return rows["ts_code"].to_pylist()
+    recent = ledger.read_sessions(lake, today - timedelta(days=LOOKED_BACK_DAYS), today)
+    looked_at = sorted({*sessions, *recent})
+    if not looked_at:
+        return []
+    rows = lake.read(
+        sql.load("factor_suspects").format(misfit=sql.load("checks/adjustment_misfit")),
+        sessions=looked_at,
+        start_date=looked_at[0],
+        as_of=max(today, looked_at[-1]),
+        today=today,
+    )
+    suspects = rows["ts_code"].to_pylist()
+    if len(suspects) > MOST_HISTORIES:
+        log.warning(
+            "more factors do not fit than are pulled again suspects=%s pulled=%s", len(suspects), MOST_HISTORIES
+        )
+    return suspects[:MOST_HISTORIES]
 
 
-def _read_in_turn(lake: Lake, n_per_day: int, today: date) -> list[str]:
-    """The securities whose turn it is: each comes once in as many sessions as their number takes."""
-    codes = lake.read("select ts_code from market.stock_basic order by ts_code")["ts_code"].to_pylist()
-    n_sessions = len(ledger.read_sessions(lake, date.min, today))
-    n = min(n_per_day, len(codes))
-    return [codes[(n_sessions * n + at) % len(codes)] for at in range(n)]
-
-
-def _differing(lake: Lake, rows: pa.Table, codes: list[str]) -> pa.Table:
-    """Those of `rows` whose stored factor is another one."""
-    stored = lake.read(
+def _read_stored(lake: Lake, codes: list[str]) -> pa.Table:
+    return lake.read(
         "select ts_code, trade_date, adj_factor as stored_factor from market.adj_factor"
         " where ts_code in (select unnest($codes))",
         codes=codes,
     )
+
+
+def _compared(answers: Sequence[asking.Answer], stored: pa.Table, today: date) -> load.Load:
+    """Which histories were compared, and why others could not be: silence would pass for agreement."""
+    known = set(stored["ts_code"].unique().to_pylist())
+    broken = {answer.key: answer for answer in answers if answer.failure or _lacks_all(answer, known)}
+    done = [answer.key for answer in answers if answer.key not in broken]
+    failure, cause = "", ""
+    if broken:
+        first = next(iter(broken.values()))
+        why = first.failure or "the vendor sent no row, though there are factors of it in the lake"
+        failure = f"{len(broken)} of {len(answers)} histories could not be compared, such as {first.key}: {why}"
+        cause = first.cause or "vendor_error"
+    compared = {"ts_code": pa.array(done, pa.string()), "compared_date": pa.array([today] * len(done), pa.date32())}
+    partition = load.Partition("all", today, failure=failure, cause=cause, asked_date=today)
+    return load.Load(ops.FACTOR_HISTORY, pa.table(compared), [partition], None, merge=_enter_compared)
+
+
+def _lacks_all(answer: asking.Answer, known: set[str]) -> bool:
+    return not answer.rows.num_rows and answer.key in known
+
+
+def _enter_compared(connection: Any, one: load.Load, stamp: load.Stamp) -> None:
+    name = one.table.full_name
+    connection.execute(f"delete from {name} as t using accepted as a where t.ts_code = a.ts_code")
+    connection.execute(f"insert into {name} by name select ts_code, compared_date from accepted order by ts_code")
+
+
+def _differing(rows: pa.Table, stored: pa.Table) -> pa.Table:
+    """Those of `rows` whose stored factor is another one."""
     met = rows.join(stored, ["ts_code", "trade_date"], join_type="inner")
     return met.filter(pc.not_equal(met["adj_factor"], met["stored_factor"])).select(rows.column_names)

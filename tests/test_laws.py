@@ -595,9 +595,10 @@ class Evenings(stateful.RuleBasedStateMachine):
         facts = self.ground.facts_of(desk.lake, ("market", "feature"))
         # When a value became known is what live has and a backfill cannot: only what stands now can be the same.
         ledger = (
-            "select * exclude (n_attempts, load_id, loaded_at, asked_date, first_asked_date, content_hash),"
+            "select * exclude (n_attempts, load_id, loaded_at, asked_date, first_asked_date, first_answered_date,"
+            " content_hash),"
             " case when dataset <> 'macro.observation' then content_hash end as content_hash"
-            " from ops.ledger order by dataset, partition"
+            " from ops.ledger where dataset <> 'ops.factor_history' order by dataset, partition"
         )
         facts["ledger"] = desk.read(ledger)
         standing = (

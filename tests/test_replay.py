@@ -43,7 +43,7 @@ OF_TUSHARE = (*BOTH, "bad_token", "no_permission", "rate_limit")
 OF_FRED = (*BOTH, "old_csv")
 # A column of each table that a correction or a hole may hit.
 COLUMNS = {"daily": ("close", "amount"), "adj_factor": ("adj_factor",), "daily_basic": ("turnover_rate", "pe_ttm")}
-OTHERS = ("suspend_d", "stock_basic", "trade_cal", "index_daily")
+OTHERS = ("suspend_d", "stock_basic", "bse_mapping", "trade_cal", "index_daily")
 
 
 @pytest.fixture(scope="module")
@@ -117,7 +117,8 @@ def digests(desk):
             opened.read(
                 "select dataset, partition, state, through_date, n_expected, n_received, n_quarantined, cause, reason,"
                 " case when dataset <> 'macro.observation' then content_hash end as content_hash"
-                " from ops.ledger order by all"
+                # On which days histories of factors were compared is a matter of the days somebody ran.
+                " from ops.ledger where dataset <> 'ops.factor_history' order by all"
             )
         )
     return found
@@ -129,7 +130,8 @@ def digest(rows):
 
 def test_evenings_one_by_one_under_faults_end_as_one_clean_backfill(tmp_path, desk_at, vendor, truth):
     chance = random.Random(SEED)
-    live, clean = desk_at(tmp_path / "live", vendor), desk_at(tmp_path / "clean", vendor)
+    # The vendor says once that 50 calls a minute are allowed, and evenings follow each other within seconds.
+    live, clean = (desk_at(tmp_path / name, vendor, factor_histories_per_day=1) for name in ("live", "clean"))
     last_visit = truth.session_dates[-1] + timedelta(days=LAST_VISIT_DAYS)
     met = Counter()
 

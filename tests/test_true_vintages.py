@@ -79,7 +79,7 @@ def tell(stamp):
         table = pa.table({"series_id": [series_id] * len(rows), **arrays})
         wanted = tuple(each for each in dates if since is None or each >= since)
         window = true_vintages.Window(since or dates[0], since is None, wanted)
-        partitions = [load.Partition(series_id, wanted[-1])]
+        partitions = [load.Partition(series_id, wanted[-1], asked_date=wanted[-1])]
         return load.load(to, [true_vintages.vintage_load(table, partitions, {series_id: window})], stamp(n))
 
     return run

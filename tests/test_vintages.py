@@ -12,7 +12,7 @@ import hypothesis.strategies as st
 import pyarrow as pa
 import pytest
 
-from warehouse import errors, lake, load, vintages
+from warehouse import errors, lake, load, quarantine, rules, vintages
 from warehouse.tables import macro
 
 FAR = date(9999, 12, 31)
@@ -55,8 +55,9 @@ def pull(stamp: Callable[[int], load.Stamp]) -> Pull:
                 "value": pa.array([row[2] for row in flat], pa.float64()),
             }
         )
-        partitions = [load.Partition(name, day, asked_date=None if is_file else day) for name in seen]
-        return load.load(to, [vintages.observation_load(rows, partitions, pull_date=day)], stamp(n))
+        partitions = [load.Partition(name, day) for name in seen]
+        one = vintages.observation_load(rows, partitions, pull_date=day, is_history=is_file)
+        return load.load(to, [one], stamp(n))
 
     return run
 
@@ -225,6 +226,67 @@ def test_time_before_the_first_pull_is_estimated_when_a_file_tells_of_it(watched
     pull(watched_lake, day("2024-06-01"), {"MONTHLY": {JAN: 3.5}}, n=2, is_file=True)
 
     assert intervals(watched_lake)[0] == (JAN, 3.5, day("2024-02-10"), FAR, True)
+
+
+def test_time_after_a_file_is_estimated_by_the_first_pull(watched_lake: lake.Lake, pull: Pull) -> None:
+    """Nobody was watching between the two."""
+    pull(watched_lake, day("2024-02-20"), {"MONTHLY": {JAN: 3.5}}, is_file=True)
+
+    pull(watched_lake, day("2024-12-02"), {"MONTHLY": {JAN: 3.4, FEB: 3.6}}, n=2)
+
+    assert intervals(watched_lake) == [
+        (JAN, 3.5, day("2024-02-10"), day("2024-12-01"), True),
+        (JAN, 3.4, day("2024-12-02"), FAR, False),
+        (FEB, 3.6, day("2024-03-10"), FAR, True),
+    ]
+    assert watched_lake.read("select * from macro.release").num_rows == 0
+
+
+def test_vendor_that_was_asked_in_vain_has_watched_nothing(
+    watched_lake: lake.Lake, pull: Pull, stamp: Callable[[int], load.Stamp]
+) -> None:
+    asked = load.Partition("MONTHLY", day("2024-04-01"), failure="no answer", cause="vendor_error")
+    empty = macro.OBSERVATION.empty().select(["series_id", "observation_date", "value"])
+    one = vintages.observation_load(empty, [asked], pull_date=day("2024-04-01"))
+    load.load(watched_lake, [one], stamp(1))
+    pull(watched_lake, day("2024-04-02"), {"MONTHLY": {FEB: 3.6}}, n=2, is_file=True)
+
+    pull(watched_lake, day("2024-06-01"), {"MONTHLY": {JAN: 3.5, FEB: 3.6}}, n=3)
+
+    assert [row[2:] for row in intervals(watched_lake)] == [
+        (day("2024-02-10"), FAR, True),
+        (day("2024-03-10"), FAR, True),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("days", "start", "is_estimated"),
+    [
+        (["2024-06-01"], "2024-02-10", True),
+        # By then the series was watched: what was lengthened in June was not known in February.
+        (["2024-04-02", "2024-06-01"], "2024-06-01", False),
+    ],
+    ids=["of the first answer", "of a later one"],
+)
+def test_row_released_from_quarantine_is_dated_by_the_answer_it_came_with(
+    watched_lake: lake.Lake,
+    pull: Pull,
+    stamp: Callable[[int], load.Stamp],
+    days: list[str],
+    start: str,
+    is_estimated: bool,
+) -> None:
+    for n, on in enumerate(days[:-1]):
+        pull(watched_lake, day(on), {"MONTHLY": {FEB: 3.6}}, n=n)
+    rule = rules.Rule("macro.observation", "modest", "reject", "value < 1000", "too high", is_desk=True)
+    watched_lake.commit(lambda connection: rules.add(connection, rule, "Look."), message="rule")
+    pull(watched_lake, day(days[-1]), {"MONTHLY": {JAN: 1e6, FEB: 3.6}}, n=7)
+    row_id = watched_lake.read_value("select row_hash from ops.quarantine")
+    watched_lake.commit(lambda c: rules.set_enabled(c, "macro.observation", "modest", is_enabled=False), message="off")
+
+    quarantine.release(watched_lake, [row_id], quarantine.Decision("me", "it is right"), stamp(8))
+
+    assert intervals(watched_lake)[0] == (JAN, 1e6, day(start), FAR, is_estimated)
 
 
 def test_history_that_the_vendor_lengthened_is_known_from_the_day_it_did(watched_lake: lake.Lake, pull: Pull) -> None:

@@ -91,6 +91,11 @@ CHECKS: tuple[Check, ...] = (
         "failed_load", "high", "Read the reason, then run `daybook run` again; `daybook doctor` tries the vendor.", True
     ),
     Check(
+        "factors_not_compared",
+        "medium",
+        "Look at the reason; an account that may not ask by security sets DAYBOOK__FACTOR_HISTORIES_PER_DAY=0.",
+    ),
+    Check(
         "calendar_disagreement",
         "high",
         "Look at the exchange's notice; until one source follows it, check whether the day has bars.",

@@ -285,7 +285,8 @@ def _load_of(
     asked = [load.Partition(key, min(through.get(key, known_date), known_date)) for key in group.keys]
     if not has_intervals:
         rows = rows.select(["series_id", "observation_date", "value"])
-        return dataclasses.replace(vintages.observation_load(rows, asked, pull_date=known_date), latest_date=known_date)
+        one = vintages.observation_load(rows, asked, pull_date=known_date, is_history=True)
+        return dataclasses.replace(one, latest_date=known_date)
     estimated = pa.repeat(pa.scalar(False), rows.num_rows)
     rows = rows.append_column("is_realtime_estimated", estimated)
     return load.Load(table, rows, asked, "series_id", merge=_merge_intervals, latest_date=known_date)

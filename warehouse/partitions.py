@@ -6,7 +6,7 @@ Partners: `warehouse/verify.py`, which checks the ledger's promises, and `wareho
 from __future__ import annotations
 
 from warehouse.contracts import Table
-from warehouse.tables import feature, macro, market
+from warehouse.tables import feature, macro, market, ops
 
 # By which column a dataset's rows belong to a partition of the ledger; None where the table is one partition.
 PARTITION_COLUMNS: dict[str, str | None] = {
@@ -19,6 +19,7 @@ PARTITION_COLUMNS: dict[str, str | None] = {
     market.SUSPEND_D.full_name: "trade_date",
     market.INDEX_DAILY.full_name: "ts_code",
     macro.OBSERVATION.full_name: "series_id",
+    ops.FACTOR_HISTORY.full_name: None,
 }
 # What each derived table is computed from; its ledger row carries a digest of these.
 DERIVED: dict[str, tuple[Table, ...]] = {

@@ -111,10 +111,32 @@ def enter_code_changes(connection: duckdb.DuckDBPyConnection) -> None:
     )
 
 
+def tell_answers(connection: duckdb.DuckDBPyConnection) -> None:
+    """When the vendor first answered, as far as it is known: where it was asked and something came.
+
+    Args:
+        connection: inside a commit.
+    """
+    connection.execute(
+        f"update {ops.LEDGER.full_name} set first_answered_date = coalesce(first_asked_date, asked_date)"
+        " where state in ('ok', 'partial') and coalesce(first_asked_date, asked_date) is not null"
+    )
+
+
+def enter_what_was_beside(connection: duckdb.DuckDBPyConnection) -> None:
+    """What the ledger did not know up to version 7.
+
+    Args:
+        connection: inside a commit.
+    """
+    enter_code_changes(connection)
+    tell_answers(connection)
+
+
 # By the version that a lake has afterwards.
 STEPS: dict[int, Callable[[duckdb.DuckDBPyConnection], None]] = {
     2: renew_digests,
     5: keep_told,
     6: begin_lives,
-    8: enter_code_changes,
+    8: enter_what_was_beside,
 }

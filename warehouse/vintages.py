@@ -8,6 +8,8 @@ audits the rows and keeps the ledger.
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 from collections.abc import Sequence
 from datetime import date
 
@@ -21,27 +23,44 @@ STANDING = date(9999, 12, 31)
 
 
 def observation_load(
-    rows: pa.Table, partitions: Sequence[load.Partition], *, pull_date: date, replies: pa.Table | None = None
+    rows: pa.Table,
+    partitions: Sequence[load.Partition],
+    *,
+    pull_date: date,
+    replies: pa.Table | None = None,
+    is_history: bool = False,
 ) -> load.Load:
-    """A load of one pull's observations.
+    """A load of one pull's observations, or of a file's.
 
     Args:
         rows: series_id, observation_date, value (NULL when published as missing), the whole history of each series.
         partitions: one per series asked for, its key the series_id.
         pull_date: US Central day of the pull, FRED's own knowledge date.
         replies: rows for `vendor.reply`.
+        is_history: whether the rows are a file's, which nobody was asked for on `pull_date`.
     """
+    if not is_history:
+        partitions = [dataclasses.replace(one, asked_date=pull_date) for one in partitions]
     n_rows = rows.num_rows
     rows = rows.append_column("realtime_start", pa.array([pull_date] * n_rows, pa.date32()))
     rows = rows.append_column("realtime_end", pa.array([STANDING] * n_rows, pa.date32()))
     rows = rows.append_column("is_realtime_estimated", pa.array([False] * n_rows, pa.bool_()))
-    return load.Load(macro.OBSERVATION, rows, partitions, "series_id", replies, merge=merge_vintages)
+    merge = functools.partial(merge_vintages, is_history=is_history)
+    return load.Load(macro.OBSERVATION, rows, partitions, "series_id", replies, merge=merge)
 
 
-def merge_vintages(connection: duckdb.DuckDBPyConnection, one: load.Load, stamp: load.Stamp) -> None:
+def merge_vintages(
+    connection: duckdb.DuckDBPyConnection, one: load.Load, stamp: load.Stamp, *, is_history: bool = False
+) -> None:
     """Write the temporary table `accepted` into macro.observation, keeping every value ever seen.
 
     A pull older than the value that stands says nothing about today and leaves it alone.
+
+    Args:
+        connection: inside a commit.
+        one: the load; a partition that nobody was asked for holds a row released from quarantine.
+        stamp: provenance.
+        is_history: whether the rows are a file's.
 
     Raises:
         ContractViolation: a series is not in macro.series; nothing was stored.
@@ -49,7 +68,7 @@ def merge_vintages(connection: duckdb.DuckDBPyConnection, one: load.Load, stamp:
     _refuse_unknown_series(connection)
     asked = [partition.key for partition in one.partitions if partition.asked_date is not None]
     connection.register("asked_of_vendor", pa.table({"series_id": pa.array(asked, pa.string())}))
-    connection.execute(sql.load("vintage_incoming"))
+    connection.execute(sql.load("vintage_incoming"), {"is_history": is_history})
     connection.unregister("asked_of_vendor")
     _correct_same_day(connection, one, stamp)
     connection.execute(
@@ -77,9 +96,9 @@ def merge_vintages(connection: duckdb.DuckDBPyConnection, one: load.Load, stamp:
 
 
 def _find_rebases(connection: duckdb.DuckDBPyConnection) -> None:
-    """Look whether the pull moved whole series; what came of the time before has nothing to be compared with."""
+    """Look whether the pull moved whole series; the first rows of one have nothing to be compared with."""
     pulled = connection.execute(
-        "select series_id, min(pull_date) from vintage_incoming where not is_of_before group by series_id"
+        "select series_id, min(pull_date) from vintage_incoming where is_known group by series_id"
     ).fetchall()
     if pulled:
         rebases.update(connection, [series_id for series_id, _ in pulled], min(day for _, day in pulled))

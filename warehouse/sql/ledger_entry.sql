@@ -27,7 +27,8 @@ with judged as (
         end as state,
         a.failure,
         a.cause,
-        a.asked_date
+        a.asked_date,
+        if(a.failure = '' and a.n_received > 0, a.asked_date, null) as answered_date
     from asked_for as a left join held using (dataset, partition)
 ),
 explained as (
@@ -56,7 +57,8 @@ explained as (
             when n_received > 0 or state = 'ok' then ''
             else coalesce(nullif(cause, ''), 'vendor_error')
         end as cause,
-        asked_date
+        asked_date,
+        answered_date
     from judged
 ),
 compared as (
@@ -80,6 +82,7 @@ said as (
         case when c.is_worse then held.cause else c.cause end as cause,
         case when c.is_worse then held.asked_date else coalesce(c.asked_date, held.asked_date) end as asked_date,
         coalesce(held.first_asked_date, held.asked_date, c.asked_date) as first_asked_date,
+        coalesce(held.first_answered_date, c.answered_date) as first_answered_date,
         coalesce(held.n_attempts, 0) + 1 as n_attempts
     from compared as c left join held using (dataset, partition)
 )
@@ -90,6 +93,7 @@ select
 from said as s left join held using (dataset, partition)
 where held.partition is null
     or s.asked_date > coalesce(held.asked_date, date '0001-01-01')
+    or s.first_answered_date is distinct from held.first_answered_date
     or (s.state, s.through_date, s.n_expected, s.n_received, s.n_quarantined, s.content_hash, s.reason, s.cause)
         is distinct from
         (held.state, held.through_date, held.n_expected, held.n_received, held.n_quarantined, held.content_hash,

@@ -54,4 +54,5 @@ TABLES: tuple[Table, ...] = (
     ops.ALERT_CHANGE,
     ops.OUTBOX,
     ops.CHECKED_SESSION,
+    ops.FACTOR_HISTORY,
 )

@@ -74,6 +74,13 @@ LEDGER = Table(
             nullable=True,
             provenance=True,
         ),
+        Column(
+            "first_answered_date",
+            "DATE",
+            "Vendor's local day of its first usable answer; NULL while there was none, or rows came from files only.",
+            nullable=True,
+            provenance=True,
+        ),
         Column("n_attempts", "BIGINT", "Loads tried so far.", provenance=True),
         Column("load_id", "VARCHAR", "The last load.", provenance=True),
         Column("loaded_at", "TIMESTAMPTZ", "Instant of the last load.", provenance=True),
@@ -264,6 +271,19 @@ CHECKED_SESSION = Table(
         Column("trade_date", "DATE", "Exchange session."),
         Column("input_hash", "UBIGINT", "Digest of state and content of its partitions in `ops.ledger`."),
         Column("checked_at", "TIMESTAMPTZ", "Instant of the run that looked.", provenance=True),
+    ),
+)
+
+FACTOR_HISTORY = Table(
+    schema="ops",
+    name="factor_history",
+    grain=("ts_code",),
+    meaning="One row per security whose whole history of adjustment factors was compared with the vendor's.",
+    source="flows/repair.py.",
+    is_provenance=True,
+    columns=(
+        Column("ts_code", "VARCHAR", "Security code with exchange suffix, such as 600000.SH."),
+        Column("compared_date", "DATE", "Shanghai's day of the last comparison.", provenance=True),
     ),
 )
 
