@@ -62,9 +62,12 @@ def repair_factors(context: Context, sessions: list[date]) -> int:
     days = sorted(set(differing["trade_date"].to_pylist()))
     partitions = [load.Partition(day.isoformat(), day) for day in days]
     loads = [load.Load(market.ADJ_FACTOR, differing, partitions, "trade_date", amends=True)] if partitions else []
-    loads.append(dataclasses.replace(_compared(answers, stored, today), replies=replies))
     with context.writer() as lake:
-        load.load(lake, loads, stamp)
+        loads += _compared(lake, answers, stored, today)
+        if loads:
+            load.load(lake, [*loads[:-1], dataclasses.replace(loads[-1], replies=replies)], stamp)
+        else:
+            load.keep_replies(lake, replies)
     if differing.num_rows:
         codes = sorted(set(differing["ts_code"].to_pylist()))
         log.warning(
@@ -101,20 +104,27 @@ def _read_stored(lake: Lake, codes: list[str]) -> pa.Table:
     )
 
 
-def _compared(answers: Sequence[asking.Answer], stored: pa.Table, today: date) -> load.Load:
-    """Which histories were compared, and why others could not be: silence would pass for agreement."""
+def _compared(lake: Lake, answers: Sequence[asking.Answer], stored: pa.Table, today: date) -> list[load.Load]:
+    """Which histories were compared, and why others could not be: silence would pass for agreement.
+
+    A second run of a day that compares some of them again has nothing to add.
+    """
     known = set(stored["ts_code"].unique().to_pylist())
     broken = {answer.key: answer for answer in answers if answer.failure or _lacks_all(answer, known)}
-    done = [answer.key for answer in answers if answer.key not in broken]
     failure, cause = "", ""
     if broken:
         first = next(iter(broken.values()))
         why = first.failure or "the vendor sent no row, though there are factors of it in the lake"
         failure = f"{len(broken)} of {len(answers)} histories could not be compared, such as {first.key}: {why}"
         cause = first.cause or "vendor_error"
-    compared = {"ts_code": pa.array(done, pa.string()), "compared_date": pa.array([today] * len(done), pa.date32())}
-    partition = load.Partition("all", today, failure=failure, cause=cause, asked_date=today)
-    return load.Load(ops.FACTOR_HISTORY, pa.table(compared), [partition], None, merge=_enter_compared)
+    held = lake.read("select ts_code from ops.factor_history where compared_date = $today", today=today)
+    new = sorted({answer.key for answer in answers} - set(broken) - set(held["ts_code"].to_pylist()))
+    is_said = not failure and not ledger.due_partitions(lake, ops.FACTOR_HISTORY, ["all"], today)
+    if is_said and not new:
+        return []
+    rows = pa.table({"ts_code": pa.array(new, pa.string()), "compared_date": pa.array([today] * len(new), pa.date32())})
+    partition = load.Partition("all", today, may_be_empty=True, failure=failure, cause=cause, asked_date=today)
+    return [load.Load(ops.FACTOR_HISTORY, rows, [partition], None, merge=_enter_compared, amends=is_said)]
 
 
 def _lacks_all(answer: asking.Answer, known: set[str]) -> bool:

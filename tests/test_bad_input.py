@@ -54,6 +54,8 @@ class Desk:
             vendor_attempts=1,
             tushare_calls_per_minute=1_000_000,
             fred_calls_per_second=1000.0,
+            # Whole histories are asked for beside the session, and these answers are told one by one.
+            factor_histories_per_day=0,
             _env_file=None,
         )
         self.context = steps.open_context(self.options, "daily", DAY)
