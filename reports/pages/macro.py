@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import date
 
-from reports import blocks, charts, numbers, reading
+from reports import axes, blocks, charts, numbers, reading
 from reports.blocks import Block, Figure, Note, Section, Table
 from reports.tracing import Reader, walk
 
@@ -80,7 +80,7 @@ def _score_figure(lake: Reader, version: str, as_of: date) -> Figure:
         label="Macro factor scores",
         write=lambda v: numbers.decimal(v, 0),
         zero=True,
-        width=charts.WIDE,
+        width=axes.WIDE,
         shaded=shaded,
     )
     caption = "Scores by month, in standard deviations of the panel." + (reading.RECESSION_WORDS if shaded else "")
