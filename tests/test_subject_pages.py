@@ -17,7 +17,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from flows import publishing, settings, steps
+from flows import clock, publishing, settings, steps, upkeep
 from flows.commands import reading
 from reports import addresses, proof, site, subject_pages
 from reports.blocks import Subject
@@ -434,3 +434,45 @@ def test_page_is_shown_in_the_browser_that_is_named(tmp_path, monkeypatch):
 def test_nothing_is_opened_where_no_page_is_written(options):
     with pytest.raises(errors.ConfigError, match="no page to open"):
         reading.report(is_open=True, **options)
+
+
+def expire(options, monkeypatch):
+    """Maintenance as it is two years on, when only what reports read is still kept."""
+    later = datetime.now(UTC) + timedelta(days=700)
+    monkeypatch.setattr(clock, "read_now", lambda zone: later)
+    upkeep.maintain(options)
+
+
+def test_day_published_again_keeps_the_first_snapshot_until_no_page_names_it(tmp_path, lay_out, monkeypatch):
+    """The page of an alert that was resolved is not written again: it still needs the snapshot of the first time."""
+    options = settings.read_settings(home=tmp_path, _env_file=None)
+    lay_out(options.lake)
+    with lake.open_writer(options.lake, holder="test") as opened:
+        fill(opened)
+        runs.start(opened, f"daily/{WED}", WED, NOW, "2026.1")
+    context = steps.open_context(options, "daily", WED)
+    first = publishing.publish(context, WED)
+    publishing.publish_beside(context, WED, first.snapshot)
+    with lake.open_writer(options.lake, holder="test") as opened:
+        opened.commit(lambda c: c.execute("update market.daily set close = close * 2"), message="corrected")
+        # A run that is cut off here has a new snapshot, and the page of the first time.
+        runs.pin_snapshot(opened, f"daily/{WED}", opened.snapshot)
+    old = options.reports_path / addresses.path_of(Subject("alert", "b" * 16))
+
+    expire(options, monkeypatch)
+    assert publishing.prove(options, first.page) and publishing.prove(options, old)
+
+    second = publishing.publish(context, WED)
+    publishing.publish_beside(context, WED, second.snapshot)
+    expire(options, monkeypatch)
+    pages = list(options.reports_path.glob("*/*.html"))
+    assert second.snapshot > first.snapshot and len(pages) == 6 + 4 + 1 + 3
+    assert all(publishing.prove(options, page) for page in (second.page, *pages))
+    assert subject_pages.read_snapshots(options.reports_path) == {first.snapshot, second.snapshot}
+
+    old.unlink()
+    publishing.publish_beside(context, WED, second.snapshot)
+    expire(options, monkeypatch)
+    assert publishing.prove(options, old)
+    with pytest.raises(errors.DaybookError), lake.open_reader(options.lake, snapshot=first.snapshot):
+        pass
