@@ -218,6 +218,34 @@ def test_macro_shows_the_value_that_stood_on_the_day(published_lake):
     assert shown == ["3.7", "3.9"]
 
 
+def test_macro_tells_releases_since_the_day_before_and_how_far_each_is_from_its_forecast(published_lake):
+    """December's value came on Monday: 3.7 where 3.5 had been forecast, give or take 0.1."""
+    published_lake.commit(
+        lambda c: c.execute("update macro.observation set realtime_start = date '2024-01-10'"), message="test"
+    )
+    forecast = {"model_version": f"macro_next/{TUE}", "model_name": "macro_next", "series_id": "UNRATE"}
+    forecast |= {"observation_date": date(2023, 12, 1), "forecast_date": TUE, "forecast": 3.5, "std_error": 0.1}
+    insert(published_lake, model.MACRO_FORECAST, [forecast | {"n_lags": 1, "n_rows": 60}])
+
+    told, silent = (macro.section(published_lake, day) for day in (WED, TUE))
+
+    (row,) = tables(told)[next(iter(tables(told)))].rows
+    assert [cell.text for cell in row[3:7]] == ["3.7", "3.5", "+0.2", "+2.0"]
+    assert told.blocks[0].text.startswith(f"1 release since {TUE}.") and "no forecast" not in told.blocks[0].text
+    assert silent.blocks[0].text.startswith(f"No weekly, monthly or quarterly series had a release since {MON}")
+
+
+def test_macro_says_of_a_release_that_nothing_was_forecast(published_lake):
+    published_lake.commit(
+        lambda c: c.execute("update macro.observation set realtime_start = date '2024-01-10'"), message="test"
+    )
+
+    section = macro.section(published_lake, WED)
+
+    assert "1 had no forecast: none was stored before the day of the release" in section.blocks[0].text
+    assert [cell.text for cell in tables(section)[next(iter(tables(section)))].rows[0][4:7]] == ["\N{EN DASH}"] * 3
+
+
 def test_macro_factors_stand_on_the_recessions_that_the_day_knew(published_lake):
     """January 2024 is called a recession on Wednesday; Tuesday's report does not know of it."""
     month = observation(date(2024, 1, 1), 1.0, WED, date(9999, 12, 31)) | {"series_id": "USREC"}

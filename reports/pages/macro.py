@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from datetime import date
+from typing import Any
 
 from reports import axes, blocks, charts, numbers, reading
-from reports.blocks import Block, Figure, Note, Section, Table
+from reports.blocks import Block, Cell, Figure, Note, Section, Table
 from reports.tracing import Reader, walk
 
 MOST_FACTORS_SHOWN = 3
 CHART_MONTHS = 180
 REGIME_MONTHS = 120
+MOST_RELEASES = 40
 
 
 def section(lake: Reader, as_of: date) -> Section:
@@ -20,7 +22,7 @@ def section(lake: Reader, as_of: date) -> Section:
         LakeError: the lake cannot be read.
     """
     version = reading.read_newest_version(lake, "macro_pca", as_of)
-    shown = walk(lake, _value_table, as_of, version)
+    shown = [*walk(lake, _release_blocks, as_of), *walk(lake, _value_table, as_of, version)]
     if version is None:
         shown.append(Note("The macro factors are not fitted yet: too few months are known. `daybook refit` says why."))
         return Section("macro", "Macro", shown)
@@ -29,6 +31,81 @@ def section(lake: Reader, as_of: date) -> Section:
         shown += walk(lake, build, version)
     shown += walk(lake, _regime_figures, as_of)
     return Section("macro", "Macro", shown)
+
+
+def _release_blocks(lake: Reader, as_of: date) -> list[Block]:
+    """What was published for the first time since the report before, beside what had been expected."""
+    since = reading.read_day_before(lake, as_of)
+    if since is None:
+        return [Note("This is the first day there is: no release can be told from what was known before.")]
+    rows = lake.read(
+        "select * from analyst.macro_release where release_date > $since and release_date <= $as_of"
+        # The most surprising first; then those that nobody had forecast.
+        " order by abs(surprise_std_errors) desc nulls last, series_id, observation_date desc",
+        since=since,
+        as_of=as_of,
+    ).to_pylist()
+    n_revised = lake.read_value(
+        "select count(*) from analyst.macro_vintage as v where v.realtime_start > $since and v.realtime_start <= $as_of"
+        " and not v.is_realtime_estimated and v.value is not null and exists (from analyst.macro_vintage as earlier"
+        " where earlier.series_id = v.series_id and earlier.observation_date = v.observation_date"
+        " and earlier.realtime_end + 1 = v.realtime_start)",
+        since=since,
+        as_of=as_of,
+    )
+    revised = f" {numbers.count(n_revised)} {_plural(n_revised, 'value')} published before {_were(n_revised)} revised."
+    if not rows:
+        return [Note(f"No weekly, monthly or quarterly series had a release since {since}." + revised)]
+    n_foretold = sum(row["forecast"] is not None for row in rows)
+    said = f"{len(rows)} {_plural(len(rows), 'release')} since {since}." + revised
+    if n_foretold < len(rows):
+        said += (
+            f" {numbers.count(len(rows) - n_foretold)} had no forecast: none was stored before the day of the release,"
+            " or the series has moved to another base since."
+        )
+    if len(rows) > MOST_RELEASES:
+        said += f" The table has the {MOST_RELEASES} most surprising."
+    heads = (
+        "Series",
+        "What",
+        "Period",
+        "Came",
+        "Forecast",
+        "Surprise",
+        "In standard errors",
+        "Before",
+        "Before, at first",
+        "Unit",
+        "Known since",
+    )
+    caption = "Releases (forecast: from the series' own past, made at the refit before; before: as known that day)"
+    cells = [_release_cells(row) for row in rows[:MOST_RELEASES]]
+    return [Note(said), Table(caption, heads, cells, is_wide=True)]
+
+
+def _release_cells(row: dict[str, Any]) -> tuple[Cell, ...]:
+    estimated = " (est.)" if row["is_release_date_estimated"] else ""
+    return (
+        blocks.text(row["series_id"]),
+        blocks.text(row["title"]),
+        blocks.number(numbers.day(row["observation_date"])),
+        blocks.number(numbers.level(row["first_value"])),
+        blocks.number(numbers.level(row["forecast"])),
+        blocks.number(numbers.level(row["surprise"], signed=True)),
+        blocks.number(numbers.decimal(row["surprise_std_errors"], 1, signed=True)),
+        blocks.number(numbers.level(row["previous_value"])),
+        blocks.number(numbers.level(row["previous_first_value"])),
+        blocks.text(row["unit"]),
+        blocks.number(numbers.day(row["release_date"]) + estimated),
+    )
+
+
+def _plural(n: int, word: str) -> str:
+    return word if n == 1 else f"{word}s"
+
+
+def _were(n: int) -> str:
+    return "was" if n == 1 else "were"
 
 
 def _value_table(lake: Reader, as_of: date, version: str | None) -> Block:

@@ -22,7 +22,7 @@ def section(lake: Reader, as_of: date) -> Section:
         LakeError: the lake cannot be read.
     """
     session = reading.read_session(lake, as_of)
-    before = reading.read_session_before(lake, session) if session else None
+    before = reading.read_day_before(lake, as_of)
     shown = (
         *walk(lake, _status, as_of, session),
         *walk(lake, _listing, as_of, before),

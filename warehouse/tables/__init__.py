@@ -10,7 +10,7 @@ from __future__ import annotations
 from warehouse.contracts import Table
 from warehouse.tables import feature, macro, market, model, ops, vendor
 
-SCHEMA_VERSION = 7
+SCHEMA_VERSION = 8
 
 TABLES: tuple[Table, ...] = (
     vendor.REPLY,
@@ -44,6 +44,7 @@ TABLES: tuple[Table, ...] = (
     model.CLUSTER,
     model.VERSION_ROLE,
     model.FORECAST_OUTCOME,
+    model.MACRO_FORECAST,
     ops.PROPERTY,
     ops.RUN,
     ops.LEDGER,

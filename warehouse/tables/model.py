@@ -229,3 +229,27 @@ FORECAST_OUTCOME = Table(
         Column("realised_coverage", "DOUBLE", "Share of outcomes they held.", unit="1"),
     ),
 )
+
+MACRO_FORECAST = Table(
+    schema="model",
+    name="macro_forecast",
+    grain=("model_version", "series_id"),
+    meaning="One row per refit and macro series: what its next period was forecast to be first published as.",
+    source="models/next_value.py.",
+    columns=(
+        MODEL_VERSION_ID,
+        MODEL_NAME,
+        Column("series_id", "VARCHAR", "FRED's identifier."),
+        Column("observation_date", "DATE", "First day of the period forecast: the one after the newest known."),
+        Column("forecast_date", "DATE", "Day of the refit; nothing known later entered."),
+        Column("forecast", "DOUBLE", "Forecast of the value.", unit="see macro.series"),
+        Column(
+            "std_error",
+            "DOUBLE",
+            "Standard error of the forecast, from the residuals of its fit.",
+            unit="see macro.series",
+        ),
+        Column("n_lags", "INTEGER", "Own past periods the forecast is made from."),
+        Column("n_rows", "BIGINT", "Periods the forecast was fitted on."),
+    ),
+)
