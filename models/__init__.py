@@ -8,8 +8,8 @@ holds what they do alike.
 Forecasts: `baseline.py` (the naive forecast every model must beat), `regression.py`, `sparse.py`, `boosting.py`,
 `mlp.py` (the only home of Keras). Which of them is in charge: `promotion.py`.
 Before a fit: `cross_section.py` puts the securities of a day on one scale, `transforms.py` makes a series stationary.
-After it: `evaluation.py` (walk-forward, metrics), `intervals.py`, `nested.py` (Clark and West's test),
-`registry.py` (a fitted model as files, and back).
+After it: `evaluation.py` (walk-forward, metrics), `importance.py` (of features), `intervals.py`, `nested.py` (Clark and
+West's test), `registry.py` (a fitted model as files, and back).
 Without a target: `pca.py` (factors; `selection.py` says how many), `macro_factors.py` (from macro levels to factors),
 `cluster.py` (groups), `anomaly.py` (outlier scores), `detectors.py` (which rows of any table are strange, with
 `encoding.py` and `labelled.py`). A macro series ahead: `next_value.py` (from its own past), `diffusion.py` (with

@@ -19,7 +19,7 @@ import pytest
 
 from flows import clock, publishing, settings, steps, upkeep
 from flows.commands import reading
-from reports import addresses, proof, site, subject_pages
+from reports import addresses, figures, proof, site, subject_pages
 from reports.blocks import Subject
 from reports.subjects import KINDS
 from warehouse import errors, lake, runs
@@ -118,6 +118,23 @@ def fill(opened):
     ]
     insert(opened, feature.LOG_RETURN, changes)
     insert(opened, model.MODEL_VERSION, [card(name) for name in ("ridge", "zero", "equity_pca", "equity_cluster")])
+    ridge = {"model_version": f"ridge/{WED}", "model_name": "ridge"}
+    insert(
+        opened,
+        model.LEARNING_CURVE,
+        [
+            ridge | {"epoch": number, "training_loss": 1 / number, "validation_loss": validation}
+            for number, validation in ((1, 0.9), (2, 0.625), (3, 0.75))
+        ],
+    )
+    insert(
+        opened,
+        model.IMPORTANCE,
+        [
+            ridge | {"term": term, "loss_increase": rise, "spread": 0.001, "n_shuffles": 5, "n_rows": 4321}
+            for term, rise in (("noise", -0.002), ("momentum_20d", 0.125))
+        ],
+    )
     metric = {"fold": 0, "test_start": MON, "test_end": WED, "metric": "rmse", "n_rows": 9}
     insert(
         opened,
@@ -335,6 +352,22 @@ def test_model_shows_settings_window_and_metrics_beside_the_naive_ones(built):
     assert listed["overview/settings/terms/value"] == '["a", "b"]'
     assert listed["overview/the-fit/Trained-from/value"] == "2024-01-08"
     assert (listed["metrics/metrics/rmse/all"], listed["metrics/metrics/rmse/naive-all"]) == ("0.0123", "0.0456")
+
+
+def test_model_shows_how_it_learned_and_what_its_forecasts_live_on(built):
+    page = page_of(built, "model", f"ridge/{WED}")
+    held = proof.read_page(page)
+
+    assert "The smallest is 0.6250, after pass 2 of 3." in held.listed["learning/learning-curve/caption"]
+    links = {name: pieces for name, pieces in held.pieces.items() if name.endswith("/data")}
+    address = re.search(r"href=(data:.*?) download=", links["learning/learning-curve/data"][0])[1]
+    rows = figures.csv_rows(address)
+    assert rows == [["pass", "training", "validation"], ["1", "1", "0.9"], ["2", "0.5", "0.625"], rows[3]]
+    # The most important first, and a feature that only harms below zero.
+    column = "loss-of-r\N{SUPERSCRIPT TWO}"
+    losses = {name.split("/")[2]: value for name, value in held.listed.items() if name.endswith(column)}
+    assert list(losses.items()) == [("momentum_20d", "0.125"), ("noise", "-0.002")]
+    assert "5 shuffles over 4,321 rows" in held.listed["importance/permutation-importance/caption"]
 
 
 def test_factor_shows_its_size_scores_and_what_it_weighs(built):

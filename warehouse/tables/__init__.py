@@ -44,6 +44,8 @@ TABLES: tuple[Table, ...] = (
     model.CLUSTER,
     model.VERSION_ROLE,
     model.FORECAST_OUTCOME,
+    model.LEARNING_CURVE,
+    model.IMPORTANCE,
     model.MACRO_FORECAST,
     ops.PROPERTY,
     ops.RUN,

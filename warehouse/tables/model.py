@@ -230,6 +230,53 @@ FORECAST_OUTCOME = Table(
     ),
 )
 
+LEARNING_CURVE = Table(
+    schema="model",
+    name="learning_curve",
+    grain=("model_version", "epoch"),
+    meaning="One row per pass over the training rows of a fitted network: its losses after the pass.",
+    source="models/mlp.py.",
+    columns=(
+        MODEL_VERSION_ID,
+        MODEL_NAME,
+        Column("epoch", "INTEGER", "Pass over the training rows, from 1."),
+        Column(
+            "training_loss",
+            "DOUBLE",
+            "Mean squared error on the rows trained on, while the pass went on, in variances of their target.",
+            unit="1",
+        ),
+        Column(
+            "validation_loss",
+            "DOUBLE",
+            "The same after the pass, on the last dates, which decide when to stop.",
+            unit="1",
+        ),
+    ),
+)
+
+IMPORTANCE = Table(
+    schema="model",
+    name="importance",
+    grain=("model_version", "term"),
+    meaning="One row per model version and feature: what its forecasts lose when the feature is shuffled within each day.",
+    source="models/importance.py, on the last fold of the walk-forward test.",
+    columns=(
+        MODEL_VERSION_ID,
+        MODEL_NAME,
+        Column("term", "VARCHAR", "Feature name."),
+        Column(
+            "loss_increase",
+            "DOUBLE",
+            "Rise of the mean squared error, mean over the shuffles, as a share of the naive forecast's.",
+            unit="1",
+        ),
+        Column("spread", "DOUBLE", "Standard deviation of that rise from shuffle to shuffle.", unit="1"),
+        Column("n_shuffles", "BIGINT", "Shuffles."),
+        Column("n_rows", "BIGINT", "Rows tested."),
+    ),
+)
+
 MACRO_FORECAST = Table(
     schema="model",
     name="macro_forecast",
