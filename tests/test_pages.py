@@ -115,7 +115,31 @@ def test_overview_warns_in_its_first_line_when_something_expected_is_missing(tra
     section = overview.section(traded_lake, WED)
 
     assert section.blocks[0].tone == "warn" and "market.daily 2024-01-10: no bars" in section.blocks[0].text
-    assert any("New alert, high: market.daily" in item for item in section.blocks[1].items)
+    assert "1 alert is open, 1 is of high severity: market.daily 2024-01-10: no bars" in section.blocks[1].text
+    assert any("New alert, high: market.daily" in item for item in section.blocks[2].items)
+
+
+@pytest.mark.parametrize(
+    "severities, tone, words",
+    [
+        ([], "good", "no alert is open"),
+        (["low", "medium"], "", "2 alerts are open, none of high severity, the newest: medium 1. See Data."),
+        (["high", "low", "high"], "warn", "3 alerts are open, 2 are of high severity, the newest: high 0. See Data."),
+    ],
+)
+def test_overview_says_what_needs_a_look_where_the_data_is_whole(traded_lake, severities, tone, words):
+    findings = [
+        finding_of(WED).to_pylist()[0]
+        | {"rule": "price_limit_broken", "severity": severity, "subject": str(at), "title": f"{severity} {at}"}
+        for at, severity in enumerate(severities)
+    ]
+    found = pa.Table.from_pylist(findings, schema=finding_of(WED).schema)
+    checks.record(traded_lake, found, ["price_limit_broken"], WED)
+
+    whole, look = overview.section(traded_lake, WED).blocks[:2]
+
+    assert (whole.text, whole.tone) == ("All data expected by today is here.", "good")
+    assert words in look.text and look.tone == tone
 
 
 def test_market_lists_the_best_and_the_worst_with_their_returns(traded_lake):
@@ -270,7 +294,7 @@ def test_overview_says_when_an_earlier_day_is_not_whole(traded_lake, bars, load_
 
     today, on_the_day = (overview.section(traded_lake, day).blocks[0] for day in (WED, friday))
 
-    assert today.text == ("Everything expected today is here; of earlier days 1 partition is not whole, see Data.")
+    assert today.text == ("All data expected today is here; of earlier days 1 partition is not whole, see Data.")
     assert today.tone == "good" and "earlier days" not in on_the_day.text
 
 
