@@ -259,6 +259,30 @@ def test_macro_tells_releases_since_the_day_before_and_how_far_each_is_from_its_
     assert silent.blocks[0].text.startswith(f"No weekly, monthly or quarterly series had a release since {MON}")
 
 
+def test_macro_says_what_moved_a_factor_and_what_all_others_added(published_lake):
+    move = {"model_version": f"macro_pca/{WED}", "model_name": "macro_pca", "factor": 1, "score_date": MON}
+    move |= {"is_completed": False}
+    steps = {"A": 0.1, "B": -2.0, "C": 0.5, "D": 0.25, "E": 1.0, "F": 0.05, "UNRATE": 3.0}
+    rows = [move | {"entity": name, "step": step, "contribution": step} for name, step in steps.items()]
+    insert(published_lake, model.FACTOR_MOVE, rows)
+    loading = {"model_version": f"macro_pca/{WED}", "model_name": "macro_pca", "factor": 1, "marginal_r2": 0.5}
+    others = [loading | {"entity": name, "loading": 1.0} for name in steps if name != "UNRATE"]
+    insert(published_lake, model.FACTOR_LOADING, others)
+
+    shown = tables(macro.section(published_lake, WED))
+
+    (table,) = (block for caption, block in shown.items() if caption.startswith("What moved the factors in 2024-01"))
+    assert [(row[1].text, row[5].text) for row in table.rows] == [
+        ("UNRATE", "+3.00"),
+        ("B", "\N{MINUS SIGN}2.00"),
+        ("E", "+1.00"),
+        ("C", "+0.50"),
+        ("D", "+0.25"),
+        ("2 others", "+0.15"),
+        ("the whole step", "+2.90"),
+    ]
+
+
 def test_macro_says_of_a_release_that_nothing_was_forecast(published_lake):
     published_lake.commit(
         lambda c: c.execute("update macro.observation set realtime_start = date '2024-01-10'"), message="test"

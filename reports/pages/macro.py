@@ -13,6 +13,7 @@ MOST_FACTORS_SHOWN = 3
 CHART_MONTHS = 180
 REGIME_MONTHS = 120
 MOST_RELEASES = 40
+N_MOVERS = 5
 
 
 def section(lake: Reader, as_of: date) -> Section:
@@ -27,7 +28,7 @@ def section(lake: Reader, as_of: date) -> Section:
         shown.append(Note("The macro factors are not fitted yet: too few months are known. `daybook refit` says why."))
         return Section("macro", "Macro", shown)
     shown += walk(lake, _score_figure, version, as_of)
-    for build in (_scree_figure, _loading_figure):
+    for build in (_move_table, _scree_figure, _loading_figure):
         shown += walk(lake, build, version)
     shown += walk(lake, _regime_figures, as_of)
     return Section("macro", "Macro", shown)
@@ -162,6 +163,49 @@ def _score_figure(lake: Reader, version: str, as_of: date) -> Figure:
     )
     caption = "Scores by month, in standard deviations of the panel." + (reading.RECESSION_WORDS if shaded else "")
     return Figure("Macro factors", chart, caption, is_wide=True)
+
+
+def _move_table(lake: Reader, version: str) -> Block:
+    """The series behind the last step of the first factors, and what all others add."""
+    rows = lake.read(
+        "select * from analyst.factor_move where model_version = $version"
+        f" and factor <= {MOST_FACTORS_SHOWN} order by factor, abs(contribution) desc, entity",
+        version=version,
+    ).to_pylist()
+    if not rows:
+        return Note("What moved the factors is not known: they were fitted before Daybook kept it.")
+    cells: list[tuple[Cell, ...]] = []
+    for factor in dict.fromkeys(row["factor"] for row in rows):
+        own = [row for row in rows if row["factor"] == factor]
+        for row in own[:N_MOVERS]:
+            cells.append(
+                (
+                    blocks.text(f"factor {factor}"),
+                    blocks.text(row["entity"] + (" (completed)" if row["is_completed"] else "")),
+                    blocks.name(row["entity_name"]),
+                    blocks.number(numbers.decimal(row["step"], signed=True)),
+                    blocks.number(numbers.decimal(row["loading"], signed=True)),
+                    blocks.number(numbers.decimal(row["contribution"], signed=True)),
+                )
+            )
+        whole = sum(row["contribution"] for row in own)
+        rest = sum(row["contribution"] for row in own[N_MOVERS:])
+        for words, value in ((f"{len(own) - N_MOVERS} others", rest), ("the whole step", whole)):
+            if len(own) > N_MOVERS or words == "the whole step":
+                empty = blocks.number("")
+                cells.append(
+                    (
+                        blocks.text(f"factor {factor}"),
+                        blocks.text(words),
+                        blocks.text(""),
+                        empty,
+                        empty,
+                        blocks.number(numbers.decimal(value, signed=True)),
+                    )
+                )
+    heads = ("Factor", "Series", "What", "Step", "Loading", "Adds")
+    caption = f"What moved the factors in {rows[0]['score_date']:%Y-%m} (standard deviations; adds = step x loading)"
+    return Table(caption, heads, cells, is_wide=True)
 
 
 def _scree_figure(lake: Reader, version: str) -> Figure:

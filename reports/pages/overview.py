@@ -80,7 +80,8 @@ def _look(lake: Reader, as_of: date) -> Note:
         "select title, severity from analyst.alert where state = 'open'"
         " and least(first_seen_date, subject_date) <= $as_of"
         # The gravest first, of these the newest.
-        " order by case severity when 'high' then 1 when 'medium' then 2 else 3 end, first_seen_date desc, rule, subject",
+        " order by case severity when 'high' then 1 when 'medium' then 2 else 3 end, first_seen_date desc, rule,"
+        " subject",
         as_of=as_of,
     ).to_pylist()
     if not rows:

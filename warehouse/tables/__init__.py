@@ -47,6 +47,7 @@ TABLES: tuple[Table, ...] = (
     model.LEARNING_CURVE,
     model.IMPORTANCE,
     model.MACRO_FORECAST,
+    model.FACTOR_MOVE,
     ops.PROPERTY,
     ops.RUN,
     ops.LEDGER,

@@ -88,6 +88,28 @@ FACTOR_SCORE = Table(
     ),
 )
 
+FACTOR_MOVE = Table(
+    schema="model",
+    name="factor_move",
+    grain=("model_version", "factor", "entity"),
+    meaning="One row per macro factor and series: its part in the factor's move over the panel's last month.",
+    source="flows/factors.py; the parts of a factor add up to the difference of its last two scores.",
+    columns=(
+        MODEL_VERSION_ID,
+        MODEL_NAME,
+        Column("factor", "INTEGER", "Factor number from 1."),
+        Column("entity", "VARCHAR", "series_id."),
+        Column("score_date", "DATE", "The panel's last month."),
+        Column("step", "DOUBLE", "Change of the transformed series over that month.", unit="standard deviations"),
+        Column("contribution", "DOUBLE", "step x loading.", unit="standard deviations"),
+        Column(
+            "is_completed",
+            "BOOLEAN",
+            "Whether a value of the two months was missing or wild, so that what the factors say of it stands in.",
+        ),
+    ),
+)
+
 COEFFICIENT = Table(
     schema="model",
     name="coefficient",
