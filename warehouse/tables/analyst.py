@@ -78,6 +78,7 @@ _OF_A_VIEW = {
     ),
     "information_coefficient.n_rows": Column("n_rows", "BIGINT", "Securities compared that day."),
     "macro_latest.value": Column("value", "DOUBLE", "Newest published value.", "see unit"),
+    "factor_move.entity": Column("entity", "VARCHAR", "series_id."),
     "importance.n_rows": Column("n_rows", "BIGINT", "Rows tested."),
     "macro_release.series_id": Column("series_id", "VARCHAR", "FRED's identifier."),
     "macro_release.observation_date": Column("observation_date", "DATE", "First day of the period described."),
