@@ -13,7 +13,7 @@ import pytest
 from reports import pages, site, tracing
 from reports.blocks import Figure, Listing, Note, Table, Tiles
 from reports.pages import equity, forecasts, macro, market, overview, quality
-from warehouse import checks, features, load, returns
+from warehouse import checks, features, load, returns, runs
 from warehouse.tables import macro as macro_tables
 from warehouse.tables import market as market_tables
 from warehouse.tables import model
@@ -579,3 +579,28 @@ def test_page_of_one_session_with_half_the_market_says_what_is_missing_and_why(
     ):
         assert words in html.unescape(page), words
     assert "nan" not in re.sub(r"<(style|script).*?</\1>", "", page, flags=re.DOTALL).lower().replace("financ", "")
+
+
+def test_page_without_a_market_says_so_and_tells_releases_since_the_report_before(empty_lake):
+    """No token was ever set: the macro half alone, published on Monday and Wednesday."""
+    series = {"series_id": "UNRATE", "title": "Unemployment rate", "unit": "percent", "frequency": "M"}
+    series |= {"transform_code": 2, "publication_lag_days": 6, "group_name": "labour", "licence": "public"}
+    insert(empty_lake, macro_tables.SERIES, [series | {"is_in_macro_panel": True, "is_rolling_window": False}])
+    still = date(9999, 12, 31)
+    known = [observation(date(2023, 11, 1), 3.6, MON, still), observation(date(2023, 12, 1), 3.7, TUE, still)]
+    insert(empty_lake, macro_tables.OBSERVATION, known)
+    for day in (MON, WED):
+        runs.start(empty_lake, f"daily/{day}", day, datetime(2024, 1, 10, tzinfo=UTC), "2026.1")
+        runs.pin_snapshot(empty_lake, f"daily/{day}", 1)
+
+    first, overview_of_today, today = (
+        macro.section(empty_lake, MON),
+        overview.section(empty_lake, WED),
+        macro.section(empty_lake, WED),
+    )
+
+    assert first.blocks[0].text.startswith("This is the first day there is")
+    assert "this report has the macro half only. Set TUSHARE_TOKEN" in overview_of_today.blocks[0].text
+    assert f"title='Since {MON}'" in texts(overview_of_today)
+    assert today.blocks[0].text.startswith(f"1 release since {MON}.")
+    assert [row[0].text for row in tables(today)[next(iter(tables(today)))].rows] == ["UNRATE"]
