@@ -86,9 +86,9 @@ def _on_grid(
     if frequency in transforms.MONTHS_PER_PERIOD:
         months, on_grid = transforms.regular_grid(dates, level, frequency)
         return np.append(months, months[-1] + transforms.MONTHS_PER_PERIOD[frequency]), on_grid
-    week = (dates - dates[0]).astype(int)
-    if (week % DAYS_PER_WEEK).any():
-        raise base.ModelError("its weeks end on different days. Look at what the vendor sends.")
-    on_grid = np.full(week[-1] // DAYS_PER_WEEK + 1, np.nan)
-    on_grid[week // DAYS_PER_WEEK] = level
-    return dates[0] + DAYS_PER_WEEK * np.arange(len(on_grid) + 1), on_grid
+    # Counted from the newest: before a holiday a survey of Thursdays is dated Wednesday, and days of the week change.
+    week = np.round((dates - dates[-1]).astype(int) / DAYS_PER_WEEK).astype(int)
+    on_grid = np.full(1 - week[0], np.nan)
+    # Of two values in a week the later one stays.
+    on_grid[week - week[0]] = level
+    return dates[-1] + DAYS_PER_WEEK * np.arange(week[0], 2), on_grid

@@ -110,6 +110,9 @@ def known_lake(empty_lake):
     }.items():
         for at, start in enumerate(starts):
             day = start.astype("datetime64[D]").item()
+            if (series_id, at) == ("WEEK", 30):
+                # A holiday: this week's value came a day early.
+                day -= timedelta(days=1)
             rows.append(
                 {
                     "series_id": series_id,

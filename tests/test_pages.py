@@ -123,8 +123,8 @@ def test_overview_warns_in_its_first_line_when_something_expected_is_missing(tra
     "severities, tone, words",
     [
         ([], "good", "no alert is open"),
-        (["low", "medium"], "", "2 alerts are open, none of high severity, the newest: medium 1. See Data."),
-        (["high", "low", "high"], "warn", "3 alerts are open, 2 are of high severity, the newest: high 0. See Data."),
+        (["low", "medium"], "", "2 alerts are open, none of high severity, such as: medium 1. See Data."),
+        (["high", "low", "high"], "warn", "3 alerts are open, 2 are of high severity, such as: high 0. See Data."),
     ],
 )
 def test_overview_says_what_needs_a_look_where_the_data_is_whole(traded_lake, severities, tone, words):
@@ -290,7 +290,7 @@ def test_macro_says_of_a_release_that_nothing_was_forecast(published_lake):
 
     section = macro.section(published_lake, WED)
 
-    assert "1 had no forecast: none was stored before the day of the release" in section.blocks[0].text
+    assert "1 had no forecast: none of that period was stored before the day of the release" in section.blocks[0].text
     assert [cell.text for cell in tables(section)[next(iter(tables(section)))].rows[0][4:7]] == ["\N{EN DASH}"] * 3
 
 

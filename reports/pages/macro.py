@@ -61,8 +61,8 @@ def _release_blocks(lake: Reader, as_of: date) -> list[Block]:
     said = f"{len(rows)} {_plural(len(rows), 'release')} since {since}." + revised
     if n_foretold < len(rows):
         said += (
-            f" {numbers.count(len(rows) - n_foretold)} had no forecast: none was stored before the day of the release,"
-            " or the series has moved to another base since."
+            f" {numbers.count(len(rows) - n_foretold)} had no forecast: none of that period was stored before the day"
+            " of the release, or the series has moved to another base since."
         )
     if len(rows) > MOST_RELEASES:
         said += f" The table has the {MOST_RELEASES} most surprising."

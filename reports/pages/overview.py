@@ -79,7 +79,7 @@ def _look(lake: Reader, as_of: date) -> Note:
     rows = lake.read(
         "select title, severity from analyst.alert where state = 'open'"
         " and least(first_seen_date, subject_date) <= $as_of"
-        # The gravest first, of these the newest.
+        # The gravest first, of these the newest stands for all.
         " order by case severity when 'high' then 1 when 'medium' then 2 else 3 end, first_seen_date desc, rule,"
         " subject",
         as_of=as_of,
@@ -89,8 +89,8 @@ def _look(lake: Reader, as_of: date) -> Note:
     n_high = sum(row["severity"] == "high" for row in rows)
     are = "1 alert is" if len(rows) == 1 else f"{numbers.count(len(rows))} alerts are"
     if not n_high:
-        return Note(f"{are} open, none of high severity, the newest: {rows[0]['title']}. See Data.")
-    words = "is of high severity:" if n_high == 1 else "are of high severity, the newest:"
+        return Note(f"{are} open, none of high severity, such as: {rows[0]['title']}. See Data.")
+    words = "is of high severity:" if n_high == 1 else "are of high severity, such as:"
     return Note(f"Needs a look: {are} open, {numbers.count(n_high)} {words} {rows[0]['title']}. See Data.", "warn")
 
 
