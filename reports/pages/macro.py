@@ -14,6 +14,19 @@ CHART_MONTHS = 180
 REGIME_MONTHS = 120
 MOST_RELEASES = 40
 N_MOVERS = 5
+RELEASE_HEADS = (
+    "Series",
+    "What",
+    "Period",
+    "Came",
+    "Forecast",
+    "Surprise",
+    "In standard errors",
+    "Before",
+    "Before, at first",
+    "Unit",
+    "Known since",
+)
 
 
 def section(lake: Reader, as_of: date) -> Section:
@@ -66,22 +79,9 @@ def _release_blocks(lake: Reader, as_of: date) -> list[Block]:
         )
     if len(rows) > MOST_RELEASES:
         said += f" The table has the {MOST_RELEASES} most surprising."
-    heads = (
-        "Series",
-        "What",
-        "Period",
-        "Came",
-        "Forecast",
-        "Surprise",
-        "In standard errors",
-        "Before",
-        "Before, at first",
-        "Unit",
-        "Known since",
-    )
     caption = "Releases (forecast: from the series' own past, made at the refit before; before: as known that day)"
     cells = [_release_cells(row) for row in rows[:MOST_RELEASES]]
-    return [Note(said), Table(caption, heads, cells, is_wide=True)]
+    return [Note(said), Table(caption, RELEASE_HEADS, cells, is_wide=True)]
 
 
 def _release_cells(row: dict[str, Any]) -> tuple[Cell, ...]:
