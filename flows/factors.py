@@ -94,6 +94,7 @@ def fit_macro(context: Context, lake: Lake, as_of: date) -> list[Fitted]:
     fitted = pca.FactorPCA(n_factors=context.settings.macro_factors, max_iterations=MOST_ITERATIONS).fit(panel.data)
     factors = _fitted_factors(context, lake, MACRO_PCA, as_of, (panel, fitted))
     factors.rows[feature.MACRO_PANEL] = panel_rows
+    factors.rows[model.FACTOR_MOVE] = _moves(factors, panel, fitted)
     scores = _pivot(factors.rows[model.FACTOR_SCORE])
     regimes = cluster.cluster_points(scores / scores.std(axis=0), n_clusters=None, seed=context.settings.seed)
     entities = [str(day) for day in panel.dates]
@@ -186,6 +187,27 @@ def _fitted_factors(context: Context, lake: Lake, name: str, as_of: date, fit: t
     card["files_sha256"] = registry.save(context.settings.models_path, version[0], fitted, card_for_files(card))
     rows[model.MODEL_VERSION] = pa.Table.from_pylist([card])
     return Fitted(version[0], rows)
+
+
+def _moves(factors: Fitted, panel: Panel, fitted: pca.FactorPCA) -> pa.Table:
+    """Rows of model.factor_move: what each series added to each factor over the panel's last month.
+
+    By the loadings as they were aligned, which are those of the rows; a score is the sum of its series' parts.
+    """
+    of_rows = factors.rows[model.FACTOR_LOADING]
+    k, n_names = fitted.n_factors_, len(panel.names)
+    loadings = of_rows["loading"].to_numpy(zero_copy_only=False).reshape(k, n_names)
+    step = np.diff(fitted.filled_[-2:], axis=0)[0] / fitted.scale_
+    is_completed = ~np.isfinite(panel.data[-2:]).all(axis=0)
+    return pa.table(
+        {
+            **{name: of_rows[name] for name in ("model_version", "model_name", "factor", "entity")},
+            "score_date": pa.array([panel.dates[-1].astype("datetime64[D]").item()] * (k * n_names), pa.date32()),
+            "step": np.tile(step, k),
+            "contribution": (loadings * step).ravel(),
+            "is_completed": np.tile(is_completed, k),
+        }
+    )
 
 
 def _aligned(

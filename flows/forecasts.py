@@ -22,7 +22,7 @@ import models
 from flows import factors, outcomes
 from flows.context import Context
 from flows.settings import Settings
-from models import base, cross_section, evaluation, intervals, promotion, registry
+from models import base, cross_section, evaluation, importance, intervals, promotion, registry
 from warehouse import panels, roles
 from warehouse.lake import Lake
 from warehouse.panels import FeatureRows
@@ -129,7 +129,13 @@ def _fit_one(
     def make(seed: int = context.settings.seed) -> Any:
         return models.make(name, plugins=plugins, seed=seed, horizon=HORIZON)
 
-    tested = evaluation.walk_forward(make, training.features, training.target, training.dates, folds)
+    made: list[Any] = []
+
+    def make_kept() -> Any:
+        made.append(make())
+        return made[-1]
+
+    tested = evaluation.walk_forward(make_kept, training.features, training.target, training.dates, folds)
     fitted = make().fit(training.features, training.target, training.dates)
     residual, tested_dates = tested.realised - tested.predicted, training.dates[tested.rows]
     adaptive = intervals.adaptive_intervals(residual, tested_dates, level=INTERVAL_LEVEL, horizon=HORIZON)
@@ -165,8 +171,12 @@ def _fit_one(
     }
     if name != BASELINE:
         rows[model.OUT_OF_SAMPLE] = _out_of_sample(version, tested, training)
+        rows[model.IMPORTANCE] = _importance(version, made[-1], (training, folds[-1]), context.settings.seed)
     if hasattr(fitted, "coefficients"):
         rows[model.COEFFICIENT] = _coefficients(version, fitted.coefficients())
+    if hasattr(fitted, "learning_curve"):
+        curve = fitted.learning_curve()
+        rows[model.LEARNING_CURVE] = pa.table({**_constant(version, len(curve["epoch"])), **curve})
     return factors.Fitted(version[0], rows)
 
 
@@ -234,8 +244,7 @@ def _out_of_sample(version: tuple[str, str], tested: evaluation.OutOfSample, tra
     n_rows = len(tested.rows)
     return pa.table(
         {
-            "model_version": [version[0]] * n_rows,
-            "model_name": [version[1]] * n_rows,
+            **_constant(version, n_rows),
             "ts_code": pa.array(training.ts_code[tested.rows], pa.string()),
             "forecast_date": pa.array(training.dates[tested.rows]),
             "fold": tested.fold.astype(np.int32),
@@ -245,12 +254,29 @@ def _out_of_sample(version: tuple[str, str], tested: evaluation.OutOfSample, tra
     )
 
 
+def _importance(version: tuple[str, str], fitted: Any, of: tuple[Training, evaluation.Fold], seed: int) -> pa.Table:
+    """What the forecasts of the last fold lose without each feature; the model of that fold has not seen its rows."""
+    training, fold = of
+    unseen = base.TrainingRows(training.features[fold.test], training.target[fold.test], training.dates[fold.test])
+    found = importance.permutation_importance(fitted.predict, unseen, np.random.default_rng(seed))
+    n_terms = len(feature.FEATURE_NAMES)
+    return pa.table(
+        {
+            **_constant(version, n_terms),
+            "term": list(feature.FEATURE_NAMES),
+            "loss_increase": found.loss_increase,
+            "spread": found.spread,
+            "n_shuffles": np.full(n_terms, found.n_shuffles),
+            "n_rows": np.full(n_terms, found.n_rows),
+        }
+    )
+
+
 def _coefficients(version: tuple[str, str], found: dict[str, Any]) -> pa.Table:
     terms = [term if term == "intercept" else feature.FEATURE_NAMES[int(str(term)[1:])] for term in found["term"]]
     return pa.table(
         {
-            "model_version": [version[0]] * len(terms),
-            "model_name": [version[1]] * len(terms),
+            **_constant(version, len(terms)),
             "term": terms,
             "estimate": np.asarray(found["estimate"], dtype=np.float64),
             "std_error": np.asarray(found["std_error"], dtype=np.float64),
@@ -319,3 +345,7 @@ def _forecast(context: Context, lake: Lake, one: Decision, of: tuple[date, Featu
             }
         )
     )
+
+
+def _constant(version: tuple[str, str], n_rows: int) -> dict[str, list[str]]:
+    return {"model_version": [version[0]] * n_rows, "model_name": [version[1]] * n_rows}

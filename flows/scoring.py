@@ -13,7 +13,7 @@ from datetime import date, timedelta
 
 import pyarrow as pa
 
-from flows import factors, forecasts
+from flows import factors, forecasts, macro_forecasts
 from flows.context import Context
 from models import base
 from warehouse import errors, ledger, results, roles
@@ -26,6 +26,7 @@ Fit = Callable[[Context, Lake, date], list[factors.Fitted]]
 # The model whose age decides, and what is fitted with it.
 FITS: tuple[tuple[str, Fit], ...] = (
     (factors.MACRO_PCA, factors.fit_macro),
+    (macro_forecasts.MACRO_NEXT, macro_forecasts.fit_next_values),
     (factors.EQUITY_PCA, factors.fit_equity),
     (forecasts.BASELINE, forecasts.fit_forecasts),
 )

@@ -11,6 +11,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from flows import clock, ingest, settings
+from reports import subject_pages
 from warehouse import backup, lake, maintenance, verify
 
 Facts = dict[str, str | int]
@@ -28,7 +29,9 @@ def maintain(options: settings.Settings, *, dry_run: bool = False) -> Facts:
         LakeError: a step would have changed a table, or deleted a file in use; it was not carried out.
     """
     policy = maintenance.Policy(
-        timedelta(days=options.snapshot_retention_days), timedelta(days=options.report_retention_days)
+        timedelta(days=options.snapshot_retention_days),
+        timedelta(days=options.report_retention_days),
+        named=subject_pages.read_snapshots(options.reports_path),
     )
     now = clock.read_now(MACHINE_CLOCK)
     # A writer would make a lake where there is none.

@@ -65,6 +65,8 @@ class MLP(ArrayModel):
     Attributes:
         weights_: kernel and bias of each layer, (n_in, n_out) and (n_out,), for standardised rows.
         n_epochs_: passes made.
+        training_losses_, validation_losses_: (n_epochs_,) mean squared error of each pass, in variances of the training
+            target; empty in a model that was saved before they were kept.
         validation_loss_: mean squared error of the best pass, in variances of the training target.
         is_converged_: True when training stopped by itself before `epochs` ran out and every weight is finite.
     """
@@ -75,6 +77,8 @@ class MLP(ArrayModel):
         "n_epochs_": np.int64,
         "is_converged_": bool,
     }
+    # Apart from what forecasts depend on, and absent from files of before they were kept.
+    CURVE = ("training_losses_", "validation_losses_")
 
     def __init__(
         self,
@@ -138,11 +142,30 @@ class MLP(ArrayModel):
             )
             self.weights_ = [np.asarray(weight, dtype=np.float64) for weight in network.get_weights()]
         self.n_epochs_, self.validation_loss_ = len(history.epoch), float(min(history.history["val_mse"]))
+        self.training_losses_, self.validation_losses_ = (
+            np.array(history.history[name], np.float64) for name in ("mse", "val_mse")
+        )
         is_finite = np.isfinite(self.validation_loss_) and all(np.isfinite(weight).all() for weight in self.weights_)
         self.is_converged_ = bool(is_finite and stop.stopped_epoch > 0)
         if not self.is_converged_:
             log.warning("network did not converge: n_epochs=%s val_mse=%s", self.n_epochs_, self.validation_loss_)
         return self
+
+    def learning_curve(self) -> dict[str, npt.NDArray[Any]]:
+        """How the loss fell from pass to pass.
+
+        Returns:
+            `epoch` from 1, `training_loss` and `validation_loss`, each (n_epochs_,).
+
+        Raises:
+            NotFitted: fit first.
+        """
+        self._require_fitted()
+        return {
+            "epoch": np.arange(1, len(self.training_losses_) + 1, dtype=np.int32),
+            "training_loss": self.training_losses_,
+            "validation_loss": self.validation_losses_,
+        }
 
     @property
     def _n_features(self) -> int:
@@ -174,7 +197,7 @@ class MLP(ArrayModel):
             NotFitted: fit first.
         """
         self._require_fitted()
-        parts = {**self.params(), **{name: getattr(self, name) for name in self.FITTED}}
+        parts = {**self.params(), **{name: getattr(self, name) for name in (*self.FITTED, *self.CURVE)}}
         parts |= {f"weight_{number}": weight for number, weight in enumerate(self.weights_)}
         return {name: np.array(part, np.float64) for name, part in parts.items()}
 
@@ -197,6 +220,8 @@ class MLP(ArrayModel):
         model = cls(hidden=hidden, **settings)
         model._restore(state)
         model.weights_ = [np.array(state[name], np.float64) for name in weight_names]
+        for name in cls.CURVE:
+            setattr(model, name, np.array(state.get(name, ()), np.float64))
         return model
 
     def save(self, folder: Path) -> None:

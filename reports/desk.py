@@ -21,7 +21,7 @@ import jinja2
 import jinja2.sandbox
 import pyarrow as pa
 
-from reports import blocks, charts, numbers, reading, texts
+from reports import axes, blocks, charts, numbers, reading, texts
 from reports.blocks import Block, Cell, Figure, Note, Section, Source, Table
 from reports.subjects.page import cell_of
 from reports.tracing import Trail
@@ -241,7 +241,7 @@ def _chart_of(recipe: _Recipe, rows: pa.Table) -> charts.Chart:
         if recipe.show == shape and n > most:
             raise ValueError(f"it asks for {n} {'lines' if shape == 'line' else shape}; a chart holds {most}.")
     if recipe.show == "line":
-        width = charts.WIDE if recipe.is_wide else charts.WIDTH
+        width = axes.WIDE if recipe.is_wide else axes.WIDTH
         lines = [charts.Line(name, values(name)) for name in recipe.y]
         return charts.line_chart(labels, lines, label=recipe.title, write=write, width=width)
     if recipe.show == "histogram":

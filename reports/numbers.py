@@ -79,11 +79,12 @@ def amount_cny(value: Value) -> Written:
     return written(text, value)
 
 
-def level(value: Value) -> Written:
+def level(value: Value, *, signed: bool = False) -> Written:
     """A published value of any size with six significant digits at most."""
     if value is None or is_missing(value):
         return written(MISSING, None)
-    return written(_minus(f"{value:,.6g}" if abs(value) < 1e6 else f"{value:,.0f}"), value)
+    sign = "+" if signed else ""
+    return written(_minus(f"{value:{sign},.6g}" if abs(value) < 1e6 else f"{value:{sign},.0f}"), value)
 
 
 def day(value: date | None) -> Written:

@@ -60,6 +60,22 @@ def read_session_before(lake: Reader, session: date) -> date | None:
     return found
 
 
+def read_day_before(lake: Reader, as_of: date) -> date | None:
+    """The day of the report before: the session before, or the last published day where there is no market.
+
+    Raises:
+        LakeError: the lake cannot be read.
+    """
+    session = read_session(lake, as_of)
+    if session is not None:
+        return session if session < as_of else read_session_before(lake, session)
+    found: date | None = lake.read_value(
+        "select max(as_of_date) from analyst.run where flow = 'daily' and snapshot is not null and as_of_date < $as_of",
+        as_of=as_of,
+    )
+    return found
+
+
 def read_newest_version(lake: Reader, model_name: str, as_of: date) -> str | None:
     """The newest version of a model on or before `as_of`, None when it was never fitted.
 

@@ -9,6 +9,7 @@ page shows, `addresses.py`, where it lies, `site.py`, how it looks.
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -25,6 +26,9 @@ log = logging.getLogger(__name__)
 
 # A line of a list is about 150 bytes; the list of every A-share listed stays below a megabyte.
 MOST_LISTED = 6000
+# The trace stands first in a page's list of figures.
+_LIST, _TRACE_BYTES = b'id="figures">', 1000
+_SNAPSHOT = re.compile(rb'"snapshot":(\d{1,18})[,}]')
 
 
 @dataclass(frozen=True)
@@ -114,3 +118,18 @@ def _render_list(lake: Lake, kind: Kind, entries: Sequence[Entry], maker: Maker)
         script=script,
         policy=site.policy(styles=[site.style()], scripts=[script]),
     )
+
+
+def read_snapshots(out_dir: Path) -> frozenset[int]:
+    """The snapshots that the pages of the site's folder name: as long as one does, it is needed to check the page.
+
+    Args:
+        out_dir: folder of the reports; none are named where it is absent.
+    """
+    named = set()
+    for page in (*out_dir.glob("*.html"), *out_dir.glob("*/*.html")):
+        _, _, listed = page.read_bytes().rpartition(_LIST)
+        found = _SNAPSHOT.search(listed, 0, _TRACE_BYTES)
+        if found:
+            named.add(int(found[1]))
+    return frozenset(named)

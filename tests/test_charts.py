@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reports import charts, site
+from reports import axes, charts, site
 from reports.blocks import Figure, Section
 
 DAYS = ["2026-11-16", "2026-11-17", "2026-11-18", "2026-11-19"]
@@ -37,7 +37,7 @@ def all_charts(values):
         "bars": charts.bars(names, values, label="l", write=plain),
         "columns": charts.columns(names, values, label="l", write=plain),
         "histogram": charts.histogram(values, label="l", write=plain),
-        "scatter": charts.scatter(values, -values, groups, label="l", axes=("x", "y"), writes=(plain, plain)),
+        "scatter": charts.scatter(values, -values, groups, label="l", names=("x", "y"), writes=(plain, plain)),
         "heat map": charts.heat_map(names, ["a", "b"], matrix, label="l", write=plain),
         "strip": charts.strip(names, DAYS, [["ok"] * 4] * len(names), label="l"),
     }
@@ -112,9 +112,9 @@ def test_heat_map_colours_by_sign_and_leaves_missing_cells_empty():
 
 @given(st.floats(-1e6, 1e6), st.floats(1e-6, 1e6))
 def test_ticks_are_few_even_round_and_inside(low, span):
-    found = charts.ticks(low, low + span)
+    found = axes.ticks(low, low + span)
 
-    assert 1 <= len(found) <= charts.MOST_TICKS or low + span == low
+    assert 1 <= len(found) <= axes.MOST_TICKS or low + span == low
     assert all(low - 1e-6 * span <= tick <= low + span * (1 + 1e-6) for tick in found)
     steps = np.diff(found)
     if len(steps):
@@ -158,14 +158,14 @@ def test_recessions_stand_on_darker_ground_and_are_a_column_of_the_numbers():
     shade = charts.Shade("recession", [False, True, True, False, False, False, True])
 
     chart = charts.line_chart(
-        list(range(7)), [charts.Line("a", values)], label="l", write=plain, width=charts.WIDTH, shaded=shade
+        list(range(7)), [charts.Line("a", values)], label="l", write=plain, width=axes.WIDTH, shaded=shade
     )
 
-    step = (charts.WIDTH - charts.RIGHT - charts.LEFT) / 6
+    step = (axes.WIDTH - axes.RIGHT - axes.LEFT) / 6
     # Half a step around the second and third date; the last date's band ends where the chart does.
     assert bars_in(chart.svg, "shade") == [
-        (pytest.approx(charts.LEFT + 0.5 * step, abs=0.1), pytest.approx(2 * step, abs=0.1)),
-        (pytest.approx(charts.LEFT + 5.5 * step, abs=0.1), pytest.approx(0.5 * step, abs=0.1)),
+        (pytest.approx(axes.LEFT + 0.5 * step, abs=0.1), pytest.approx(2 * step, abs=0.1)),
+        (pytest.approx(axes.LEFT + 5.5 * step, abs=0.1), pytest.approx(0.5 * step, abs=0.1)),
     ]
     assert chart.heads == ("date", "a", "recession")
     assert [row[2] for row in chart.rows] == [0, 1, 1, 0, 0, 0, 1]
@@ -180,7 +180,7 @@ def test_bars_are_in_proportion_and_use_the_room_there_is(values):
 
     widths = [width for _, width in found]
     assert widths[0] * abs(values[1]) == pytest.approx(widths[1] * abs(values[0]), abs=0.5)
-    assert all(left >= 150 and left + width <= charts.WIDTH for left, width in found)
+    assert all(left >= 150 and left + width <= axes.WIDTH for left, width in found)
     sides = {value > 0 for value in values if value}
     assert sum(widths if len(sides) > 1 else [max(widths)]) >= 180 * bool(sides)
 
@@ -189,7 +189,7 @@ def test_wide_chart_names_its_lines_below_the_picture_too():
     """On a phone the newest end of a wide chart is shown, and the picture's own legend is out of sight."""
     lines = [charts.Line(name, np.arange(3.0)) for name in ("a", "<b>")]
     shade = charts.Shade("recession", [True, False, False])
-    chart = charts.line_chart([1, 2, 3], lines, label="l", write=plain, width=charts.WIDE, shaded=shade)
+    chart = charts.line_chart([1, 2, 3], lines, label="l", write=plain, width=axes.WIDE, shaded=shade)
     trace = {"run_id": "r", "snapshot": 1, "code_version": "1"}
 
     def page(is_wide):

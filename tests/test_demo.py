@@ -190,7 +190,7 @@ def test_report_opens_offline_without_a_console_error(home, browser, width):
     page.on("requestfailed", lambda request: complaints.append(request.url))
     page.add_init_script("addEventListener('securitypolicyviolation', (e) => console.error(e.violatedDirective))")
 
-    for pattern, least_pictures in (("20*.html", 10), ("securities/6*.html", 3), ("models/ridge-*.html", 4)):
+    for pattern, least_pictures in (("20*.html", 10), ("securities/6*.html", 3), ("models/mlp-*.html", 6)):
         page.goto(next((home / "demo" / "reports").glob(pattern)).as_uri())
         assert complaints == []
         assert page.evaluate("document.documentElement.scrollWidth") <= width
@@ -205,7 +205,7 @@ def pages_of(home):
 def test_every_page_says_what_its_snapshot_says(home):
     pages = pages_of(home)
     reports = home / "demo" / "reports"
-    beside = [next(reports.glob(pattern)) for pattern in ("securities/6*.html", "alerts/*.html")]
+    beside = [next(reports.glob(pattern)) for pattern in ("securities/6*.html", "alerts/*.html", "models/mlp-*.html")]
     for page in beside:
         done = daybook("report", "--verify", page, home=home / "demo")
         assert done.returncode == 0, done.stderr
@@ -277,7 +277,7 @@ def test_figure_of_a_page_is_the_one_an_analyst_reads(home, opened):
         ),
         ("securities.html", 390, "dark"),
         ("securities/6*.html", 1400, "light"),
-        ("models/ridge-*.html", 390, "dark"),
+        ("models/mlp-*.html", 390, "dark"),
         ("factors/macro_pca-1.html", 1400, "light"),
         ("alerts/*.html", 390, "dark"),
     ],

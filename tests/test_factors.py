@@ -123,6 +123,11 @@ def test_refit_keeps_signs_and_stores_how_far_its_space_turned(real_lake, tmp_pa
     first, second = fit(date(2023, 12, 29)), fit(date(2024, 12, 31))
 
     assert model.EVALUATION not in first
+    for rows in (first, second):
+        # Signs of a refit follow the fit before; what moved a factor must follow its scores.
+        scores = rows[model.FACTOR_SCORE].to_pandas().pivot(index="score_date", columns="factor", values="score")
+        parts = rows[model.FACTOR_MOVE].to_pandas().groupby("factor")["contribution"].sum()
+        assert parts.to_numpy() == pytest.approx(scores.diff().iloc[-1].to_numpy(), abs=1e-9)
     loadings = [
         rows[model.FACTOR_LOADING].to_pandas().pivot(index="entity", columns="factor", values="loading").to_numpy()
         for rows in (first, second)

@@ -56,6 +56,29 @@ def test_fit_finds_an_interaction_that_is_planted(fitted: MLP) -> None:
     assert found > 0.35
 
 
+def test_learning_curve_ends_a_patience_after_the_pass_whose_weights_were_kept(fitted: MLP) -> None:
+    """The loss that was noted for that pass is the one that the kept weights have on the last fifth of the dates."""
+    features, target, dates = planted_rows()
+
+    curve = fitted.learning_curve()
+
+    is_last = dates >= np.unique(dates)[80]
+    error = fitted.predict(features[is_last]) - target[is_last]
+    kept = fitted.n_epochs_ - 1 - fitted.patience
+    assert curve["epoch"].tolist() == list(range(1, fitted.n_epochs_ + 1))
+    assert curve["validation_loss"][kept] == pytest.approx((error**2).mean() / fitted.target_scale_**2, rel=1e-4)
+    # Half of the target's variance is noise that only learning by heart takes away.
+    assert curve["training_loss"][0] > 0.75 and 0.3 < curve["training_loss"][-1] < 0.7
+
+
+def test_network_of_before_curves_were_kept_is_loaded_without_one(fitted: MLP) -> None:
+    state = {name: array for name, array in fitted.state().items() if name not in MLP.CURVE}
+
+    restored = MLP.from_state(state)
+
+    assert len(restored.learning_curve()["epoch"]) == 0
+
+
 def test_fit_stops_early_and_finds_nothing_when_the_target_is_noise() -> None:
     features, target, dates = planted_rows()
     noise = np.random.default_rng(9).permutation(target)
@@ -155,6 +178,7 @@ def test_save_writes_the_same_bytes_when_a_reloaded_model_is_saved(fitted: MLP, 
 
     for name in ("arrays.parquet", "mlp.keras"):
         assert (first / name).read_bytes() == (second / name).read_bytes()
+    assert len(MLP.load(second).training_losses_) == fitted.n_epochs_
 
 
 def test_load_runs_no_code_when_the_file_holds_some(fitted: MLP, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 from reports import pages, site, tracing
 from reports.blocks import Figure, Listing, Note, Table, Tiles
 from reports.pages import equity, forecasts, macro, market, overview, quality
-from warehouse import checks, features, load, returns
+from warehouse import checks, features, load, returns, runs
 from warehouse.tables import macro as macro_tables
 from warehouse.tables import market as market_tables
 from warehouse.tables import model
@@ -115,7 +115,31 @@ def test_overview_warns_in_its_first_line_when_something_expected_is_missing(tra
     section = overview.section(traded_lake, WED)
 
     assert section.blocks[0].tone == "warn" and "market.daily 2024-01-10: no bars" in section.blocks[0].text
-    assert any("New alert, high: market.daily" in item for item in section.blocks[1].items)
+    assert "1 alert is open, 1 is of high severity: market.daily 2024-01-10: no bars" in section.blocks[1].text
+    assert any("New alert, high: market.daily" in item for item in section.blocks[2].items)
+
+
+@pytest.mark.parametrize(
+    "severities, tone, words",
+    [
+        ([], "good", "no alert is open"),
+        (["low", "medium"], "", "2 alerts are open, none of high severity, such as: medium 1. See Data."),
+        (["high", "low", "high"], "warn", "3 alerts are open, 2 are of high severity, such as: high 0. See Data."),
+    ],
+)
+def test_overview_says_what_needs_a_look_where_the_data_is_whole(traded_lake, severities, tone, words):
+    findings = [
+        finding_of(WED).to_pylist()[0]
+        | {"rule": "price_limit_broken", "severity": severity, "subject": str(at), "title": f"{severity} {at}"}
+        for at, severity in enumerate(severities)
+    ]
+    found = pa.Table.from_pylist(findings, schema=finding_of(WED).schema)
+    checks.record(traded_lake, found, ["price_limit_broken"], WED)
+
+    whole, look = overview.section(traded_lake, WED).blocks[:2]
+
+    assert (whole.text, whole.tone) == ("All data expected by today is here.", "good")
+    assert words in look.text and look.tone == tone
 
 
 def test_market_lists_the_best_and_the_worst_with_their_returns(traded_lake):
@@ -218,6 +242,58 @@ def test_macro_shows_the_value_that_stood_on_the_day(published_lake):
     assert shown == ["3.7", "3.9"]
 
 
+def test_macro_tells_releases_since_the_day_before_and_how_far_each_is_from_its_forecast(published_lake):
+    """December's value came on Monday: 3.7 where 3.5 had been forecast, give or take 0.1."""
+    published_lake.commit(
+        lambda c: c.execute("update macro.observation set realtime_start = date '2024-01-10'"), message="test"
+    )
+    forecast = {"model_version": f"macro_next/{TUE}", "model_name": "macro_next", "series_id": "UNRATE"}
+    forecast |= {"observation_date": date(2023, 12, 1), "forecast_date": TUE, "forecast": 3.5, "std_error": 0.1}
+    insert(published_lake, model.MACRO_FORECAST, [forecast | {"n_lags": 1, "n_rows": 60}])
+
+    told, silent = (macro.section(published_lake, day) for day in (WED, TUE))
+
+    (row,) = tables(told)[next(iter(tables(told)))].rows
+    assert [cell.text for cell in row[3:7]] == ["3.7", "3.5", "+0.2", "+2.0"]
+    assert told.blocks[0].text.startswith(f"1 release since {TUE}.") and "no forecast" not in told.blocks[0].text
+    assert silent.blocks[0].text.startswith(f"No weekly, monthly or quarterly series had a release since {MON}")
+
+
+def test_macro_says_what_moved_a_factor_and_what_all_others_added(published_lake):
+    move = {"model_version": f"macro_pca/{WED}", "model_name": "macro_pca", "factor": 1, "score_date": MON}
+    move |= {"is_completed": False}
+    steps = {"A": 0.1, "B": -2.0, "C": 0.5, "D": 0.25, "E": 1.0, "F": 0.05, "UNRATE": 3.0}
+    rows = [move | {"entity": name, "step": step, "contribution": step} for name, step in steps.items()]
+    insert(published_lake, model.FACTOR_MOVE, rows)
+    loading = {"model_version": f"macro_pca/{WED}", "model_name": "macro_pca", "factor": 1, "marginal_r2": 0.5}
+    others = [loading | {"entity": name, "loading": 1.0} for name in steps if name != "UNRATE"]
+    insert(published_lake, model.FACTOR_LOADING, others)
+
+    shown = tables(macro.section(published_lake, WED))
+
+    (table,) = (block for caption, block in shown.items() if caption.startswith("What moved the factors in 2024-01"))
+    assert [(row[1].text, row[5].text) for row in table.rows] == [
+        ("UNRATE", "+3.00"),
+        ("B", "\N{MINUS SIGN}2.00"),
+        ("E", "+1.00"),
+        ("C", "+0.50"),
+        ("D", "+0.25"),
+        ("2 others", "+0.15"),
+        ("the whole step", "+2.90"),
+    ]
+
+
+def test_macro_says_of_a_release_that_nothing_was_forecast(published_lake):
+    published_lake.commit(
+        lambda c: c.execute("update macro.observation set realtime_start = date '2024-01-10'"), message="test"
+    )
+
+    section = macro.section(published_lake, WED)
+
+    assert "1 had no forecast: none of that period was stored before the day of the release" in section.blocks[0].text
+    assert [cell.text for cell in tables(section)[next(iter(tables(section)))].rows[0][4:7]] == ["\N{EN DASH}"] * 3
+
+
 def test_macro_factors_stand_on_the_recessions_that_the_day_knew(published_lake):
     """January 2024 is called a recession on Wednesday; Tuesday's report does not know of it."""
     month = observation(date(2024, 1, 1), 1.0, WED, date(9999, 12, 31)) | {"series_id": "USREC"}
@@ -242,7 +318,7 @@ def test_overview_says_when_an_earlier_day_is_not_whole(traded_lake, bars, load_
 
     today, on_the_day = (overview.section(traded_lake, day).blocks[0] for day in (WED, friday))
 
-    assert today.text == ("Everything expected today is here; of earlier days 1 partition is not whole, see Data.")
+    assert today.text == ("All data expected today is here; of earlier days 1 partition is not whole, see Data.")
     assert today.tone == "good" and "earlier days" not in on_the_day.text
 
 
@@ -503,3 +579,28 @@ def test_page_of_one_session_with_half_the_market_says_what_is_missing_and_why(
     ):
         assert words in html.unescape(page), words
     assert "nan" not in re.sub(r"<(style|script).*?</\1>", "", page, flags=re.DOTALL).lower().replace("financ", "")
+
+
+def test_page_without_a_market_says_so_and_tells_releases_since_the_report_before(empty_lake):
+    """No token was ever set: the macro half alone, published on Monday and Wednesday."""
+    series = {"series_id": "UNRATE", "title": "Unemployment rate", "unit": "percent", "frequency": "M"}
+    series |= {"transform_code": 2, "publication_lag_days": 6, "group_name": "labour", "licence": "public"}
+    insert(empty_lake, macro_tables.SERIES, [series | {"is_in_macro_panel": True, "is_rolling_window": False}])
+    still = date(9999, 12, 31)
+    known = [observation(date(2023, 11, 1), 3.6, MON, still), observation(date(2023, 12, 1), 3.7, TUE, still)]
+    insert(empty_lake, macro_tables.OBSERVATION, known)
+    for day in (MON, WED):
+        runs.start(empty_lake, f"daily/{day}", day, datetime(2024, 1, 10, tzinfo=UTC), "2026.1")
+        runs.pin_snapshot(empty_lake, f"daily/{day}", 1)
+
+    first, overview_of_today, today = (
+        macro.section(empty_lake, MON),
+        overview.section(empty_lake, WED),
+        macro.section(empty_lake, WED),
+    )
+
+    assert first.blocks[0].text.startswith("This is the first day there is")
+    assert "this report has the macro half only. Set TUSHARE_TOKEN" in overview_of_today.blocks[0].text
+    assert f"title='Since {MON}'" in texts(overview_of_today)
+    assert today.blocks[0].text.startswith(f"1 release since {MON}.")
+    assert [row[0].text for row in tables(today)[next(iter(tables(today)))].rows] == ["UNRATE"]

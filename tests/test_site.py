@@ -15,6 +15,7 @@ import pytest
 
 from reports import blocks, charts, site
 from reports.blocks import Figure, Listing, Note, Section, Table, Tile, Tiles
+from reports.pages import macro
 from warehouse import errors, lake
 
 AS_OF = date(2026, 11, 20)
@@ -238,3 +239,45 @@ def test_folder_that_cannot_be_made_is_a_setting_error(empty_lake, tmp_path):
 
     with pytest.raises(errors.ConfigError, match="taken"):
         publish(empty_lake, tmp_path / "taken" / "reports")
+
+
+def test_widest_table_fits_on_paper(browser):
+    """Eleven columns: macro releases, here of the longest names and figures there are. A4 has 703 pixels inside."""
+    row = {"series_id": "MORTGAGE30US", "title": "Continued unemployment claims, not seasonally adjusted"}
+    row |= dict.fromkeys(("observation_date", "release_date"), AS_OF) | {"is_release_date_estimated": True}
+    row |= {"unit": "billion chained USD, annual rate", "surprise_std_errors": -12.3}
+    row |= dict.fromkeys(("first_value", "forecast", "surprise", "previous_value", "previous_first_value"), -123456.7)
+    page = browser.new_page(viewport={"width": 703, "height": 1000})
+    table = Table("Releases", macro.RELEASE_HEADS, [macro._release_cells(row)], is_wide=True)
+    page.set_content(render(table))
+    page.emulate_media(media="print")
+
+    reach = page.evaluate("document.querySelector('table').getBoundingClientRect().right")
+    page.close()
+
+    assert reach <= 703
+
+
+@pytest.mark.parametrize("width", [320, 390, 768, 1180, 1400])
+def test_no_tile_stands_alone_in_its_row_whatever_the_width(browser, width):
+    """One that spans its row is none that stands alone: with two in a row, an odd number has to begin so."""
+    page = browser.new_page(viewport={"width": width, "height": 900})
+    for n_tiles in range(2, 8):
+        page.set_content(
+            render(Tiles([Tile(f"Tile {number}", "812.4 bn CNY", "of 5,431") for number in range(n_tiles)]))
+        )
+
+        rows = page.evaluate(
+            "() => { const rows = {}; for (const tile of document.querySelectorAll('.tile')) {"
+            " const box = tile.getBoundingClientRect(); (rows[Math.round(box.top)] ??= []).push(box.width) }"
+            " return [Object.values(rows), document.querySelector('.tiles').clientWidth,"
+            " document.documentElement.scrollWidth] }"
+        )
+
+        widths, whole, scrolled = rows
+        assert scrolled <= width
+        # Every row is filled from edge to edge, less the gaps of ten pixels.
+        assert all(sum(row) + 10 * (len(row) - 1) == pytest.approx(whole, abs=1) for row in widths)
+        alone = [row for row in widths if len(row) == 1]
+        assert not alone or (width < 560 and n_tiles % 2 and len(alone) == 1)
+    page.close()

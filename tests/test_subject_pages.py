@@ -17,9 +17,9 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from flows import publishing, settings, steps
+from flows import clock, publishing, settings, steps, upkeep
 from flows.commands import reading
-from reports import addresses, proof, site, subject_pages
+from reports import addresses, figures, proof, site, subject_pages
 from reports.blocks import Subject
 from reports.subjects import KINDS
 from warehouse import errors, lake, runs
@@ -118,6 +118,23 @@ def fill(opened):
     ]
     insert(opened, feature.LOG_RETURN, changes)
     insert(opened, model.MODEL_VERSION, [card(name) for name in ("ridge", "zero", "equity_pca", "equity_cluster")])
+    ridge = {"model_version": f"ridge/{WED}", "model_name": "ridge"}
+    insert(
+        opened,
+        model.LEARNING_CURVE,
+        [
+            ridge | {"epoch": number, "training_loss": 1 / number, "validation_loss": validation}
+            for number, validation in ((1, 0.9), (2, 0.625), (3, 0.75))
+        ],
+    )
+    insert(
+        opened,
+        model.IMPORTANCE,
+        [
+            ridge | {"term": term, "loss_increase": rise, "spread": 0.001, "n_shuffles": 5, "n_rows": 4321}
+            for term, rise in (("noise", -0.002), ("momentum_20d", 0.125))
+        ],
+    )
     metric = {"fold": 0, "test_start": MON, "test_end": WED, "metric": "rmse", "n_rows": 9}
     insert(
         opened,
@@ -337,6 +354,22 @@ def test_model_shows_settings_window_and_metrics_beside_the_naive_ones(built):
     assert (listed["metrics/metrics/rmse/all"], listed["metrics/metrics/rmse/naive-all"]) == ("0.0123", "0.0456")
 
 
+def test_model_shows_how_it_learned_and_what_its_forecasts_live_on(built):
+    page = page_of(built, "model", f"ridge/{WED}")
+    held = proof.read_page(page)
+
+    assert "The smallest is 0.6250, after pass 2 of 3." in held.listed["learning/learning-curve/caption"]
+    links = {name: pieces for name, pieces in held.pieces.items() if name.endswith("/data")}
+    address = re.search(r"href=(data:.*?) download=", links["learning/learning-curve/data"][0])[1]
+    rows = figures.csv_rows(address)
+    assert rows == [["pass", "training", "validation"], ["1", "1", "0.9"], ["2", "0.5", "0.625"], rows[3]]
+    # The most important first, and a feature that only harms below zero.
+    column = "loss-of-r\N{SUPERSCRIPT TWO}"
+    losses = {name.split("/")[2]: value for name, value in held.listed.items() if name.endswith(column)}
+    assert list(losses.items()) == [("momentum_20d", "0.125"), ("noise", "-0.002")]
+    assert "5 shuffles over 4,321 rows" in held.listed["importance/permutation-importance/caption"]
+
+
 def test_factor_shows_its_size_scores_and_what_it_weighs(built):
     listed = proof.read_page(page_of(built, "factor", "equity_pca/1")).listed
 
@@ -434,3 +467,45 @@ def test_page_is_shown_in_the_browser_that_is_named(tmp_path, monkeypatch):
 def test_nothing_is_opened_where_no_page_is_written(options):
     with pytest.raises(errors.ConfigError, match="no page to open"):
         reading.report(is_open=True, **options)
+
+
+def expire(options, monkeypatch):
+    """Maintenance as it is two years on, when only what reports read is still kept."""
+    later = datetime.now(UTC) + timedelta(days=700)
+    monkeypatch.setattr(clock, "read_now", lambda zone: later)
+    upkeep.maintain(options)
+
+
+def test_day_published_again_keeps_the_first_snapshot_until_no_page_names_it(tmp_path, lay_out, monkeypatch):
+    """The page of an alert that was resolved is not written again: it still needs the snapshot of the first time."""
+    options = settings.read_settings(home=tmp_path, _env_file=None)
+    lay_out(options.lake)
+    with lake.open_writer(options.lake, holder="test") as opened:
+        fill(opened)
+        runs.start(opened, f"daily/{WED}", WED, NOW, "2026.1")
+    context = steps.open_context(options, "daily", WED)
+    first = publishing.publish(context, WED)
+    publishing.publish_beside(context, WED, first.snapshot)
+    with lake.open_writer(options.lake, holder="test") as opened:
+        opened.commit(lambda c: c.execute("update market.daily set close = close * 2"), message="corrected")
+        # A run that is cut off here has a new snapshot, and the page of the first time.
+        runs.pin_snapshot(opened, f"daily/{WED}", opened.snapshot)
+    old = options.reports_path / addresses.path_of(Subject("alert", "b" * 16))
+
+    expire(options, monkeypatch)
+    assert publishing.prove(options, first.page) and publishing.prove(options, old)
+
+    second = publishing.publish(context, WED)
+    publishing.publish_beside(context, WED, second.snapshot)
+    expire(options, monkeypatch)
+    pages = list(options.reports_path.glob("*/*.html"))
+    assert second.snapshot > first.snapshot and len(pages) == 6 + 4 + 1 + 3
+    assert all(publishing.prove(options, page) for page in (second.page, *pages))
+    assert subject_pages.read_snapshots(options.reports_path) == {first.snapshot, second.snapshot}
+
+    old.unlink()
+    publishing.publish_beside(context, WED, second.snapshot)
+    expire(options, monkeypatch)
+    assert publishing.prove(options, old)
+    with pytest.raises(errors.DaybookError), lake.open_reader(options.lake, snapshot=first.snapshot):
+        pass

@@ -350,3 +350,81 @@ def test_alert_and_run_show_what_happened(filled_lake: lake.Lake) -> None:
     assert rows_of(filled_lake, "select n_seen, resolved_date from analyst.alert") == [
         {"n_seen": 2, "resolved_date": None}
     ]
+
+
+def test_release_stands_beside_the_newest_forecast_made_before_it(empty_lake: lake.Lake) -> None:
+    """The forecast of the day of the release itself comes too late; a revision later changes nothing."""
+    series = {
+        "series_id": "S",
+        "title": "S",
+        "unit": "percent",
+        "frequency": "M",
+        "transform_code": 1,
+        "publication_lag_days": 6,
+        "group_name": "g",
+        "is_in_macro_panel": True,
+        "is_rolling_window": False,
+        "licence": "public",
+    }
+    day = {name: date(2024, 1, number) for name, number in {"first": 2, "before": 5, "came": 10, "later": 20}.items()}
+    still = date(9999, 12, 31)
+    spans = [
+        # December was 4.0 at first, and was revised to 4.5 on the day January came.
+        (date(2023, 12, 1), 4.0, day["first"], date(2024, 1, 9)),
+        (date(2023, 12, 1), 4.5, day["came"], still),
+        (date(2024, 1, 1), 5.0, day["came"], date(2024, 1, 19)),
+        (date(2024, 1, 1), 9.0, day["later"], still),
+        (date(2024, 2, 1), 6.0, day["later"], still),
+    ]
+    observations = [
+        {
+            "series_id": "S",
+            "observation_date": period,
+            "value": value,
+            "realtime_start": start,
+            "realtime_end": end,
+            "is_realtime_estimated": False,
+            "retrieved_at": datetime(2024, 1, 1, tzinfo=UTC),
+            "load_id": "test",
+        }
+        for period, value, start, end in spans
+    ]
+    forecasts = [
+        {
+            "model_version": f"macro_next/{made}",
+            "model_name": "macro_next",
+            "series_id": "S",
+            "observation_date": period,
+            "forecast_date": made,
+            "forecast": forecast,
+            "std_error": 0.5,
+            "n_lags": 1,
+            "n_rows": 60,
+        }
+        for made, period, forecast in (
+            (day["first"], date(2024, 1, 1), 3.0),
+            (day["before"], date(2024, 1, 1), 4.0),
+            (day["came"], date(2024, 1, 1), 4.9),
+            # February's was made before the series moved to another base.
+            (date(2024, 1, 15), date(2024, 2, 1), 6.0),
+        )
+    ]
+    rebase = {"series_id": "S", "vintage_date": date(2024, 1, 18), "kind": "level", "ratio": 2.0, "spread": 0.0}
+    rebase |= {"n_common": 2, "first_observation_date": None, "old_text": None, "new_text": None}
+    for table, rows in (
+        (macro.SERIES, [series]),
+        (macro.OBSERVATION, observations),
+        (model.MACRO_FORECAST, forecasts),
+        (macro.REBASE, [rebase]),
+    ):
+        conformed = table.conform(pa.Table.from_pylist(rows))
+        empty_lake.commit(lambda c, t=table, r=conformed: derive.write_rows(c, t, r), message="test")
+
+    columns = "release_date, first_value, previous_value, previous_first_value, forecast, surprise, surprise_std_errors"
+    found = rows_of(empty_lake, f"select {columns} from analyst.macro_release order by observation_date")
+
+    assert [tuple(row.values()) for row in found] == [
+        (day["first"], 4.0, None, None, None, None, None),
+        (day["came"], 5.0, 4.5, 4.0, 4.0, 1.0, 2.0),
+        (day["later"], 6.0, 9.0, 5.0, None, None, None),
+    ]

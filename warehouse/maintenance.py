@@ -47,11 +47,14 @@ class Policy:
         snapshot_retention: how far back the lake can be read as it stood at every commit.
         report_retention: how far back a published report can be built again, for which its snapshot is kept.
         file_grace: how long a file that fell out of use stays at least, for readers that are still in it.
+        named: snapshots that pages name beside those of `ops.run`: a day published again has a new snapshot there, but
+            pages beside it may still be those of the first time. They are kept as long as published reports.
     """
 
     snapshot_retention: timedelta = timedelta(days=30)
     report_retention: timedelta = timedelta(days=3650)
     file_grace: timedelta = timedelta(hours=12)
+    named: frozenset[int] = frozenset()
 
 
 @dataclass
@@ -124,8 +127,8 @@ def read_worth_compacting(lake: Lake) -> list[Table]:
 def sort_snapshots(lake: Lake, now: datetime, policy: Policy) -> tuple[list[int], list[int]]:
     """The snapshots to keep and those to let go, each ascending.
 
-    A snapshot stays while it is young, while a published report reads it and that is not too long ago either, and
-    while it is the newest.
+    A snapshot stays while it is young, while a published report or another page reads it and that is not too long ago
+    either, and while it is the newest.
 
     Raises:
         LakeError: the lake cannot be read.
@@ -137,7 +140,8 @@ def sort_snapshots(lake: Lake, now: datetime, policy: Policy) -> tuple[list[int]
     kept: list[int] = []
     doomed: list[int] = []
     for row in rows:
-        retention = policy.report_retention if row["is_read"] else policy.snapshot_retention
+        is_read = row["is_read"] or row["snapshot_id"] in policy.named
+        retention = policy.report_retention if is_read else policy.snapshot_retention
         is_young = row["snapshot_time"] >= now - max(retention, policy.snapshot_retention)
         (kept if is_young or row is rows[-1] else doomed).append(row["snapshot_id"])
     return kept, doomed

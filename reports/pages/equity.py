@@ -6,7 +6,7 @@ from datetime import date
 
 import numpy as np
 
-from reports import blocks, charts, numbers, reading
+from reports import axes, blocks, charts, numbers, reading
 from reports.blocks import Block, Figure, Note, Section, Table
 from reports.tracing import Reader, walk
 
@@ -57,7 +57,7 @@ def _score_figure(lake: Reader, version: str, as_of: date) -> Figure:
         label="Cumulated equity factor scores",
         write=lambda v: numbers.decimal(v, 0),
         zero=True,
-        width=charts.WIDE,
+        width=axes.WIDE,
     )
     return Figure(
         "Equity factors", chart, "Scores added up over sessions; fit as of " + version[-10:] + ".", is_wide=True
@@ -97,7 +97,7 @@ def _loading_figure(lake: Reader, version: str, as_of: date) -> list[Block]:
         reading.floats(rows, "second"),
         rows["cluster"].to_numpy().astype(np.int64),
         label="Loadings on the first two equity factors, by group",
-        axes=("factor 1", "factor 2"),
+        names=("factor 1", "factor 2"),
         writes=(lambda v: numbers.decimal(v), lambda v: numbers.decimal(v)),
     )
     return [Figure("Loadings by group", chart, "A point is a security; its colour is its group in the table below.")]

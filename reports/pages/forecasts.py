@@ -191,7 +191,7 @@ def skill_figures(lake: Reader, version: str) -> list[Block]:
         realised[::every],
         np.ones(len(predicted[::every]), dtype=np.int64),
         label=f"Actual against predicted, {name}",
-        axes=("predicted", "actual"),
+        names=("predicted", "actual"),
         writes=(lambda v: numbers.change(v, 1), lambda v: numbers.change(v, 0)),
     )
     errors = charts.histogram(

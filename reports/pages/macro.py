@@ -3,14 +3,30 @@
 from __future__ import annotations
 
 from datetime import date
+from typing import Any
 
-from reports import blocks, charts, numbers, reading
-from reports.blocks import Block, Figure, Note, Section, Table
+from reports import axes, blocks, charts, numbers, reading
+from reports.blocks import Block, Cell, Figure, Note, Section, Table
 from reports.tracing import Reader, walk
 
 MOST_FACTORS_SHOWN = 3
 CHART_MONTHS = 180
 REGIME_MONTHS = 120
+MOST_RELEASES = 40
+N_MOVERS = 5
+RELEASE_HEADS = (
+    "Series",
+    "What",
+    "Period",
+    "Came",
+    "Forecast",
+    "Surprise",
+    "In standard errors",
+    "Before",
+    "Before, at first",
+    "Unit",
+    "Known since",
+)
 
 
 def section(lake: Reader, as_of: date) -> Section:
@@ -20,15 +36,77 @@ def section(lake: Reader, as_of: date) -> Section:
         LakeError: the lake cannot be read.
     """
     version = reading.read_newest_version(lake, "macro_pca", as_of)
-    shown = walk(lake, _value_table, as_of, version)
+    shown = [*walk(lake, _release_blocks, as_of), *walk(lake, _value_table, as_of, version)]
     if version is None:
         shown.append(Note("The macro factors are not fitted yet: too few months are known. `daybook refit` says why."))
         return Section("macro", "Macro", shown)
     shown += walk(lake, _score_figure, version, as_of)
-    for build in (_scree_figure, _loading_figure):
+    for build in (_move_table, _scree_figure, _loading_figure):
         shown += walk(lake, build, version)
     shown += walk(lake, _regime_figures, as_of)
     return Section("macro", "Macro", shown)
+
+
+def _release_blocks(lake: Reader, as_of: date) -> list[Block]:
+    """What was published for the first time since the report before, beside what had been expected."""
+    since = reading.read_day_before(lake, as_of)
+    if since is None:
+        return [Note("This is the first day there is: no release can be told from what was known before.")]
+    rows = lake.read(
+        "select * from analyst.macro_release where release_date > $since and release_date <= $as_of"
+        # The most surprising first; then those that nobody had forecast.
+        " order by abs(surprise_std_errors) desc nulls last, series_id, observation_date desc",
+        since=since,
+        as_of=as_of,
+    ).to_pylist()
+    n_revised = lake.read_value(
+        "select count(*) from analyst.macro_vintage as v where v.realtime_start > $since and v.realtime_start <= $as_of"
+        " and not v.is_realtime_estimated and v.value is not null and exists (from analyst.macro_vintage as earlier"
+        " where earlier.series_id = v.series_id and earlier.observation_date = v.observation_date"
+        " and earlier.realtime_end + 1 = v.realtime_start)",
+        since=since,
+        as_of=as_of,
+    )
+    revised = f" {numbers.count(n_revised)} {_plural(n_revised, 'value')} published before {_were(n_revised)} revised."
+    if not rows:
+        return [Note(f"No weekly, monthly or quarterly series had a release since {since}." + revised)]
+    n_foretold = sum(row["forecast"] is not None for row in rows)
+    said = f"{len(rows)} {_plural(len(rows), 'release')} since {since}." + revised
+    if n_foretold < len(rows):
+        said += (
+            f" {numbers.count(len(rows) - n_foretold)} had no forecast: none of that period was stored before the day"
+            " of the release, or the series has moved to another base since."
+        )
+    if len(rows) > MOST_RELEASES:
+        said += f" The table has the {MOST_RELEASES} most surprising."
+    caption = "Releases (forecast: from the series' own past, made at the refit before; before: as known that day)"
+    cells = [_release_cells(row) for row in rows[:MOST_RELEASES]]
+    return [Note(said), Table(caption, RELEASE_HEADS, cells, is_wide=True)]
+
+
+def _release_cells(row: dict[str, Any]) -> tuple[Cell, ...]:
+    estimated = " (est.)" if row["is_release_date_estimated"] else ""
+    return (
+        blocks.text(row["series_id"]),
+        blocks.text(row["title"]),
+        blocks.number(numbers.day(row["observation_date"])),
+        blocks.number(numbers.level(row["first_value"])),
+        blocks.number(numbers.level(row["forecast"])),
+        blocks.number(numbers.level(row["surprise"], signed=True)),
+        blocks.number(numbers.decimal(row["surprise_std_errors"], 1, signed=True)),
+        blocks.number(numbers.level(row["previous_value"])),
+        blocks.number(numbers.level(row["previous_first_value"])),
+        blocks.text(row["unit"]),
+        blocks.number(numbers.day(row["release_date"]) + estimated),
+    )
+
+
+def _plural(n: int, word: str) -> str:
+    return word if n == 1 else f"{word}s"
+
+
+def _were(n: int) -> str:
+    return "was" if n == 1 else "were"
 
 
 def _value_table(lake: Reader, as_of: date, version: str | None) -> Block:
@@ -80,11 +158,54 @@ def _score_figure(lake: Reader, version: str, as_of: date) -> Figure:
         label="Macro factor scores",
         write=lambda v: numbers.decimal(v, 0),
         zero=True,
-        width=charts.WIDE,
+        width=axes.WIDE,
         shaded=shaded,
     )
     caption = "Scores by month, in standard deviations of the panel." + (reading.RECESSION_WORDS if shaded else "")
     return Figure("Macro factors", chart, caption, is_wide=True)
+
+
+def _move_table(lake: Reader, version: str) -> Block:
+    """The series behind the last step of the first factors, and what all others add."""
+    rows = lake.read(
+        "select * from analyst.factor_move where model_version = $version"
+        f" and factor <= {MOST_FACTORS_SHOWN} order by factor, abs(contribution) desc, entity",
+        version=version,
+    ).to_pylist()
+    if not rows:
+        return Note("What moved the factors is not known: they were fitted before Daybook kept it.")
+    cells: list[tuple[Cell, ...]] = []
+    for factor in dict.fromkeys(row["factor"] for row in rows):
+        own = [row for row in rows if row["factor"] == factor]
+        for row in own[:N_MOVERS]:
+            cells.append(
+                (
+                    blocks.text(f"factor {factor}"),
+                    blocks.text(row["entity"] + (" (completed)" if row["is_completed"] else "")),
+                    blocks.name(row["entity_name"]),
+                    blocks.number(numbers.decimal(row["step"], signed=True)),
+                    blocks.number(numbers.decimal(row["loading"], signed=True)),
+                    blocks.number(numbers.decimal(row["contribution"], signed=True)),
+                )
+            )
+        whole = sum(row["contribution"] for row in own)
+        rest = sum(row["contribution"] for row in own[N_MOVERS:])
+        for words, value in ((f"{len(own) - N_MOVERS} others", rest), ("the whole step", whole)):
+            if len(own) > N_MOVERS or words == "the whole step":
+                empty = blocks.number("")
+                cells.append(
+                    (
+                        blocks.text(f"factor {factor}"),
+                        blocks.text(words),
+                        blocks.text(""),
+                        empty,
+                        empty,
+                        blocks.number(numbers.decimal(value, signed=True)),
+                    )
+                )
+    heads = ("Factor", "Series", "What", "Step", "Loading", "Adds")
+    caption = f"What moved the factors in {rows[0]['score_date']:%Y-%m} (standard deviations; adds = step x loading)"
+    return Table(caption, heads, cells, is_wide=True)
 
 
 def _scree_figure(lake: Reader, version: str) -> Figure:

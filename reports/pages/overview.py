@@ -22,9 +22,10 @@ def section(lake: Reader, as_of: date) -> Section:
         LakeError: the lake cannot be read.
     """
     session = reading.read_session(lake, as_of)
-    before = reading.read_session_before(lake, session) if session else None
+    before = reading.read_day_before(lake, as_of)
     shown = (
         *walk(lake, _status, as_of, session),
+        *walk(lake, _look, as_of),
         *walk(lake, _listing, as_of, before),
         *walk(lake, _tiles, as_of, session),
     )
@@ -60,12 +61,10 @@ def _status(lake: Reader, as_of: date, session: date | None) -> Note:
         " and (session_date is null or session_date < $as_of)",
         as_of=as_of,
     )
-    whole = "Everything expected is here."
+    whole = "All data expected by today is here."
     if n_older:
         said = "partition is" if n_older == 1 else "partitions are"
-        whole = (
-            f"Everything expected today is here; of earlier days {numbers.count(n_older)} {said} not whole, see Data."
-        )
+        whole = f"All data expected today is here; of earlier days {numbers.count(n_older)} {said} not whole, see Data."
     if session is None:
         return Note(
             "No market data is loaded: this report has the macro half only. Set TUSHARE_TOKEN for the other.", "warn"
@@ -73,6 +72,26 @@ def _status(lake: Reader, as_of: date, session: date | None) -> Note:
     if session < as_of:
         return Note(f"{whole} The newest session is {session}; {as_of} had no bars to give.", "good")
     return Note(whole, "good")
+
+
+def _look(lake: Reader, as_of: date) -> Note:
+    """What the data says that somebody should see: whole data may hold a trouble."""
+    rows = lake.read(
+        "select title, severity from analyst.alert where state = 'open'"
+        " and least(first_seen_date, subject_date) <= $as_of"
+        # The gravest first, of these the newest stands for all.
+        " order by case severity when 'high' then 1 when 'medium' then 2 else 3 end, first_seen_date desc, rule,"
+        " subject",
+        as_of=as_of,
+    ).to_pylist()
+    if not rows:
+        return Note("Nothing needs a look: no alert is open.", "good")
+    n_high = sum(row["severity"] == "high" for row in rows)
+    are = "1 alert is" if len(rows) == 1 else f"{numbers.count(len(rows))} alerts are"
+    if not n_high:
+        return Note(f"{are} open, none of high severity, such as: {rows[0]['title']}. See Data.")
+    words = "is of high severity:" if n_high == 1 else "are of high severity, such as:"
+    return Note(f"Needs a look: {are} open, {numbers.count(n_high)} {words} {rows[0]['title']}. See Data.", "warn")
 
 
 def _changes(lake: Reader, as_of: date, before: date | None) -> list[str]:

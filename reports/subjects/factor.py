@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from reports import blocks, charts, numbers, reading
+from reports import axes, blocks, charts, numbers, reading
 from reports.blocks import Block, Figure, Note, Section, Source, Table, Tile, Tiles
 from reports.pages.equity import STEADY_CORRELATION
 from reports.reading import Gathered
@@ -153,7 +153,7 @@ def _score_figure(title: str, scores: pa.Table, source: Source, recessions: set[
         label=f"{title} over time",
         write=lambda v: numbers.decimal(v, 1 if is_macro else 0),
         zero=True,
-        width=charts.WIDE,
+        width=axes.WIDE,
         shaded=shaded,
     )
     caption = (

@@ -14,6 +14,7 @@ from reports import blocks, charts, numbers, reading, texts
 from reports.blocks import Block, Cell, Figure, Note, Section, Source, Table
 from reports.pages import forecasts
 from reports.reading import Gathered
+from reports.subjects import fit
 from reports.subjects.page import Entry, SubjectPage
 from reports.tracing import Reader, walk
 
@@ -65,6 +66,9 @@ class _Known:
     coefficients: Gathered
     factors: Gathered
     groups: Gathered
+    curves: Gathered
+    importance: Gathered
+    next_values: Gathered
 
 
 def build(lake: Reader, names: Sequence[str], as_of: date) -> Iterator[SubjectPage]:
@@ -108,6 +112,9 @@ def _read_known(lake: Reader, names: list[str], as_of: date) -> _Known:
         ),
         factors=gather("factor", f"factor, {sizes}", "factor"),
         groups=gather("cluster", "cluster, entity, entity_name", "cluster, entity"),
+        curves=gather("learning_curve", fit.CURVE_COLUMNS, "epoch"),
+        importance=gather("importance", fit.IMPORTANCE_COLUMNS, "loss_increase desc, term"),
+        next_values=Gathered(lake, fit.NEXT_VALUES, "model_version", names=names, as_of=as_of),
     )
 
 
@@ -124,10 +131,12 @@ def _sections(lake: Reader, card: dict[str, Any], known: _Known) -> list[Section
                 _setting_table(card, known.cards.about(version)),
             ],
         ),
+        Section("learning", "How it learned", fit.learning_blocks(version, known.curves)),
         Section("metrics", "What it was worth when tested", _metric_table(version, known)),
         Section(
             "skill", "Where it had not seen the answer", _skill_blocks(lake, version) if _is_forecast(metrics) else []
         ),
+        Section("importance", "What its forecasts live on", fit.importance_blocks(version, known.importance)),
         Section("live", "What its published forecasts were worth", _outcome_blocks(version, known.outcomes)),
         Section(
             "inside",
@@ -136,6 +145,7 @@ def _sections(lake: Reader, card: dict[str, Any], known: _Known) -> list[Section
                 *_coefficient_table(version, known.coefficients),
                 *_factor_blocks(version, known.factors),
                 *_group_table(version, known.groups),
+                *fit.next_value_table(version, known.next_values),
             ],
         ),
         Section("decisions", "Decisions", _decision_table(version, known.decisions)),

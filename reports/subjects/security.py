@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from reports import blocks, charts, numbers, reading, texts
+from reports import axes, blocks, charts, numbers, reading, texts
 from reports.blocks import Block, Figure, Note, Section, Source, Table, Tile, Tiles
 from reports.reading import Gathered
 from reports.subjects.page import Entry, SubjectPage
@@ -259,7 +259,7 @@ def _price_blocks(name: str, rows: pa.Table, source: Source, known: _Known) -> l
         charts.Line("equal-weighted market", np.array([growth.get(day, np.nan) / first for day in dates])),
     ]
     chart = charts.line_chart(
-        dates, lines, label=f"{name} and the market, first day = 1", write=lambda v: f"{v:.2f}", width=charts.WIDE
+        dates, lines, label=f"{name} and the market, first day = 1", write=lambda v: f"{v:.2f}", width=axes.WIDE
     )
     turnover = charts.line_chart(
         dates,

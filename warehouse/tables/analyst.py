@@ -47,6 +47,13 @@ _COLUMNS = (
     Column("rank_ic", "DOUBLE", "Spearman correlation of forecasts and what came; NULL when all are equal.", "1"),
     Column("r2_against_naive", "DOUBLE", "1 less the ratio of the squared error to the naive forecast's.", "1"),
     Column("previous_value", "DOUBLE", "Standing value of the period before.", "see unit"),
+    Column("release_date", "DATE", "First day on which the period had a published value."),
+    Column("is_release_date_estimated", "BOOLEAN", "Whether that day is period end plus the usual publication lag."),
+    Column("first_value", "DOUBLE", "Value of the period as first published.", "see unit"),
+    Column("previous_date", "DATE", "First day of the period before; NULL when it was not known that day."),
+    Column("previous_first_value", "DOUBLE", "Value of the period before as first published.", "see unit"),
+    Column("surprise", "DOUBLE", "First value less its forecast; NULL without a forecast.", "see unit"),
+    Column("surprise_std_errors", "DOUBLE", "Surprise / standard error of the forecast.", "standard errors"),
 )
 _OF_A_VIEW = {
     "alert_change.fingerprint": Column("fingerprint", "VARCHAR", "The alert; see `analyst.alert`."),
@@ -71,6 +78,17 @@ _OF_A_VIEW = {
     ),
     "information_coefficient.n_rows": Column("n_rows", "BIGINT", "Securities compared that day."),
     "macro_latest.value": Column("value", "DOUBLE", "Newest published value.", "see unit"),
+    "factor_move.entity": Column("entity", "VARCHAR", "series_id."),
+    "importance.n_rows": Column("n_rows", "BIGINT", "Rows tested."),
+    "macro_release.series_id": Column("series_id", "VARCHAR", "FRED's identifier."),
+    "macro_release.observation_date": Column("observation_date", "DATE", "First day of the period described."),
+    "macro_release.previous_value": Column(
+        "previous_value", "DOUBLE", "Value of the period before as it stood that day.", "see unit"
+    ),
+    "macro_release.std_error": Column("std_error", "DOUBLE", "Standard error of the forecast.", "see unit"),
+    "macro_release.forecast": Column(
+        "forecast", "DOUBLE", "Newest forecast made before the day of release; NULL when there is none.", "see unit"
+    ),
     "macro_vintage.value": Column("value", "DOUBLE", "Published value; NULL when published as missing.", "see unit"),
 }
 

@@ -88,6 +88,28 @@ FACTOR_SCORE = Table(
     ),
 )
 
+FACTOR_MOVE = Table(
+    schema="model",
+    name="factor_move",
+    grain=("model_version", "factor", "entity"),
+    meaning="One row per macro factor and series: its part in the factor's move over the panel's last month.",
+    source="flows/factors.py; the parts of a factor add up to the difference of its last two scores.",
+    columns=(
+        MODEL_VERSION_ID,
+        MODEL_NAME,
+        Column("factor", "INTEGER", "Factor number from 1."),
+        Column("entity", "VARCHAR", "series_id."),
+        Column("score_date", "DATE", "The panel's last month."),
+        Column("step", "DOUBLE", "Change of the transformed series over that month.", unit="standard deviations"),
+        Column("contribution", "DOUBLE", "step x loading.", unit="standard deviations"),
+        Column(
+            "is_completed",
+            "BOOLEAN",
+            "Whether a value of the two months was missing or wild, so that what the factors say of it stands in.",
+        ),
+    ),
+)
+
 COEFFICIENT = Table(
     schema="model",
     name="coefficient",
@@ -227,5 +249,76 @@ FORECAST_OUTCOME = Table(
         ),
         Column("nominal_coverage", "DOUBLE", "Share of outcomes the intervals promised to hold.", unit="1"),
         Column("realised_coverage", "DOUBLE", "Share of outcomes they held.", unit="1"),
+    ),
+)
+
+LEARNING_CURVE = Table(
+    schema="model",
+    name="learning_curve",
+    grain=("model_version", "epoch"),
+    meaning="One row per pass over the training rows of a fitted network: its losses after the pass.",
+    source="models/mlp.py.",
+    columns=(
+        MODEL_VERSION_ID,
+        MODEL_NAME,
+        Column("epoch", "INTEGER", "Pass over the training rows, from 1."),
+        Column(
+            "training_loss",
+            "DOUBLE",
+            "Mean squared error on the rows trained on, while the pass went on, in variances of their target.",
+            unit="1",
+        ),
+        Column(
+            "validation_loss",
+            "DOUBLE",
+            "The same after the pass, on the last dates, which decide when to stop.",
+            unit="1",
+        ),
+    ),
+)
+
+IMPORTANCE = Table(
+    schema="model",
+    name="importance",
+    grain=("model_version", "term"),
+    meaning="One row per model version and feature: what its forecasts lose when the feature is shuffled within each day.",
+    source="models/importance.py, on the last fold of the walk-forward test.",
+    columns=(
+        MODEL_VERSION_ID,
+        MODEL_NAME,
+        Column("term", "VARCHAR", "Feature name."),
+        Column(
+            "loss_increase",
+            "DOUBLE",
+            "Rise of the mean squared error, mean over the shuffles, as a share of the naive forecast's.",
+            unit="1",
+        ),
+        Column("spread", "DOUBLE", "Standard deviation of that rise from shuffle to shuffle.", unit="1"),
+        Column("n_shuffles", "BIGINT", "Shuffles."),
+        Column("n_rows", "BIGINT", "Rows tested."),
+    ),
+)
+
+MACRO_FORECAST = Table(
+    schema="model",
+    name="macro_forecast",
+    grain=("model_version", "series_id"),
+    meaning="One row per refit and macro series: what its next period was forecast to be first published as.",
+    source="models/next_value.py.",
+    columns=(
+        MODEL_VERSION_ID,
+        MODEL_NAME,
+        Column("series_id", "VARCHAR", "FRED's identifier."),
+        Column("observation_date", "DATE", "First day of the period forecast: the one after the newest known."),
+        Column("forecast_date", "DATE", "Day of the refit; nothing known later entered."),
+        Column("forecast", "DOUBLE", "Forecast of the value.", unit="see macro.series"),
+        Column(
+            "std_error",
+            "DOUBLE",
+            "Standard error of the forecast, from the residuals of its fit.",
+            unit="see macro.series",
+        ),
+        Column("n_lags", "INTEGER", "Own past periods the forecast is made from."),
+        Column("n_rows", "BIGINT", "Periods the forecast was fitted on."),
     ),
 )
