@@ -67,13 +67,13 @@ def test_detectors_beside_pyods_and_scikit_learns(vendor_data, peer_python, in_a
         OMP_NUM_THREADS="1",
     )["roc_auc"]
     peers["pca"] = {}
-    ours = {name: {} for name in detectors.DETECTORS}
+    ours = {name: {} for name in peers}
     for stem, table, labels in tables(vendor_data):
         standard = preprocessing.StandardScaler().fit_transform(table)
         pca = decomposition.PCA(n_components=detectors.KEPT_VARIANCE, svd_solver="full").fit(standard)
         error = ((standard - pca.inverse_transform(pca.transform(standard))) ** 2).sum(axis=1)
         peers["pca"][stem] = metrics.roc_auc_score(labels, error)
-        for name in detectors.DETECTORS:
+        for name in peers:
             scores = detectors.make(name, seed=SEED).fit(table).score(table)
             ours[name][stem] = metrics.roc_auc_score(labels, scores)
 
