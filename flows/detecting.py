@@ -14,7 +14,7 @@ from datetime import date
 import numpy as np
 import pyarrow as pa
 
-from flows import factors, forecasts
+from flows import factors, forecasts, market_watch
 from flows.context import Context
 from flows.settings import Settings
 from models import anomaly, base, registry, stability
@@ -49,8 +49,10 @@ def detect(context: Context, as_of: date, session: date | None) -> pa.Table:
         found = checks.find(lake, as_of, look.scope, missing_fraction=tolerated)
         findings = [outages.gathered(lake, found)]
         if session is not None:
-            findings.append(find_outliers(lake, session, context.settings.robust_z_threshold))
-            rules.append(ROBUST_Z)
+            outliers = find_outliers(lake, session, context.settings.robust_z_threshold)
+            strange = market_watch.find(lake, session, context.settings, set(outliers["subject"].to_pylist()))
+            findings += [outliers, strange]
+            rules += [ROBUST_Z, market_watch.RULE]
         findings.append(find_model_trouble(lake, context.settings, as_of))
         findings.append(find_factor_jumps(lake, as_of))
         rules += [*MODEL_RULES, FACTOR_JUMP, outages.RULE]

@@ -131,6 +131,12 @@ class Settings(pydantic_settings.BaseSettings):
         20, ge=1, description="Fewest such sessions to demote by: with fewer, one bad week decides."
     )
     robust_z_threshold: float = Field(6.0, gt=0, description="Robust z of a daily return above which it is an alert.")
+    market_alerts_per_day: int = Field(
+        5, ge=0, description="Alerts about strange securities on a usual day; a stormy one has more, at most 20."
+    )
+    market_false_discovery_rate: float | None = Field(
+        None, gt=0, lt=1, description="Share of these that may be false, instead of a number of them."
+    )
     seed: int = Field(20261120, ge=0, description="Seed of every random draw.")
 
     up_colour: Literal["red", "green"] = Field("red", description="Colour of a rise in the report.")

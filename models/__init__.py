@@ -6,14 +6,16 @@ Open first: `base.py`, what every forecasting model promises, then `regression.p
 holds what they do alike.
 
 Forecasts: `baseline.py` (the naive forecast every model must beat), `regression.py`, `sparse.py`, `boosting.py`,
-`mlp.py` (the only home of Keras). Which of them is in charge: `promotion.py`.
+`mlp.py` (the home of Keras). Which of them is in charge: `promotion.py`.
 Before a fit: `cross_section.py` puts the securities of a day on one scale, `transforms.py` makes a series stationary.
 After it: `evaluation.py` (walk-forward, metrics), `importance.py` (of features), `intervals.py`, `nested.py` (Clark and
 West's test), `registry.py` (a fitted model as files, and back).
 Without a target: `pca.py` (factors; `selection.py` says how many), `macro_factors.py` (from macro levels to factors),
 `cluster.py` (groups), `anomaly.py` (outlier scores), `detectors.py` (which rows of any table are strange, with
-`encoding.py` and `labelled.py`). A macro series ahead: `next_value.py` (from its own past), `diffusion.py` (with
-factors, against that), `news.py` (why did a forecast move?). `stability.py`: is it the same factor, why did it move?
+`autoencoder.py`, `encoding.py` and `labelled.py`), `market_moves.py` (how far a security's day is from its past, with
+`combined.py`, several detectors as one, and `thresholds.py`, what is an alert). A macro series ahead: `next_value.py`
+(from its own past), `diffusion.py` (with factors, against that), `news.py` (why did a forecast move?). `stability.py`:
+is it the same factor, why did it move?
 
 To add a forecasting model: write `models/<name>.py` with a class that keeps the promise of `base.Forecaster`, and add
 one line to `MODELS`. The tests in `tests/test_models_contract.py` and the refit then pick it up by name. A class of

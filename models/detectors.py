@@ -1,9 +1,11 @@
-"""Which rows of a table are unlike the others? Three detectors, each for its kind of strangeness.
+"""Which rows of a table are unlike the others? Six detectors, each for its kind of strangeness.
 
-`pca` finds rows that break how columns move together, `isolation_forest` rows that few cuts set apart, `ecod` rows far
-out in the tails of single columns. None is told which rows are anomalous. Invariants: a higher score is more abnormal;
-a row's score depends on the fitted state and on that row alone; same rows and seed give the same scores. Partners:
-`models/encoding.py` makes numbers of a table's columns, `models/labelled.py` judges scores where labels are known.
+`robust_z` finds rows with one column far out, `pca` rows that break how columns move together, `hotelling_t2` usual
+patterns of unusual size, `isolation_forest` rows that few cuts set apart, `ecod` rows far out in the tails of single
+columns, `autoencoder` rows that a network cannot rebuild. None is told which rows are anomalous. Invariants: a higher
+score is more abnormal; a row's score depends on the fitted state and on that row alone; same rows and seed give the
+same scores. Partners: `models/autoencoder.py` has the last of them, `models/encoding.py` makes numbers of a table's
+columns, `models/labelled.py` judges scores where labels are known, `models/combined.py` combines them.
 """
 
 from __future__ import annotations
@@ -14,15 +16,18 @@ from typing import Any, Protocol, Self
 import numpy as np
 import numpy.typing as npt
 
-from models import base
+from models import anomaly, base
 
 Floats = npt.NDArray[np.float64]
 
 # Name of a detector: where its class is.
 DETECTORS: dict[str, str] = {
+    "robust_z": "models.detectors:RobustZ",
     "pca": "models.detectors:PCAError",
+    "hotelling_t2": "models.detectors:HotellingT2",
     "isolation_forest": "models.detectors:IsolationForest",
     "ecod": "models.detectors:ECOD",
+    "autoencoder": "models.autoencoder:Autoencoder",
 }
 
 # The factors kept are the usual; what they leave over is the strange part.
@@ -118,6 +123,122 @@ class PCAError:
         residual = standard - base.rowwise_product(on_plane, np.ascontiguousarray(self.components_.T))
         squares: Floats = (residual**2).sum(axis=1)
         return squares
+
+
+class HotellingT2:
+    """Squared distance of a standardised row from the middle, within the plane of `PCAError`, in its own spread.
+
+    Args:
+        seed: not needed; taken so that all detectors are made alike.
+
+    Source:
+        Hotelling (1931); Jackson and Mudholkar (1979), Technometrics 21(3), equation 2.1.
+    """
+
+    def __init__(self, *, seed: int = 0) -> None:
+        self.seed = seed
+
+    def fit(self, rows: Floats) -> Self:
+        """This detector, fitted.
+
+        Args:
+            rows: (n_rows, n_columns) finite float64, no column constant.
+
+        Returns:
+            self.
+
+        Raises:
+            ModelError: fewer than two rows or columns, or a value that is not finite.
+        """
+        self.plane_ = PCAError().fit(rows)
+        self.variances_ = self._on_plane(rows).var(axis=0)
+        return self
+
+    def score(self, rows: Floats) -> Floats:
+        """How far out each row lies in the plane.
+
+        Args:
+            rows: (n_rows, n_columns) finite float64, the fitted columns.
+
+        Returns:
+            (n_rows,) sum of squares over the components, each in variances of the component.
+
+        Raises:
+            ModelError: other columns than fitted, or a value that is not finite.
+        """
+        squares: Floats = (self._on_plane(rows) ** 2 / self.variances_).sum(axis=1)
+        return squares
+
+    def _on_plane(self, rows: Floats) -> Floats:
+        plane = self.plane_
+        standard = (checked(rows, n_columns=len(plane.mean_)) - plane.mean_) / plane.scale_
+        return base.rowwise_product(standard, plane.components_)
+
+
+class RobustZ:
+    """The largest distance of a row's values from their column's median, in robust standard deviations.
+
+    Args:
+        seed: not needed; taken so that all detectors are made alike.
+
+    Source:
+        Iglewicz and Hoaglin (1993), How to Detect and Handle Outliers, chapter 3.
+    """
+
+    def __init__(self, *, seed: int = 0) -> None:
+        self.seed = seed
+
+    def fit(self, rows: Floats) -> Self:
+        """This detector, fitted.
+
+        Args:
+            rows: (n_rows, n_columns) finite float64.
+
+        Returns:
+            self.
+
+        Raises:
+            ModelError: no row, or a value that is not finite.
+        """
+        table = checked(rows)
+        self.median_ = np.median(table, axis=0)
+        distance = np.abs(table - self.median_)
+        scale = anomaly.MAD_TO_SIGMA * np.median(distance, axis=0)
+        # More than half of a column may be equal; see `anomaly.robust_z`.
+        scale = np.where(scale > 0, scale, anomaly.MEAN_DEVIATION_TO_SIGMA * distance.mean(axis=0))
+        self.scale_ = np.where(scale > 0, scale, 1.0)
+        return self
+
+    def score(self, rows: Floats) -> Floats:
+        """How far out the strangest value of each row is.
+
+        Args:
+            rows: (n_rows, n_columns) finite float64, the fitted columns.
+
+        Returns:
+            (n_rows,) in standard deviations.
+
+        Raises:
+            ModelError: other columns than fitted, or a value that is not finite.
+        """
+        largest: Floats = np.abs(self.by_column(rows)).max(axis=1)
+        return largest
+
+    def by_column(self, rows: Floats) -> Floats:
+        """How far out each value is, which says what drives a row's score.
+
+        Args:
+            rows: (n_rows, n_columns) finite float64, the fitted columns.
+
+        Returns:
+            (n_rows, n_columns) in standard deviations, signed.
+
+        Raises:
+            ModelError: other columns than fitted, or a value that is not finite.
+        """
+        table = checked(rows, n_columns=len(self.median_))
+        distance: Floats = (table - self.median_) / self.scale_
+        return distance
 
 
 class IsolationForest:

@@ -12,7 +12,7 @@ from pyarrow import parquet
 from sklearn import decomposition, ensemble, metrics, preprocessing
 
 from flows import cli, detector_files
-from models import base, detectors, encoding, labelled
+from models import autoencoder, base, detectors, encoding, labelled, mlp
 from warehouse import errors
 
 # Small enough for every run; all eleven are in tests/benchmarks/test_detectors_on_tables.py.
@@ -74,7 +74,7 @@ def test_ecod_adds_both_tails_where_a_column_is_symmetric():
     assert scores[0] == pytest.approx(-2 * np.log(2 / 3))
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def plane():
     """Rows whose last two columns are the first two, mixed; the last row breaks the pattern, not the ranges."""
     rng = np.random.default_rng(3)
@@ -84,14 +84,43 @@ def plane():
     return rows
 
 
-@pytest.mark.parametrize("name", ["pca"])
-def test_row_that_breaks_the_pattern_has_the_highest_score(name, plane):
-    assert detectors.make(name, seed=1).fit(plane).score(plane).argmax() == 399
+@pytest.fixture(scope="module")
+def fitted(plane):
+    """A function that gives a detector fitted on the plane with seed 1, fitted once for all tests that look at it."""
+    made = {}
+
+    def fit(name):
+        if name not in made:
+            made[name] = detectors.make(name, seed=1).fit(plane)
+        return made[name]
+
+    return fit
+
+
+@pytest.mark.parametrize("name", ["pca", "autoencoder"])
+def test_row_that_breaks_the_pattern_has_the_highest_score(name, plane, fitted):
+    assert fitted(name).score(plane).argmax() == 399
+
+
+def test_autoencoder_scores_as_keras_would_with_its_weights():
+    """Normalisation is taken into the weights, so that scoring needs no Keras: the network itself says the same."""
+    rows = np.random.default_rng(2).normal(size=(50, 3)).astype(np.float32)
+    with mlp.keras_session(0) as keras:
+        network = autoencoder.Autoencoder(seed=5).network(keras, 3)
+        network.compile(loss="mse")
+        # Statistics of the normalisation move with training only.
+        network.fit(rows, rows, epochs=3, verbose=0)
+        rebuilt = network.predict(rows, verbose=0)
+        layers = autoencoder.folded(network)
+    detector = autoencoder.Autoencoder()
+    detector.mean_, detector.scale_, detector.layers_ = np.zeros(3), np.ones(3), layers
+
+    np.testing.assert_allclose(detector.score(rows), ((rows - rebuilt) ** 2).sum(axis=1), rtol=1e-4)
 
 
 @pytest.mark.parametrize("name", detectors.DETECTORS)
-def test_score_depends_on_its_own_row_and_the_seed_repeats_it(name, plane):
-    first = detectors.make(name, seed=1).fit(plane)
+def test_score_depends_on_its_own_row_and_the_seed_repeats_it(name, plane, fitted):
+    first = fitted(name)
     again = detectors.make(name, seed=1).fit(plane)
 
     np.testing.assert_array_equal(first.score(plane), again.score(plane))
@@ -99,13 +128,13 @@ def test_score_depends_on_its_own_row_and_the_seed_repeats_it(name, plane):
 
 
 @pytest.mark.parametrize("name", detectors.DETECTORS)
-def test_rows_with_holes_or_other_columns_are_refused(name, plane):
-    fitted = detectors.make(name).fit(plane)
+def test_rows_with_holes_or_other_columns_are_refused(name, fitted):
+    detector = fitted(name)
 
     with pytest.raises(base.MissingValues, match="1 of 4 values are missing or infinite"):
-        fitted.score(np.array([[1.0, np.nan, 0.0, 0.0]]))
+        detector.score(np.array([[1.0, np.nan, 0.0, 0.0]]))
     with pytest.raises(base.ColumnMismatch, match=r"rows have shape \(1, 3\), with 4 columns wanted"):
-        fitted.score(np.zeros((1, 3)))
+        detector.score(np.zeros((1, 3)))
 
 
 def test_text_becomes_its_rarity_and_a_hole_the_median():

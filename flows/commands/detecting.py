@@ -16,9 +16,12 @@ import typer
 class Detector(enum.StrEnum):
     """What makes a row strange: see `models/detectors.py`."""
 
+    robust_z = "robust_z"
     pca = "pca"
+    hotelling_t2 = "hotelling_t2"
     isolation_forest = "isolation_forest"
     ecod = "ecod"
+    autoencoder = "autoencoder"
 
 
 def detect(

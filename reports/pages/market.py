@@ -14,7 +14,14 @@ CHART_SESSIONS = 250
 BREADTH_SESSIONS = 60
 N_MOVERS = 8
 MOST_INDUSTRIES = 12
-MARKET_RULES = ("robust_z_outlier", "price_limit_broken", "pct_chg_disagrees", "adjustment_misfit", "bar_order")
+MARKET_RULES = (
+    "robust_z_outlier",
+    "market_anomaly",
+    "price_limit_broken",
+    "pct_chg_disagrees",
+    "adjustment_misfit",
+    "bar_order",
+)
 
 
 def section(lake: Reader, as_of: date) -> Section:

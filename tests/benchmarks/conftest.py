@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -20,6 +22,7 @@ from warehouse.tables import market, ops
 
 ROOT = Path(__file__).resolve().parents[2]
 SESSIONS_A_FILE = 244
+INSTALL_LIMIT_S = 900
 
 
 class History:
@@ -138,3 +141,29 @@ def in_a_process():
         return json.loads(done.stdout.strip().splitlines()[-1])
 
     return run
+
+
+@pytest.fixture(scope="session")
+def peer_python():
+    """A function that gives Python of an environment that has some packages; made with uv when it is not there yet."""
+
+    def make(name, packages):
+        environment = Path(os.environ.get("DAYBOOK_BENCH_CACHE", tempfile.gettempdir())) / f"daybook-bench-{name}"
+        python = environment / "bin" / "python"
+        if (environment / ".ready").exists():
+            return python
+        uv = shutil.which("uv") or shutil.which("uv", path=str(Path(sys.executable).parent))
+        if uv is None:
+            pytest.skip(f"uv, which would make the environment for {name}, is not installed")
+        steps = (
+            [uv, "venv", "--quiet", "--clear", "--python", ">=3.11,<3.13", str(environment)],
+            [uv, "pip", "install", "--quiet", "--python", str(python), *packages],
+        )
+        for step in steps:
+            done = subprocess.run(step, capture_output=True, text=True, timeout=INSTALL_LIMIT_S)
+            if done.returncode:
+                pytest.skip(f"{name} cannot be installed here: {done.stderr.strip().splitlines()[-1]}")
+        (environment / ".ready").touch()
+        return python
+
+    return make

@@ -9,12 +9,6 @@ two correlations are rounded to float32 where Qlib rounds them, which alone woul
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import subprocess
-import sys
-import tempfile
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -27,8 +21,6 @@ pytestmark = pytest.mark.benchmark
 
 # Its disk caches keep their locks in a Redis, here one inside the process, and their tables in HDF5.
 PACKAGES = ("pyqlib==0.9.7", "fakeredis[lua]", "tables")
-ENVIRONMENT = Path(os.environ.get("DAYBOOK_BENCH_CACHE", tempfile.gettempdir())) / "daybook-bench-qlib"
-INSTALL_LIMIT_S = 900
 
 EXPRESSIONS = {
     "MA5": "Mean($close, 5)/$close",
@@ -50,24 +42,9 @@ N_CODES, FIRST, LAST = 800, "2007-01-01", "2020-12-31"
 
 
 @pytest.fixture(scope="module")
-def qlib_python():
-    """Python of an environment that has Qlib; made with uv when it is not there yet."""
-    python = ENVIRONMENT / "bin" / "python"
-    if (ENVIRONMENT / ".ready").exists():
-        return python
-    uv = shutil.which("uv") or shutil.which("uv", path=str(Path(sys.executable).parent))
-    if uv is None:
-        pytest.skip("uv, which would make Qlib's environment, is not installed")
-    steps = (
-        [uv, "venv", "--quiet", "--clear", "--python", ">=3.11,<3.13", str(ENVIRONMENT)],
-        [uv, "pip", "install", "--quiet", "--python", str(python), *PACKAGES],
-    )
-    for step in steps:
-        done = subprocess.run(step, capture_output=True, text=True, timeout=INSTALL_LIMIT_S)
-        if done.returncode:
-            pytest.skip(f"Qlib cannot be installed here: {done.stderr.strip().splitlines()[-1]}")
-    (ENVIRONMENT / ".ready").touch()
-    return python
+def qlib_python(peer_python):
+    """Python of an environment that has Qlib."""
+    return peer_python("qlib", PACKAGES)
 
 
 @pytest.fixture
