@@ -8,7 +8,7 @@ so that the same numbers give the same bytes. Partners: `axes.py`, `style.css`.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +21,8 @@ Row = tuple[str | float | None, ...]
 
 # Room for a number beside a bar.
 NUMBER_WIDTH = 56
+# Of a heat map's colours: a number on a stronger ground would be read with effort, in the dark above all.
+MOST_OPACITY = 0.5
 
 
 @dataclass(frozen=True)
@@ -241,7 +243,7 @@ def heat_map(rows: Sequence[str], heads: Sequence[str], values: Floats, *, label
                 strength = abs(value) / (most or 1.0)
                 parts.append(
                     f'<rect class="{"pos" if value >= 0 else "neg"}" x="{left:.1f}" y="{top}" width="{step - 2:.1f}"'
-                    f' height="{row - 2}" fill-opacity="{strength * 0.85:.2f}"/>'
+                    f' height="{row - 2}" fill-opacity="{strength * MOST_OPACITY:.2f}"/>'
                     f'<text class="num" x="{left + step / 2:.1f}" y="{top + 13}" text-anchor="middle">'
                     f"{axes.escaped(write(value))}</text>"
                 )
@@ -249,8 +251,18 @@ def heat_map(rows: Sequence[str], heads: Sequence[str], values: Floats, *, label
     return Chart(axes.svg(parts, label, height), ("name", *heads), numbers)
 
 
-def strip(rows: Sequence[str], heads: Sequence[str], states: Sequence[Sequence[str]], *, label: str) -> Chart:
-    """A row of small squares per name across the page, one a head, each of the class `state-<state>`."""
+def strip(
+    rows: Sequence[str],
+    heads: Sequence[str],
+    states: Sequence[Sequence[str]],
+    *,
+    label: str,
+    told: Collection[str] = (),
+) -> Chart:
+    """A row of small squares per name across the page, one a head, each of the class `state-<state>`.
+
+    Squares of a state in `told` say name, head and state when they are pointed at, or read out.
+    """
     row, name_width = 18, 150
     height = 22 + row * len(rows)
     step = (WIDE - name_width - 6) / max(len(heads), 1)
@@ -259,9 +271,10 @@ def strip(rows: Sequence[str], heads: Sequence[str], states: Sequence[Sequence[s
         top = 4 + at * row
         parts.append(f'<text x="4" y="{top + 11}">{axes.escaped(name)}</text>')
         for number, state in enumerate(states[at]):
+            said = f"<title>{axes.escaped(f'{name}, {heads[number]}: {state}')}</title>" if state in told else ""
             parts.append(
                 f'<rect class="state-{axes.escaped(state)}" x="{name_width + number * step:.1f}" y="{top}"'
-                f' width="{max(step - 1, 0.8):.1f}" height="{row - 5}"/>'
+                f' width="{max(step - 1, 0.8):.1f}" height="{row - 5}">{said}</rect>'
             )
     if heads:
         parts.append(f'<text x="{name_width}" y="{height - 5}">{axes.escaped(heads[0])}</text>')

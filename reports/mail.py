@@ -30,7 +30,9 @@ def compose(sections: Sequence[Section], *, trace: dict[str, object], as_of: dat
         as_of: the day.
         up_colour: `red` or `green`.
     """
-    status = next((block.text for block in sections[0].blocks if isinstance(block, Note)), "") if sections else ""
+    first = sections[0].blocks if sections else ()
+    status = next((block.text for block in first if isinstance(block, Note)), "")
+    changed = next((block.items[0] for block in first if isinstance(block, Listing)), "")
     title = texts.readable(f"Daybook {as_of}")
     last_line = (
         f"Built from snapshot {trace['snapshot']} of the lake by run {trace['run_id']}, Daybook"
@@ -48,7 +50,7 @@ def compose(sections: Sequence[Section], *, trace: dict[str, object], as_of: dat
     plain = texts.readable("\n".join([*_lines(title, sections), last_line, ""]))
     message = EmailMessage(policy=SMTP)
     # A line break in a header would begin another header.
-    message["Subject"] = " ".join(f"{title}: {texts.shortened(texts.readable(status), 120)}".split())
+    message["Subject"] = " ".join(f"{title}: {texts.shortened(texts.readable(f'{status} {changed}'), 160)}".split())
     message.set_content(plain)
     message.add_alternative(html, subtype="html")
     message.set_boundary("daybook-" + hashlib.sha256((plain + html).encode()).hexdigest()[:32])

@@ -264,6 +264,7 @@ def _environment() -> jinja2.Environment:
         "slug": figures.slug,
         "exact": figures.exact_of,
         "csv_link": figures.csv_link,
+        "is_chinese": texts.is_chinese,
     }
     return environment
 

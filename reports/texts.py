@@ -23,6 +23,11 @@ def readable(text: str) -> str:
     return _UNSHOWN.sub(REPLACEMENT, text) if _UNSHOWN.search(text) else text
 
 
+def is_chinese(text: str) -> bool:
+    """Whether a text is in Chinese: a page in English has to say so, or it is read out as if it were English."""
+    return any("\u4e00" <= sign <= "\u9fff" for sign in text) and not any("a" <= sign <= "z" for sign in text)
+
+
 def shortened(name: str, longest: int = LONGEST_NAME) -> str:
     """A name that leaves room for the figures beside it."""
     return name if len(name) <= longest else name[: longest - 1] + "\N{HORIZONTAL ELLIPSIS}"

@@ -70,6 +70,7 @@ def asked(rows):
 
 def test_session_is_asked_for_again_the_next_day_and_a_week_later_and_then_no_more(desk, truth):
     desk.first = truth.session_dates[-1]
+    desk.options = desk.options.model_copy(update={"factor_histories_per_day": 0})
     first, day = desk.first, timedelta(days=1)
 
     asked_on = [asked(desk.evening(first, vendors.evening_of(first + number * day))) for number in range(10)]

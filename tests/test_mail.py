@@ -46,7 +46,7 @@ def test_mail_says_the_same_in_plain_text_and_in_html():
         "CSI 300 1.25",
     ):
         assert all(words in part for part in parts), words
-    assert message["Subject"] == "Daybook 2026-11-20: Everything expected is here."
+    assert message["Subject"] == "Daybook 2026-11-20: Everything expected is here. 1 alert resolved"
     assert all("snapshot 12" in part and "daily/2026-11-20" in part for part in parts)
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import dataclasses
 import html
 import re
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
@@ -93,6 +94,55 @@ def test_overview_shows_the_earlier_day_when_asked_for_it(traded_lake):
 
     # +10 %, -5 %, 0 %: the mean is 5/3 %.
     assert tile_of(section, "Mean return").value == "+1.67 %"
+
+
+def test_overview_begins_with_the_market_and_says_when_there_was_no_such_day(traded_lake):
+    days = [WED - timedelta(days=n) for n in range(100, -1, -1)]
+    moves = [0.01 if n % 2 else -0.01 for n in range(len(days))]
+    moves[10], moves[-1] = -0.09, -0.07
+    same = dict.fromkeys(market_tables.INDEX_DAILY.column_names, 100.0) | {"ts_code": "000300.SH", "load_id": "x"}
+    rows = [
+        same | {"trade_date": day, "close": 100 * (1 + move), "retrieved_at": datetime(2024, 1, 3, 18, tzinfo=UTC)}
+        for day, move in zip(days, moves, strict=True)
+    ]
+    insert(traded_lake, market_tables.INDEX_DAILY, rows)
+
+    listing = next(block for block in overview.section(traded_lake, WED).blocks if isinstance(block, Listing))
+
+    assert listing.items[0] == f"CSI 300 \u22127.00 %, the largest fall since {days[10]}; 1 up, 1 down"
+
+
+def test_day_on_which_all_fall_alike_is_not_called_calm(empty_lake, bars, load_days, load_sessions, stamp):
+    """Nobody stands out from the others on it."""
+    days = [MON + timedelta(days=n) for n in range(71)]
+    load_sessions(empty_lake, days)
+    price = np.cumprod([1.0, *(1.01 if n % 2 else 0.99 for n in range(69)), 0.9])
+    lines = [
+        f"60000{n}.SH {day} {10 * n * level:.4f}" for day, level in zip(days, price, strict=True) for n in (1, 2, 3)
+    ]
+    rows = bars("\n".join(lines))
+    keys = rows.select(["ts_code", "trade_date"])
+    load_days(empty_lake, market_tables.DAILY, rows)
+    load_days(empty_lake, market_tables.ADJ_FACTOR, keys.append_column("adj_factor", pa.array([1.0] * len(lines))))
+    returns.update_returns(empty_lake, stamp(1))
+
+    listing = next(block for block in overview.section(empty_lake, days[-1]).blocks if isinstance(block, Listing))
+    worst, calm = (market.section(empty_lake, day) for day in days[-1:-3:-1])
+
+    assert listing.items[0].startswith("Securities on average \u221210.00 %, the largest fall of 70 sessions; 0 up")
+    assert "the market as a whole moved, more than on 100 %" in texts(worst)
+    assert "No security stands out from the others." in texts(calm)
+    tones = {block.text[:20]: block.tone for part in (worst, calm) for block in part.blocks if isinstance(block, Note)}
+    assert "the market as a whole" not in texts(calm) and tones["No security stands o"] == "good"
+
+
+def test_overview_tells_who_is_in_charge_now(traded_lake):
+    decide(traded_lake, f"ridge/{TUE}")
+
+    today, day_after = (str(overview.section(traded_lake, day)) for day in (TUE, WED))
+
+    assert f"ridge/{TUE} is in charge of forecasts now: -" in today
+    assert "in charge of forecasts now" not in day_after
 
 
 def finding_of(day):
@@ -330,8 +380,10 @@ def test_data_lists_partitions_that_are_not_whole(traded_lake, load_days, bars):
 
     daily = next(row for row in tables(section)["Freshness"].rows if row[0].text == "market.daily")
     assert [cell.text for cell in daily[1:]] == ["2024-01-10", "4", "1"]
+    (gap,) = [row for row in tables(section)["Not whole"].rows if row[0].text == "market.daily"]
+    assert [cell.text for cell in gap[1:5]] == ["2024-01-11", "partial", "1", "3"]
     coverage = next(block for block in section.blocks if isinstance(block, Figure))
-    assert "state-partial" in coverage.chart.svg
+    assert "<title>market.daily, 2024-01-11: partial</title>" in coverage.chart.svg
 
 
 @pytest.fixture

@@ -214,6 +214,30 @@ def test_colours_stand_out_from_their_ground(scheme):
         assert (brighter + 0.05) / (darker + 0.05) >= least, (ink, ground)
 
 
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_numbers_of_a_heat_map_stand_out_from_its_strongest_colour(scheme):
+    """A program that checks a page does not judge text over a drawing."""
+    roots = re.findall(r":root\{([^}]*)\}", site.style())
+    colours = dict(re.findall(r"--([\w-]+):(#[0-9a-f]+)", roots[0])) | dict(
+        re.findall(r"--([\w-]+):(#[0-9a-f]+)", roots[scheme == "dark"])
+    )
+
+    for sign in ("pos", "neg"):
+        mixed = [
+            round(charts.MOST_OPACITY * over + (1 - charts.MOST_OPACITY) * under)
+            for over, under in zip(parts_of(colours[sign]), parts_of(colours["ground"]), strict=True)
+        ]
+        brighter, darker = sorted(
+            (luminance(colours["ink"]), luminance("#" + "".join(f"{part:02x}" for part in mixed))), reverse=True
+        )
+        assert (brighter + 0.05) / (darker + 0.05) >= 4.5, sign
+
+
+def parts_of(colour):
+    text = colour[1:] if len(colour) == 7 else "".join(sign * 2 for sign in colour[1:])
+    return [int(text[at : at + 2], 16) for at in (0, 2, 4)]
+
+
 def test_facts_of_the_first_screen_are_kept_as_json(empty_lake, tmp_path):
     publish(empty_lake, tmp_path)
 

@@ -476,6 +476,7 @@ def expire(options, monkeypatch):
     upkeep.maintain(options)
 
 
+@pytest.mark.exhaustive
 def test_day_published_again_keeps_the_first_snapshot_until_no_page_names_it(tmp_path, lay_out, monkeypatch):
     """The page of an alert that was resolved is not written again: it still needs the snapshot of the first time."""
     options = settings.read_settings(home=tmp_path, _env_file=None)

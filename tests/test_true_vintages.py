@@ -296,6 +296,7 @@ def rows_changed_since(context, before):
     return sum(abs(a - b) for a, b in zip(snapshot_of(context), before, strict=True))
 
 
+@pytest.mark.exhaustive
 def test_days_told_one_by_one_equal_all_at_once_and_a_rebase_shows(vendors, run_on, tmp_path):
     days = [START.date(), day("2024-06-13"), day("2024-06-20"), day("2024-07-15")]
     for on in days:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import date
 
+import numpy as np
 import pyarrow as pa
 
 from reports import blocks, charts, numbers, reading
@@ -13,6 +14,8 @@ from reports.tracing import Reader, walk
 CHART_SESSIONS = 250
 BREADTH_SESSIONS = 60
 N_MOVERS = 8
+# A move of the whole market that is rarer than one in twenty is told as such.
+RARE_SHARE, USUAL_SESSIONS, FEWEST_USUAL_SESSIONS = 0.95, 250, 60
 MOST_INDUSTRIES = 12
 MARKET_RULES = (
     "robust_z_outlier",
@@ -159,6 +162,23 @@ def _mover_tables(lake: Reader, session: date) -> list[Table]:
     return tables
 
 
+def _calm(lake: Reader, session: date) -> Note:
+    """That no security stands out is no good news on a day on which all of them fell."""
+    rows = lake.read(
+        "select mean_return from analyst.market_day where trade_date <= $session and mean_return is not null"
+        f" order by trade_date desc limit {USUAL_SESSIONS + 1}",
+        session=session,
+    )
+    size = np.abs(reading.floats(rows, "mean_return"))
+    share = float((size[1:] < size[0]).mean()) if len(size) > FEWEST_USUAL_SESSIONS else 0.0
+    if share < RARE_SHARE:
+        return Note("No security stands out from the others.", "good")
+    return Note(
+        f"No security stands out from the others: the market as a whole moved, more than on {numbers.share(share, 0)}"
+        f" of the {numbers.count(len(size) - 1)} sessions before."
+    )
+
+
 def _abnormal_table(lake: Reader, session: date) -> Table | Note:
     rows = lake.read(
         "select fingerprint, severity, rule, title, action from analyst.alert where state = 'open'"
@@ -167,7 +187,7 @@ def _abnormal_table(lake: Reader, session: date) -> Table | Note:
         session=session,
     ).to_pylist()
     if not rows:
-        return Note("No bar of the session is out of the ordinary.", "good")
+        return _calm(lake, session)
     cells = [
         (
             blocks.text(row["severity"]),

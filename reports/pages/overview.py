@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from datetime import date
-from typing import Any
 
 from reports import blocks, charts, numbers, reading
 from reports.blocks import Listing, Note, Section, Tile, Tiles
+from reports.pages import changes
 from reports.tracing import Reader, walk
 
 SPARK_SESSIONS = 60
-MOST_ITEMS = 8
-MARKET_INDEX = "000300.SH"
-N_BEST = 10
+MARKET_INDEX = changes.MARKET_INDEX
 
 
 def section(lake: Reader, as_of: date) -> Section:
@@ -33,7 +31,7 @@ def section(lake: Reader, as_of: date) -> Section:
 
 
 def _listing(lake: Reader, as_of: date, before: date | None) -> Listing:
-    return Listing(f"Since {numbers.day(before)}" if before else "So far", _changes(lake, as_of, before))
+    return Listing(f"Since {numbers.day(before)}" if before else "So far", changes.read(lake, as_of, before))
 
 
 def _tiles(lake: Reader, as_of: date, session: date | None) -> Tiles:
@@ -92,138 +90,6 @@ def _look(lake: Reader, as_of: date) -> Note:
         return Note(f"{are} open, none of high severity, such as: {rows[0]['title']}. See Data.")
     words = "is of high severity:" if n_high == 1 else "are of high severity, such as:"
     return Note(f"Needs a look: {are} open, {numbers.count(n_high)} {words} {rows[0]['title']}. See Data.", "warn")
-
-
-def _changes(lake: Reader, as_of: date, before: date | None) -> list[str]:
-    since = before or date.min
-    items = [
-        *_alert_items(lake, since, as_of),
-        *_forecast_items(lake, as_of, before),
-        *_macro_items(lake, since, as_of),
-        *_model_items(lake, since, as_of),
-        *_correction_items(lake, since, as_of),
-    ]
-    if len(items) > MOST_ITEMS:
-        items = [*items[: MOST_ITEMS - 1], f"and {len(items) - MOST_ITEMS + 1} more, in the sections below"]
-    return items or ["Nothing but prices."]
-
-
-def _alert_items(lake: Reader, since: date, as_of: date) -> list[str]:
-    rows = lake.read(
-        "select severity, title from analyst.alert where state = 'open' and first_seen_date > $since"
-        " and first_seen_date <= $as_of"
-        " order by case severity when 'high' then 1 when 'medium' then 2 else 3 end, rule, subject limit 4",
-        since=since,
-        as_of=as_of,
-    ).to_pylist()
-    n_new = lake.read_value(
-        "select count(*) from analyst.alert where state = 'open' and first_seen_date > $since"
-        " and first_seen_date <= $as_of",
-        since=since,
-        as_of=as_of,
-    )
-    n_gone = lake.read_value(
-        "select count(*) from analyst.alert where resolved_date > $since and resolved_date <= $as_of",
-        since=since,
-        as_of=as_of,
-    )
-    items = [f"New alert, {row['severity']}: {row['title']}" for row in rows[:3]]
-    if n_new > len(items):
-        n_more = n_new - len(items)
-        items.append(f"and {n_more} more new {'alert' if n_more == 1 else 'alerts'}")
-    if n_gone:
-        items.append(f"{n_gone} {'alert' if n_gone == 1 else 'alerts'} resolved")
-    return items
-
-
-def _forecast_items(lake: Reader, as_of: date, before: date | None) -> list[str]:
-    if before is None:
-        return []
-    roles = reading.read_roles(lake, as_of)
-    if any(row["role"] == "champion" and row["model_version"].startswith(f"{reading.NAIVE}/") for row in roles):
-        # Nobody is in charge who tells securities apart.
-        return []
-    name = next(iter(reading.read_forecasters(lake, as_of)), reading.NAIVE)
-    today = reading.read_newest_forecasts(lake, as_of).get(name)
-    earlier = reading.read_newest_forecasts(lake, before).get(name)
-    if not today or not earlier or (today[1], earlier[1]) != (as_of, before):
-        return []
-    place_before = {row["ts_code"]: place for place, row in enumerate(_ranking(lake, *earlier), start=1)}
-    risen = [
-        (row, place, place_before[row["ts_code"]])
-        for place, row in enumerate(_ranking(lake, *today)[:N_BEST], start=1)
-        if place_before.get(row["ts_code"], 0) > N_BEST
-    ]
-    risen.sort(key=lambda rise: rise[1] - rise[2])
-    return [
-        f"{row['name'] or row['ts_code']} ({row['ts_code']}) entered the ten best forecasts: now number {place},"
-        f" {earlier_place} the session before"
-        for row, place, earlier_place in risen[:2]
-    ]
-
-
-def _ranking(lake: Reader, version: str, day: date) -> list[dict[str, Any]]:
-    """Securities by forecast, best first."""
-    return lake.read(
-        "select f.ts_code, s.name from model.forecast as f left join market.stock_basic as s using (ts_code)"
-        " where f.model_version = $version and f.forecast_date = $day order by f.forward_return_5d desc, f.ts_code",
-        version=version,
-        day=day,
-    ).to_pylist()
-
-
-def _macro_items(lake: Reader, since: date, as_of: date) -> list[str]:
-    rows = lake.read(
-        "select v.series_id, v.title, v.observation_date, v.value, v.unit, min(earlier.value) as old_value,"
-        " count(earlier.value) as n_earlier"
-        " from analyst.macro_vintage as v left join analyst.macro_vintage as earlier"
-        " on earlier.series_id = v.series_id and earlier.observation_date = v.observation_date"
-        " and earlier.realtime_end + 1 = v.realtime_start"
-        " join analyst.macro_latest as m on m.series_id = v.series_id"
-        " where not v.is_realtime_estimated and v.realtime_start > $since and v.realtime_start <= $as_of"
-        " and v.value is not null and m.frequency in ('M', 'Q')"
-        " group by all order by n_earlier, v.series_id, v.observation_date desc",
-        since=since,
-        as_of=as_of,
-    ).to_pylist()
-    items = [
-        f"{row['title']} for {row['observation_date']:%Y-%m}: {numbers.level(row['value'])}"
-        + (f", revised from {numbers.level(row['old_value'])}" if row["n_earlier"] else ", first published")
-        for row in rows[:3]
-    ]
-    if len(rows) > 3:
-        items.append(f"and {len(rows) - 3} more macro values published or revised")
-    return items
-
-
-def _model_items(lake: Reader, since: date, as_of: date) -> list[str]:
-    rows = lake.read(
-        "select model_name from analyst.model_card where as_of_date > $since and as_of_date <= $as_of"
-        " order by model_name",
-        since=since,
-        as_of=as_of,
-    )["model_name"].to_pylist()
-    return [f"Refitted: {', '.join(rows)}"] if rows else []
-
-
-def _correction_items(lake: Reader, since: date, as_of: date) -> list[str]:
-    rows = lake.read(
-        "select count(*) filter (where column_name <> '*') as n_corrected,"
-        " count(*) filter (where column_name = '*') as n_late,"
-        " min(partition) filter (where try_cast(partition as date) is not null) as oldest"
-        " from analyst.revision where dataset like 'market.%' and revised_date > $since and revised_date <= $as_of",
-        since=since,
-        as_of=as_of,
-    ).to_pylist()[0]
-    said = [
-        f"{numbers.count(n)} {what}"
-        for n, what in ((rows["n_corrected"], "values corrected"), (rows["n_late"], "rows completed"))
-        if n
-    ]
-    if not said:
-        return []
-    reach = f", back to {rows['oldest']}" if rows["oldest"] else ""
-    return [f"{' and '.join(said)} by the vendor{reach}; what follows from them is computed anew"]
 
 
 def _market_tiles(lake: Reader, session: date | None) -> list[Tile]:

@@ -13,6 +13,7 @@ from reports.tracing import Reader, walk
 STRIP_SESSIONS = 60
 MOST_ROWS = 12
 MOST_ALERTS = 25
+NOT_WHOLE = ("failed", "partial", "missing")
 
 
 def section(lake: Reader, as_of: date) -> Section:
@@ -26,6 +27,7 @@ def section(lake: Reader, as_of: date) -> Section:
         "Data",
         (
             *walk(lake, _coverage_figure, as_of),
+            *walk(lake, _not_whole_table),
             *walk(lake, _freshness_table),
             *walk(lake, _quarantine_table),
             *walk(lake, _revision_table, as_of),
@@ -51,13 +53,41 @@ def _coverage_figure(lake: Reader, as_of: date) -> list[Block]:
     states = [[held.get((name, day), "missing") for day in days] for name in names]
     n_not_whole = sum(state not in ("ok", "empty_confirmed") for line in states for state in line)
     chart = charts.strip(
-        names, [day.isoformat() for day in days], states, label="State of each session's data, by dataset"
+        names,
+        [day.isoformat() for day in days],
+        states,
+        label="State of each session's data, by dataset",
+        told=NOT_WHOLE,
     )
     caption = (
         f"A square is a session: filled when whole, pale when confirmed empty, marked when not whole."
         f" {numbers.count(n_not_whole)} of {numbers.count(len(days) * len(names))} are not whole."
     )
     return [Figure("Coverage", chart, caption, is_wide=True)]
+
+
+def _not_whole_table(lake: Reader) -> list[Block]:
+    rows = lake.read(
+        "select dataset, partition, state, n_received, n_expected, reason from analyst.coverage"
+        " where state in (select unnest($states)) order by session_date desc nulls first, dataset, partition",
+        states=list(NOT_WHOLE),
+    ).to_pylist()
+    if not rows:
+        return []
+    cells = [
+        (
+            blocks.text(row["dataset"]),
+            blocks.text(row["partition"]),
+            blocks.text(row["state"]),
+            blocks.number(numbers.count(row["n_received"])),
+            blocks.number(numbers.count(row["n_expected"])),
+            blocks.name(row["reason"]),
+        )
+        for row in rows[:MOST_ROWS]
+    ]
+    more = f", {MOST_ROWS} of {numbers.count(len(rows))}" if len(rows) > MOST_ROWS else ""
+    heads = ("Dataset", "Partition", "State", "Came", "Expected", "Why")
+    return [Table(f"Not whole{more}", heads, cells)]
 
 
 def _freshness_table(lake: Reader) -> Table:
