@@ -272,9 +272,10 @@ def test_figure_of_a_page_is_the_one_an_analyst_reads(home, opened):
     [
         *(
             (name, width, scheme)
-            for name in ("2026-11-20.html", "index.html", "dictionary.html")
+            for name in ("2026-11-20.html", "index.html")
             for width, scheme in ((1400, "light"), (390, "dark"))
         ),
+        ("dictionary.html", 390, "dark"),
         ("securities.html", 390, "dark"),
         ("securities/6*.html", 1400, "light"),
         ("models/mlp-*.html", 390, "dark"),
