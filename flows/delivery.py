@@ -22,6 +22,7 @@ from flows.settings import Settings
 from reports import alerts, channels
 from reports.alerts import Message
 from warehouse import errors, lake, outbox
+from warehouse.tables import ops
 
 log = logging.getLogger(__name__)
 
@@ -73,7 +74,7 @@ def deliver(options: Settings, now: datetime, as_of: date, report: Path | None, 
     """
     addresses = channels.named([secret.get_secret_value() for secret in options.alert_channels])
     is_quiet = not is_urgent and clock.is_within(now, options.alert_quiet_hours)
-    severities = outbox.SEVERITIES[:1] if is_quiet else outbox.SEVERITIES
+    severities = ops.SEVERITIES[:1] if is_quiet else ops.SEVERITIES
     with lake.open_reader(options.lake) as reader:
         untold, n_waiting = outbox.read_untold(reader, severities), outbox.count_waiting(reader)
     if not addresses or not (untold.num_rows or n_waiting):

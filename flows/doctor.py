@@ -110,10 +110,8 @@ def _extension(name: str) -> Fact:
 
 
 def _home(options: settings.Settings) -> Fact:
-    root = options.root
-    existing = next(folder for folder in (root, *root.parents) if folder.exists())
-    free = shutil.disk_usage(existing).free
-    found = f"{root}, {free / 1024**3:.1f} GiB free"
+    free = shutil.disk_usage(settings.existing_folder(options.root)).free
+    found = f"{options.root}, {free / 1024**3:.1f} GiB free"
     return Fact("home", found, free >= LEAST_FREE_BYTES, "Free some space, or set DAYBOOK__HOME to a larger disk.")
 
 

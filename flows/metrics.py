@@ -57,29 +57,27 @@ class _Desk(Collector):
     def collect(self) -> Iterator[Metric]:
         """Every figure."""
         options = self._options
-        yield _gauge("daybook_build_info", "Version of Daybook.", {("version",): {(settings.code_version(),): 1}})
-        existing = next(folder for folder in (options.root, *options.root.parents) if folder.exists())
-        yield _gauge("daybook_home_free_bytes", "Free space where the home lies.", {(): {(): _free(str(existing))}})
+        yield _gauge("daybook_build_info", "Version of Daybook.", {(settings.code_version(),): 1.0}, "version")
+        yield _gauge("daybook_home_free_bytes", "Free space where the home lies.", {(): _free(options)})
         of_lake: list[Metric] = []
         try:
             with lake.open_reader(options.lake) as opened:
                 of_lake = [*_of_data(opened), *_of_runs(opened), *_of_alerts(opened), *_of_files(opened)]
         except errors.DaybookError as exc:
             log.warning("lake cannot be read for a monitor reason=%s", exc)
-        yield _gauge("daybook_lake_up", "Whether the lake can be read.", {(): {(): float(bool(of_lake))}})
+        yield _gauge("daybook_lake_up", "Whether the lake can be read.", {(): float(bool(of_lake))})
         yield from of_lake
 
 
-def _free(folder: str) -> float:
-    return float(shutil.disk_usage(folder).free)
+def _free(options: settings.Settings) -> float:
+    return float(shutil.disk_usage(settings.existing_folder(options.root)).free)
 
 
-def _gauge(name: str, meaning: str, found: dict[tuple[str, ...], dict[tuple[str, ...], float]]) -> Metric:
-    """One metric from label names to label values to figure."""
-    ((names, values),) = found.items()
-    family = GaugeMetricFamily(name, meaning, labels=names)
-    for labels, value in values.items():
-        family.add_metric(labels, value)
+def _gauge(name: str, meaning: str, values: dict[tuple[str, ...], float], *labels: str) -> Metric:
+    """One metric: a figure for each combination of the labels' values, or one alone for `()`."""
+    family = GaugeMetricFamily(name, meaning, labels=labels)
+    for key, value in values.items():
+        family.add_metric(key, value)
     return family
 
 
@@ -88,7 +86,8 @@ def _of_data(opened: Lake) -> Iterator[Metric]:
     yield _gauge(
         "daybook_dataset_known_to_timestamp_seconds",
         "Day a dataset is whole through, its midnight in UTC.",
-        {("dataset",): {(row["dataset"],): _seconds(row["newest_date"]) for row in fresh}},
+        {(row["dataset"],): _seconds(row["newest_date"]) for row in fresh},
+        "dataset",
     )
     counted = opened.read(
         f"select dataset, state, count(*) as n_partitions, sum(n_received)::double as n_rows"
@@ -97,16 +96,18 @@ def _of_data(opened: Lake) -> Iterator[Metric]:
     yield _gauge(
         "daybook_dataset_partitions",
         "Partitions of a dataset by their state in the ledger.",
-        {("dataset", "state"): {(row["dataset"], row["state"]): row["n_partitions"] for row in counted}},
+        {(row["dataset"], row["state"]): row["n_partitions"] for row in counted},
+        "dataset",
+        "state",
     )
     rows: dict[tuple[str, ...], float] = {}
     for row in counted:
         rows[(row["dataset"],)] = rows.get((row["dataset"],), 0.0) + (row["n_rows"] or 0.0)
-    yield _gauge("daybook_dataset_rows", "Rows that came for a dataset.", {("dataset",): rows})
+    yield _gauge("daybook_dataset_rows", "Rows that came for a dataset.", rows, "dataset")
     waiting = opened.read_value(
         f"select count(*) from {ops.QUARANTINE.full_name} where state = 'pending' and severity = 'reject'"
     )
-    yield _gauge("daybook_quarantine_rows", "Rows set aside on which nobody has decided.", {(): {(): waiting}})
+    yield _gauge("daybook_quarantine_rows", "Rows set aside on which nobody has decided.", {(): waiting})
 
 
 def _of_runs(opened: Lake) -> Iterator[Metric]:
@@ -117,22 +118,22 @@ def _of_runs(opened: Lake) -> Iterator[Metric]:
     yield _gauge(
         "daybook_last_run_state",
         "1 for the state in which a flow's last run is.",
-        {
-            ("flow", "state"): {
-                (row["flow"], state): float(row["state"] == state) for row in last for state in RUN_STATES
-            }
-        },
+        {(row["flow"], state): float(row["state"] == state) for row in last for state in RUN_STATES},
+        "flow",
+        "state",
     )
     ended = [row for row in last if row["finished_at"] is not None]
     yield _gauge(
         "daybook_last_run_finished_timestamp_seconds",
         "Instant at which a flow's last run ended.",
-        {("flow",): {(row["flow"],): row["finished_at"].timestamp() for row in ended}},
+        {(row["flow"],): row["finished_at"].timestamp() for row in ended},
+        "flow",
     )
     yield _gauge(
         "daybook_last_run_duration_seconds",
         "Seconds from the first start to the last end of a flow's last run.",
-        {("flow",): {(row["flow"],): (row["finished_at"] - row["started_at"]).total_seconds() for row in ended}},
+        {(row["flow"],): (row["finished_at"] - row["started_at"]).total_seconds() for row in ended},
+        "flow",
     )
 
 
@@ -140,14 +141,16 @@ def _of_alerts(opened: Lake) -> Iterator[Metric]:
     standing = opened.read(
         f"select severity, state, count(*) as n from {ops.ALERT.full_name} where state <> 'resolved' group by all"
     ).to_pylist()
-    counts = {(severity, "open"): 0.0 for severity in ("high", "medium", "low")}
+    counts = {(severity, "open"): 0.0 for severity in ops.SEVERITIES}
     yield _gauge(
         "daybook_alerts",
         "Alerts that stand, by severity and by what people decided.",
-        {("severity", "state"): counts | {(row["severity"], row["state"]): row["n"] for row in standing}},
+        counts | {(row["severity"], row["state"]): row["n"] for row in standing},
+        "severity",
+        "state",
     )
     waiting = opened.read_value(f"select count(*) from {ops.OUTBOX.full_name} where state <> 'sent'")
-    yield _gauge("daybook_messages_waiting", "Messages that no channel has taken yet.", {(): {(): waiting}})
+    yield _gauge("daybook_messages_waiting", "Messages that no channel has taken yet.", {(): waiting})
 
 
 def _of_files(opened: Lake) -> Iterator[Metric]:
@@ -156,11 +159,11 @@ def _of_files(opened: Lake) -> Iterator[Metric]:
         " coalesce(sum(file_count + delete_file_count), 0)::double as n_files from ducklake_table_info('lake')"
     ).to_pylist()[0]
     yield _gauge(
-        "daybook_lake_bytes", "Bytes of the Parquet files that the newest snapshot reads.", {(): {(): size["n_bytes"]}}
+        "daybook_lake_bytes", "Bytes of the Parquet files that the newest snapshot reads.", {(): size["n_bytes"]}
     )
-    yield _gauge("daybook_lake_files", "Number of these files.", {(): {(): size["n_files"]}})
+    yield _gauge("daybook_lake_files", "Number of these files.", {(): size["n_files"]})
     kept = opened.read_value("select count(*) from ducklake_snapshots('lake')")
-    yield _gauge("daybook_lake_snapshots", "Snapshots the lake can be read as of.", {(): {(): kept}})
+    yield _gauge("daybook_lake_snapshots", "Snapshots the lake can be read as of.", {(): kept})
 
 
 def _seconds(day: date) -> float:

@@ -6,6 +6,7 @@ import pyarrow as pa
 
 from warehouse import errors
 from warehouse.lake import Lake
+from warehouse.tables import ops
 
 Tables = dict[str, pa.Table]
 
@@ -66,8 +67,7 @@ def read_open_alerts(lake: Lake) -> pa.Table:
     """
     return lake.read(
         "select fingerprint, severity, state, title, n_seen, first_seen_date from analyst.alert"
-        " where state <> 'resolved' order by case severity when 'high' then 1 when 'medium' then 2 else 3 end,"
-        " subject_date desc, title limit 20"
+        f" where state <> 'resolved' order by {ops.GRAVEST_FIRST}, subject_date desc, title limit 20"
     )
 
 

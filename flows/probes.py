@@ -8,21 +8,19 @@ from __future__ import annotations
 
 import email.utils
 import json
-import socket
 import tempfile
 import urllib.error
 import urllib.request
-from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
-from flows import clock, serving, settings
+from flows import clients, clock, serving, settings
 from warehouse import errors
-from warehouse.sources import fred, fred_api, http, tushare
+from warehouse.sources import http
 
 # One try: who looks whether a vendor answers wants to know that it did not.
-ONE_TRY = http.Policy(calls=2, per_s=1.0, attempts=1, connect_timeout_s=5.0, read_timeout_s=15.0, call_deadline_s=30.0)
+ONE_TRY = http.Policy(attempts=1, connect_timeout_s=5.0, read_timeout_s=15.0, call_deadline_s=30.0)
 # A series that anybody may ask for, and that is small.
 SERIES = "UNRATE"
 # A run for the evening of a day is a matter of minutes around 17:00, and of days around midnight.
@@ -50,77 +48,48 @@ class Fact:
 def vendors(options: settings.Settings) -> list[Fact]:
     """Whether both vendors answer and take the account, and whether they and this machine agree on the time."""
     replies: list[http.Reply] = []
-
-    def read_instant() -> datetime:
-        return clock.read_now(options.clock_url)
-
-    facts = [_fred(options, read_instant, replies), _fred_key(options, read_instant, replies)]
-    facts.append(_tushare(options, read_instant, replies))
+    # Beside a run these calls count as well; where there is no home yet, there is no run.
+    asked = clients.Clients(options, replies.append, ONE_TRY, is_counted=options.root.is_dir())
+    facts = [_fred(asked), _fred_key(asked), _tushare(asked)]
     # A simulated clock is not the one that the answers' headers tell.
     return facts if options.clock_url else [*facts, _clock_of(replies)]
 
 
-def _fred(options: settings.Settings, now: Callable[[], datetime], replies: list[http.Reply]) -> Fact:
-    source = fred.FredSource(
-        base_url=options.fred_url,
-        now=now,
-        keep=replies.append,
-        policy=ONE_TRY,
-        limits_file=_counted(options, options.fred_limits_file),
-    )
+def _fred(asked: clients.Clients) -> Fact:
     try:
-        newest = max(source.fetch_observations(SERIES)["observation_date"].to_pylist())
+        newest = max(asked.build_fred().fetch_observations(SERIES)["observation_date"].to_pylist())
     except (errors.VendorError, errors.ConfigError) as exc:
-        return Fact("FRED", "gives no usable answer", False, _advice(exc, options.fred_url))
+        return Fact("FRED", "gives no usable answer", False, _advice(exc, asked.options.fred_url))
     return Fact("FRED", f"answers, {SERIES} through {newest:%Y-%m}", True)
 
 
-def _fred_key(options: settings.Settings, now: Callable[[], datetime], replies: list[http.Reply]) -> Fact:
-    topic, key = "FRED_API_KEY", options.fred_api_key.get_secret_value() if options.fred_api_key else ""
-    if not key:
+def _fred_key(asked: clients.Clients) -> Fact:
+    topic, source = "FRED_API_KEY", asked.build_fred_api()
+    if source is None:
         return Fact(topic, "not set: without it vintages are those Daybook saw itself", None)
-    source = fred_api.FredApiSource(
-        key,
-        base_url=options.fred_api_url,
-        now=now,
-        keep=replies.append,
-        policy=ONE_TRY,
-        limits_file=_counted(options, options.fred_limits_file),
-    )
     try:
         source.fetch_facts(SERIES)
     except errors.BadCredentials as exc:
         return Fact(topic, "refused by FRED", False, f"Set it to the account's key. {exc}")
     except (errors.VendorError, errors.ConfigError) as exc:
-        return Fact(topic, "set, but FRED's API gives no usable answer", False, _advice(exc, options.fred_api_url))
+        advice = _advice(exc, asked.options.fred_api_url)
+        return Fact(topic, "set, but FRED's API gives no usable answer", False, advice)
     return Fact(topic, "accepted by FRED", True)
 
 
-def _tushare(options: settings.Settings, now: Callable[[], datetime], replies: list[http.Reply]) -> Fact:
-    topic, token = "TUSHARE_TOKEN", options.tushare_token.get_secret_value() if options.tushare_token else ""
-    if not token:
-        return Fact(topic, "not set: without it only the macro half runs", None)
-    day = clock.known_date(now())
+def _tushare(asked: clients.Clients) -> Fact:
+    topic, day = "TUSHARE_TOKEN", clock.known_date(clock.read_now(asked.options.clock_url))
     try:
-        source = tushare.TushareSource(
-            token,
-            base_url=options.tushare_url,
-            now=now,
-            keep=replies.append,
-            policy=ONE_TRY,
-            limits_file=_counted(options, options.tushare_limits_file),
-        )
+        source = asked.build_tushare()
+        if source is None:
+            return Fact(topic, "not set: without it only the macro half runs", None)
         source.fetch_trade_cal(day, day)
     except errors.BadCredentials as exc:
         return Fact(topic, "refused by Tushare", False, f"Set it to the account's token. {exc}")
     except (errors.VendorError, errors.ConfigError) as exc:
-        return Fact(topic, "set, but Tushare gives no usable answer", False, _advice(exc, options.tushare_url))
+        advice = _advice(exc, asked.options.tushare_url)
+        return Fact(topic, "set, but Tushare gives no usable answer", False, advice)
     return Fact(topic, "accepted by Tushare", True)
-
-
-def _counted(options: settings.Settings, file: Path) -> Path | None:
-    """Beside a run these calls count as well; where there is no home yet, there is no run."""
-    return file if options.root.is_dir() else None
 
 
 def _advice(exc: errors.DaybookError, url: str) -> str:
@@ -151,7 +120,7 @@ def _clock_of(replies: list[http.Reply]) -> Fact:
 
 def folder(topic: str, path: Path, variable: str) -> Fact:
     """Whether a folder, or the first that exists above it, can be written to."""
-    existing = next(one for one in (path, *path.parents) if one.exists())
+    existing = settings.existing_folder(path)
     try:
         with tempfile.NamedTemporaryFile(dir=existing, prefix=".daybook-", suffix=".probe") as file:
             file.write(b"probe")
@@ -173,11 +142,10 @@ def ports(options: settings.Settings) -> list[Fact]:
 
 
 def _port(topic: str, port: int, variable: str) -> Fact:
-    with socket.socket() as probe:
-        probe.settimeout(2.0)
-        if probe.connect_ex(("127.0.0.1", port)) == 0:
-            advice = f"Stop that program, or set {variable} to another port."
-            return Fact(topic, f"{port} is taken by another program", False, advice)
+    try:
+        serving.refuse_taken(port, variable)
+    except errors.ConfigError as exc:
+        return Fact(topic, f"{port} is taken by another program", False, str(exc))
     return Fact(topic, f"{port} is free", True)
 
 

@@ -300,6 +300,11 @@ def _revealed(secret: SecretStr | None) -> str:
     return secret.get_secret_value() if secret is not None else ""
 
 
+def existing_folder(path: Path) -> Path:
+    """A folder, or the first above it that exists: where it will lie once it is made."""
+    return next(folder for folder in (path, *path.parents) if folder.exists())
+
+
 def code_version() -> str:
     """The installed version of Daybook."""
     return importlib.metadata.version("daybook")

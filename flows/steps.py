@@ -11,14 +11,15 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
-from flows import clock, delivery, detecting, ingest, promoting, publishing, scoring, settings
+from flows import clients, clock, delivery, detecting, ingest, promoting, publishing, scoring, settings
 from flows.context import Context
 from warehouse import errors, features, returns, runs
-from warehouse.sources import archive, fred, fred_api, http, tushare
+from warehouse.sources import archive
+from warehouse.tables import ops
 
 log = logging.getLogger(__name__)
 
@@ -60,54 +61,22 @@ def open_context(options: settings.Settings, flow: str, as_of: date | None = Non
 
     Raises:
         ConfigError: the clock cannot be read.
+        BadCredentials: the token is blank.
     """
     now = clock.read_now(options.clock_url)
     day = as_of or clock.market_date(now)
     kept = archive.Archive(options.archive_path)
 
-    def read_instant() -> datetime:
-        return clock.read_now(options.clock_url)
-
-    of_fred = http.Policy(
-        calls=1,
-        per_s=1 / options.fred_calls_per_second,
-        attempts=options.vendor_attempts,
-        source_deadline_s=options.vendor_deadline_s,
+    vendors = clients.Clients(options, kept.keep, clients.patience(options))
+    return Context(
+        options,
+        now,
+        f"{flow}/{day}",
+        vendors.build_fred(),
+        vendors.build_tushare(),
+        kept,
+        vendors.build_fred_api(),
     )
-    macro = fred.FredSource(
-        base_url=options.fred_url,
-        now=read_instant,
-        keep=kept.keep,
-        policy=of_fred,
-        limits_file=options.fred_limits_file,
-    )
-    macro_api = None
-    if options.fred_api_key is not None and options.fred_api_key.get_secret_value():
-        macro_api = fred_api.FredApiSource(
-            options.fred_api_key.get_secret_value(),
-            base_url=options.fred_api_url,
-            now=read_instant,
-            keep=kept.keep,
-            policy=of_fred,
-            limits_file=options.fred_limits_file,
-        )
-    market = None
-    if options.tushare_token is not None and options.tushare_token.get_secret_value():
-        market = tushare.TushareSource(
-            options.tushare_token.get_secret_value(),
-            base_url=options.tushare_url,
-            now=read_instant,
-            keep=kept.keep,
-            policy=http.Policy(
-                calls=options.tushare_calls_per_minute,
-                per_s=60.0,
-                endpoint_limits={name: (calls, 60.0) for name, calls in options.tushare_api_limits.items()},
-                attempts=options.vendor_attempts,
-                source_deadline_s=options.vendor_deadline_s,
-            ),
-            limits_file=options.tushare_limits_file,
-        )
-    return Context(options, now, f"{flow}/{day}", macro, market, kept, macro_api)
 
 
 def resolve_as_of(context: Context, as_of: date | None) -> date:
@@ -242,7 +211,7 @@ def read_open_alerts(context: Context, as_of: date) -> Any:
     with context.reader() as lake:
         return lake.read(
             "select * from ops.alert where state <> 'resolved' and least(first_seen_date, subject_date) <= $as_of"
-            " order by case severity when 'high' then 1 when 'medium' then 2 else 3 end, rule, subject, subject_date",
+            f" order by {ops.GRAVEST_FIRST}, rule, subject, subject_date",
             as_of=as_of,
         )
 

@@ -62,6 +62,22 @@ def robust_z(values: Floats, dates: npt.ArrayLike) -> Floats:
     return np.column_stack([_robust_z(column, group) for column in table.T]) if table.shape[1] else table.copy()
 
 
+def robust_scale(median_distance: Floats, mean_distance: Floats) -> Floats:
+    """A normal's standard deviation, from how far values lie from their median.
+
+    Args:
+        median_distance: any shape, the median absolute distance.
+        mean_distance: same shape, the mean absolute distance; taken where the median is zero, because more than half of
+            the values are equal.
+
+    Returns:
+        Same shape; 1 where both are zero, or where none can be told.
+    """
+    scale = np.where(median_distance > 0, MAD_TO_SIGMA * median_distance, MEAN_DEVIATION_TO_SIGMA * mean_distance)
+    positive: Floats = np.where(scale > 0, scale, 1.0)
+    return positive
+
+
 def pca_residuals(pca: FactorPCA, panel: Floats) -> Floats:
     """What the factors leave over of each value: which names moved on their own.
 
@@ -121,11 +137,9 @@ def _residuals(pca: FactorPCA, panel: Floats, scores: Floats) -> Floats:
 def _robust_z(values: Floats, group: npt.NDArray[np.intp]) -> Floats:
     distance = values - _group_median(values, group)[group]
     size = np.abs(distance)
-    scale = MAD_TO_SIGMA * _group_median(size, group)
     count = np.bincount(group, ~np.isnan(size))
     mean_size = np.bincount(group, np.nan_to_num(size)) / np.maximum(count, 1)
-    scale = np.where(scale > 0, scale, MEAN_DEVIATION_TO_SIGMA * mean_size)[group]
-    scores: Floats = distance / np.where(scale > 0, scale, 1.0)
+    scores: Floats = distance / robust_scale(_group_median(size, group), mean_size)[group]
     return scores
 
 

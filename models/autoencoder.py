@@ -8,7 +8,7 @@ Partners: `models/detectors.py`, which makes it by name, and `models/mlp.py`, th
 from __future__ import annotations
 
 import logging
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -30,34 +30,19 @@ FEWEST_STEPS, MOST_STEPS = 500, 4000
 SMALLEST_BATCH = 32
 
 
-class Autoencoder:
-    """Squared distance of a standardised row from what a narrowing network rebuilds of it.
+class Autoencoder(detectors.Detector):
+    """Squared distance of a row from what a narrowing network rebuilds of it, in variances of a column.
 
-    Dense layers of 64, 32 and 64 units with batch normalisation, relu and dropout, trained by Adam.
-
-    Args:
-        seed: of the starting weights, of the order of rows and of the dropout.
+    Dense layers of 64, 32 and 64 units with batch normalisation, relu and dropout, trained by Adam. The seed is that of
+    the starting weights, of the order of rows and of the dropout.
 
     Source:
         Aggarwal (2017), Outlier Analysis, section 3.6; the shape is that of PyOD 3.6.7's AutoEncoder.
     """
 
-    def __init__(self, *, seed: int = 0) -> None:
-        self.seed = seed
+    LEAST_ROWS = 2
 
-    def fit(self, rows: Floats) -> Self:
-        """This detector, fitted.
-
-        Args:
-            rows: (n_rows, n_columns) finite float64, no column constant.
-
-        Returns:
-            self.
-
-        Raises:
-            ModelError: fewer than two rows, or a value that is not finite.
-        """
-        table = detectors.checked(rows, least_rows=2)
+    def _fit(self, table: Floats) -> None:
         self.mean_, self.scale_ = table.mean(axis=0), table.std(axis=0)
         inputs = ((table - self.mean_) / self.scale_).astype(np.float32)
         batch = max(SMALLEST_BATCH, len(table) * PASSES // MOST_STEPS)
@@ -68,21 +53,9 @@ class Autoencoder:
             network.fit(inputs, inputs, batch_size=batch, epochs=passes, verbose=0)
             self.layers_ = folded(network)
         log.debug("fitted autoencoder rows=%s columns=%s batch=%s", *table.shape, batch)
-        return self
 
-    def score(self, rows: Floats) -> Floats:
-        """How far each row lies from what the network makes of it.
-
-        Args:
-            rows: (n_rows, n_columns) finite float64, the fitted columns.
-
-        Returns:
-            (n_rows,) sum of squares, in variances of a column.
-
-        Raises:
-            ModelError: other columns than fitted, or a value that is not finite.
-        """
-        standard = (detectors.checked(rows, n_columns=len(self.mean_)) - self.mean_) / self.scale_
+    def _score(self, table: Floats) -> Floats:
+        standard = (table - self.mean_) / self.scale_
         layer = standard
         for number, (kernel, bias) in enumerate(self.layers_):
             # Batch normalisation stands before relu, so that it is part of the weights; the last layer has neither.

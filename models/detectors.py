@@ -10,8 +10,9 @@ columns, `models/labelled.py` judges scores where labels are known, `models/comb
 
 from __future__ import annotations
 
+import abc
 import importlib
-from typing import Any, Protocol, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -36,14 +37,57 @@ KEPT_VARIANCE = 0.9
 N_TREES = 100
 
 
-class Detector(Protocol):
-    """What a detector promises: fit on rows without labels, score new ones."""
+class Detector(abc.ABC):
+    """Fitted on rows without labels, it scores new ones; each one says in what.
+
+    Args:
+        seed: for those that draw random numbers.
+    """
+
+    # Fewest rows that can be fitted on.
+    LEAST_ROWS: ClassVar[int] = 1
+
+    def __init__(self, *, seed: int = 0) -> None:
+        self.seed = seed
 
     def fit(self, rows: Floats) -> Self:
-        """This detector, fitted on (n_rows, n_columns) finite rows of which no column is constant."""
+        """This detector, fitted.
+
+        Args:
+            rows: (n_rows, n_columns) finite float64, no column constant.
+
+        Returns:
+            self.
+
+        Raises:
+            ModelError: too few rows or columns, or a value that is not finite.
+        """
+        table = _checked(rows, least_rows=self.LEAST_ROWS)
+        self.n_columns_ = table.shape[1]
+        self._fit(table)
+        return self
 
     def score(self, rows: Floats) -> Floats:
-        """(n_rows,) how abnormal each row is, higher is more."""
+        """How abnormal each row is.
+
+        Args:
+            rows: (n_rows, n_columns) finite float64, the fitted columns.
+
+        Returns:
+            (n_rows,) higher is more abnormal; the unit is the detector's.
+
+        Raises:
+            ModelError: other columns than fitted, or a value that is not finite.
+        """
+        return self._score(_checked(rows, n_columns=self.n_columns_))
+
+    @abc.abstractmethod
+    def _fit(self, table: Floats) -> None:
+        """Remember what is needed of rows that are known to be good."""
+
+    @abc.abstractmethod
+    def _score(self, table: Floats) -> Floats:
+        """The scores of rows that are known to be good."""
 
 
 def make(name: str, *, seed: int = 0) -> Detector:
@@ -66,162 +110,78 @@ def make(name: str, *, seed: int = 0) -> Detector:
     return detector
 
 
-class PCAError:
-    """Squared distance of a standardised row from the plane of the first principal components.
+class _OfPlane(Detector):
+    """A detector that measures by the plane of the first principal components of standardised columns.
 
     They are the fewest that carry 90 % of the variance, and never all, which would leave nothing over.
+    """
 
-    Args:
-        seed: not needed; taken so that all detectors are made alike.
+    LEAST_ROWS = 2
+
+    def _fit(self, table: Floats) -> None:
+        if table.shape[1] < 2:
+            raise base.TooFewRows(
+                "principal components need two columns: with one, nothing is left over. Use ecod for a single column."
+            )
+        self.mean_, self.scale_ = table.mean(axis=0), table.std(axis=0)
+        standard = self._standardised(table)
+        values, vectors = np.linalg.eigh(standard.T @ standard / len(standard))
+        share = np.cumsum(values[::-1]) / values.sum()
+        n_kept = min(int(np.searchsorted(share, KEPT_VARIANCE - 1e-12)) + 1, table.shape[1] - 1)
+        self.components_: Floats = np.ascontiguousarray(vectors[:, ::-1][:, :n_kept])
+
+    def _standardised(self, table: Floats) -> Floats:
+        standard: Floats = (table - self.mean_) / self.scale_
+        return standard
+
+    def _on_plane(self, table: Floats) -> Floats:
+        """(n_rows, n_components) where the rows lie in the plane."""
+        return base.rowwise_product(self._standardised(table), self.components_)
+
+
+class PCAError(_OfPlane):
+    """Squared distance of a row from the plane, in variances of a column, summed over columns.
 
     Source:
         Jackson and Mudholkar (1979), Technometrics 21(3): the residual sum of squares Q.
     """
 
-    def __init__(self, *, seed: int = 0) -> None:
-        self.seed = seed
-
-    def fit(self, rows: Floats) -> Self:
-        """This detector, fitted.
-
-        Args:
-            rows: (n_rows, n_columns) finite float64, no column constant.
-
-        Returns:
-            self.
-
-        Raises:
-            ModelError: fewer than two rows or columns, or a value that is not finite.
-        """
-        table = checked(rows, least_rows=2)
-        if table.shape[1] < 2:
-            raise base.TooFewRows(
-                "pca needs two columns: with one, nothing is left over. Use ecod for a single column."
-            )
-        self.mean_, self.scale_ = table.mean(axis=0), table.std(axis=0)
-        standard = (table - self.mean_) / self.scale_
-        values, vectors = np.linalg.eigh(standard.T @ standard / len(standard))
-        share = np.cumsum(values[::-1]) / values.sum()
-        n_kept = min(int(np.searchsorted(share, KEPT_VARIANCE - 1e-12)) + 1, table.shape[1] - 1)
-        self.components_: Floats = np.ascontiguousarray(vectors[:, ::-1][:, :n_kept])
-        return self
-
-    def score(self, rows: Floats) -> Floats:
-        """How far each row lies off the plane.
-
-        Args:
-            rows: (n_rows, n_columns) finite float64, the fitted columns.
-
-        Returns:
-            (n_rows,) sum of squares, in variances of a column.
-
-        Raises:
-            ModelError: other columns than fitted, or a value that is not finite.
-        """
-        standard = (checked(rows, n_columns=len(self.mean_)) - self.mean_) / self.scale_
-        on_plane = base.rowwise_product(standard, self.components_)
-        residual = standard - base.rowwise_product(on_plane, np.ascontiguousarray(self.components_.T))
-        squares: Floats = (residual**2).sum(axis=1)
+    def _score(self, table: Floats) -> Floats:
+        rebuilt = base.rowwise_product(self._on_plane(table), np.ascontiguousarray(self.components_.T))
+        squares: Floats = ((self._standardised(table) - rebuilt) ** 2).sum(axis=1)
         return squares
 
 
-class HotellingT2:
-    """Squared distance of a standardised row from the middle, within the plane of `PCAError`, in its own spread.
-
-    Args:
-        seed: not needed; taken so that all detectors are made alike.
+class HotellingT2(_OfPlane):
+    """Squared distance of a row from the middle of the plane, in variances of a component, summed over components.
 
     Source:
         Hotelling (1931); Jackson and Mudholkar (1979), Technometrics 21(3), equation 2.1.
     """
 
-    def __init__(self, *, seed: int = 0) -> None:
-        self.seed = seed
+    def _fit(self, table: Floats) -> None:
+        super()._fit(table)
+        self.variances_ = self._on_plane(table).var(axis=0)
 
-    def fit(self, rows: Floats) -> Self:
-        """This detector, fitted.
-
-        Args:
-            rows: (n_rows, n_columns) finite float64, no column constant.
-
-        Returns:
-            self.
-
-        Raises:
-            ModelError: fewer than two rows or columns, or a value that is not finite.
-        """
-        self.plane_ = PCAError().fit(rows)
-        self.variances_ = self._on_plane(rows).var(axis=0)
-        return self
-
-    def score(self, rows: Floats) -> Floats:
-        """How far out each row lies in the plane.
-
-        Args:
-            rows: (n_rows, n_columns) finite float64, the fitted columns.
-
-        Returns:
-            (n_rows,) sum of squares over the components, each in variances of the component.
-
-        Raises:
-            ModelError: other columns than fitted, or a value that is not finite.
-        """
-        squares: Floats = (self._on_plane(rows) ** 2 / self.variances_).sum(axis=1)
+    def _score(self, table: Floats) -> Floats:
+        squares: Floats = (self._on_plane(table) ** 2 / self.variances_).sum(axis=1)
         return squares
 
-    def _on_plane(self, rows: Floats) -> Floats:
-        plane = self.plane_
-        standard = (checked(rows, n_columns=len(plane.mean_)) - plane.mean_) / plane.scale_
-        return base.rowwise_product(standard, plane.components_)
 
-
-class RobustZ:
+class RobustZ(Detector):
     """The largest distance of a row's values from their column's median, in robust standard deviations.
-
-    Args:
-        seed: not needed; taken so that all detectors are made alike.
 
     Source:
         Iglewicz and Hoaglin (1993), How to Detect and Handle Outliers, chapter 3.
     """
 
-    def __init__(self, *, seed: int = 0) -> None:
-        self.seed = seed
-
-    def fit(self, rows: Floats) -> Self:
-        """This detector, fitted.
-
-        Args:
-            rows: (n_rows, n_columns) finite float64.
-
-        Returns:
-            self.
-
-        Raises:
-            ModelError: no row, or a value that is not finite.
-        """
-        table = checked(rows)
+    def _fit(self, table: Floats) -> None:
         self.median_ = np.median(table, axis=0)
         distance = np.abs(table - self.median_)
-        scale = anomaly.MAD_TO_SIGMA * np.median(distance, axis=0)
-        # More than half of a column may be equal; see `anomaly.robust_z`.
-        scale = np.where(scale > 0, scale, anomaly.MEAN_DEVIATION_TO_SIGMA * distance.mean(axis=0))
-        self.scale_ = np.where(scale > 0, scale, 1.0)
-        return self
+        self.scale_ = anomaly.robust_scale(np.median(distance, axis=0), distance.mean(axis=0))
 
-    def score(self, rows: Floats) -> Floats:
-        """How far out the strangest value of each row is.
-
-        Args:
-            rows: (n_rows, n_columns) finite float64, the fitted columns.
-
-        Returns:
-            (n_rows,) in standard deviations.
-
-        Raises:
-            ModelError: other columns than fitted, or a value that is not finite.
-        """
-        largest: Floats = np.abs(self.by_column(rows)).max(axis=1)
+    def _score(self, table: Floats) -> Floats:
+        largest: Floats = np.abs(self.by_column(table)).max(axis=1)
         return largest
 
     def by_column(self, rows: Floats) -> Floats:
@@ -236,107 +196,49 @@ class RobustZ:
         Raises:
             ModelError: other columns than fitted, or a value that is not finite.
         """
-        table = checked(rows, n_columns=len(self.median_))
+        table = _checked(rows, n_columns=self.n_columns_)
         distance: Floats = (table - self.median_) / self.scale_
         return distance
 
 
-class IsolationForest:
+class IsolationForest(Detector):
     """How few random cuts set a row apart, by scikit-learn's forest of a hundred trees.
 
-    Args:
-        seed: of the forest.
+    Scores lie in (0, 1), about 0.5 for rows that are like the others.
 
     Source:
         Liu, Ting and Zhou (2008), Isolation Forest, ICDM, equation 2.
     """
 
-    def __init__(self, *, seed: int = 0) -> None:
-        self.seed = seed
+    LEAST_ROWS = 2
 
-    def fit(self, rows: Floats) -> Self:
-        """This detector, fitted.
-
-        Args:
-            rows: (n_rows, n_columns) finite float64.
-
-        Returns:
-            self.
-
-        Raises:
-            ModelError: fewer than two rows, or a value that is not finite.
-        """
+    def _fit(self, table: Floats) -> None:
         from sklearn import ensemble
 
-        table = checked(rows, least_rows=2)
-        self.n_columns_ = table.shape[1]
         self.forest_: Any = ensemble.IsolationForest(n_estimators=N_TREES, random_state=self.seed).fit(table)
-        return self
 
-    def score(self, rows: Floats) -> Floats:
-        """The anomaly score of the paper.
-
-        Args:
-            rows: (n_rows, n_columns) finite float64, the fitted columns.
-
-        Returns:
-            (n_rows,) in (0, 1); about 0.5 for rows that are like the others.
-
-        Raises:
-            ModelError: other columns than fitted, or a value that is not finite.
-        """
-        scores: Floats = -self.forest_.score_samples(checked(rows, n_columns=self.n_columns_))
+    def _score(self, table: Floats) -> Floats:
+        scores: Floats = -self.forest_.score_samples(table)
         return scores
 
 
-class ECOD:
+class ECOD(Detector):
     """Tail probabilities of each column by its empirical distribution, their negative logarithms summed over columns.
 
     Of a column counts the tail its skewness points to, or either tail if that is less likely. A fitted row counts
     itself; a new one beyond all fitted rows has probability 1 / (n_rows + 1).
 
-    Args:
-        seed: not needed; taken so that all detectors are made alike.
-
     Source:
         Li, Zhao, Hu, Botta, Ionescu and Chen (2022), ECOD, IEEE TKDE, algorithm 1.
     """
 
-    def __init__(self, *, seed: int = 0) -> None:
-        self.seed = seed
-
-    def fit(self, rows: Floats) -> Self:
-        """This detector, fitted.
-
-        Args:
-            rows: (n_rows, n_columns) finite float64.
-
-        Returns:
-            self.
-
-        Raises:
-            ModelError: no row, or a value that is not finite.
-        """
-        table = checked(rows)
+    def _fit(self, table: Floats) -> None:
         self.sorted_: Floats = np.sort(table.T, axis=1)
         deviation = table - table.mean(axis=0)
         self.skew_sign_ = np.sign((deviation**3).mean(axis=0))
         self.skew_sign_[(table == table[0]).all(axis=0)] = 0.0
-        return self
 
-    def score(self, rows: Floats) -> Floats:
-        """How far out in the tails each row lies.
-
-        Args:
-            rows: (n_rows, n_columns) finite float64, the fitted columns.
-
-        Returns:
-            (n_rows,) sum of negative logarithms of probabilities.
-
-        Raises:
-            ModelError: other columns than fitted, or a value that is not finite.
-        """
-        table = checked(rows, n_columns=len(self.sorted_))
+    def _score(self, table: Floats) -> Floats:
         total = np.zeros(len(table))
         for values, held, sign in zip(table.T, self.sorted_, self.skew_sign_, strict=True):
             left = _surprise(np.searchsorted(held, values, side="right"), len(held))
@@ -352,7 +254,7 @@ def _surprise(count: npt.NDArray[np.intp], n_rows: int) -> Floats:
     return surprise
 
 
-def checked(rows: Floats, *, n_columns: int | None = None, least_rows: int = 1) -> Floats:
+def _checked(rows: Floats, *, n_columns: int | None = None, least_rows: int = 1) -> Floats:
     """The rows as a table a detector can use.
 
     Args:

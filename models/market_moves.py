@@ -13,8 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from models import base
-from models.anomaly import MAD_TO_SIGMA, MEAN_DEVIATION_TO_SIGMA
+from models import anomaly, base
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -94,12 +93,10 @@ def _own_z(values: Floats) -> Floats:
     """Distance from the security's own median, in its own robust standard deviations."""
     centre = _median(values, axis=1)
     distance = values - centre
-    scale = MAD_TO_SIGMA * _median(np.abs(distance), axis=1)
+    size = np.abs(distance)
     n_present = np.maximum(np.isfinite(distance).sum(axis=1, keepdims=True), 1)
-    # More than half of a security's values may be equal; see `anomaly.robust_z`.
-    mean_size = np.nansum(np.abs(distance), axis=1, keepdims=True) / n_present
-    scale = np.where(scale > 0, scale, MEAN_DEVIATION_TO_SIGMA * mean_size)
-    z: Floats = distance / np.where(scale > 0, scale, 1.0)
+    mean_size = np.nansum(size, axis=1, keepdims=True) / n_present
+    z: Floats = distance / anomaly.robust_scale(_median(size, axis=1), mean_size)
     return z
 
 

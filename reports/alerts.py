@@ -14,7 +14,8 @@ from typing import Any
 
 import pyarrow as pa
 
-SEVERITIES = ("high", "medium", "low")
+from warehouse.tables import ops
+
 # A message is read on a phone; the report has the rest.
 MOST_ALERTS = 12
 
@@ -51,7 +52,8 @@ def compose(alerts: pa.Table, *, as_of: date, report_url: str, message_id: str =
     """
     if not alerts.num_rows:
         raise ValueError(f"There is no alert of {as_of} to write about. Send no message instead.")
-    rows = sorted(alerts.to_pylist(), key=lambda row: (SEVERITIES.index(row["severity"]), row["rule"], row["subject"]))
+    gravity = {severity: place for place, severity in enumerate(ops.SEVERITIES)}
+    rows = sorted(alerts.to_pylist(), key=lambda row: (gravity[row["severity"]], row["rule"], row["subject"]))
     parts = [
         f"[{row['severity']}] {row['title']}\n  {row['action']}\n  {row['evidence_sql']}" for row in rows[:MOST_ALERTS]
     ]

@@ -1,7 +1,8 @@
 """How is a text shown that others wrote? As text: it is never obeyed, and cannot turn the page around it.
 
 Markup is escaped where a text enters the page; here goes what escaping leaves: signs that reverse the reading
-direction of what follows, that break a line or that no page may hold. Partners: `site.py`, `charts.py`.
+direction of what follows, that break a line or that no page may hold. Words that are counted get their number here,
+too. Partners: `site.py`, `charts.py`.
 """
 
 from __future__ import annotations
@@ -31,3 +32,8 @@ def is_chinese(text: str) -> bool:
 def shortened(name: str, longest: int = LONGEST_NAME) -> str:
     """A name that leaves room for the figures beside it."""
     return name if len(name) <= longest else name[: longest - 1] + "\N{HORIZONTAL ELLIPSIS}"
+
+
+def plural(n: int, word: str) -> str:
+    """A word as it stands behind a number of things."""
+    return word if n == 1 else f"{word}s"

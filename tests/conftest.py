@@ -16,6 +16,7 @@ import os
 import pwd
 import shutil
 import signal
+import socket
 import socketserver
 import sqlite3
 import subprocess
@@ -604,20 +605,49 @@ def facts_of() -> Callable[..., dict[str, list[dict[str, Any]]]]:
     return run
 
 
+@pytest.fixture(scope="session")
+def free_port() -> Callable[[], int]:
+    """A function that tells a port nobody listens at."""
+
+    def find() -> int:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port: int = probe.getsockname()[1]
+        return port
+
+    return find
+
+
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A folder on a file system of 48 MB."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    if os.geteuid() != 0:
-        pytest.skip("only root can mount a small file system")
-    done = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=48m", "daybook-test", str(place)], capture_output=True, text=True
-    )
-    if done.returncode:
-        pytest.skip(f"no small file system can be mounted: {done.stderr.strip()}")
-    yield place
-    subprocess.run(["umount", "--lazy", str(place)], check=True)
+def mount_disk(tmp_path: Path) -> Iterator[Callable[[int], Path]]:
+    """A function that makes a folder on a file system of so many megabytes."""
+    mounted: list[Path] = []
+
+    def mount(megabytes: int) -> Path:
+        if os.geteuid() != 0:
+            pytest.skip("only root can mount a small file system")
+        place = tmp_path / f"disk-{megabytes}"
+        place.mkdir()
+        done = subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "daybook-test", str(place)],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            pytest.skip(f"no small file system can be mounted: {done.stderr.strip()}")
+        mounted.append(place)
+        return place
+
+    yield mount
+    for place in mounted:
+        subprocess.run(["umount", "--lazy", str(place)], check=True)
+
+
+@pytest.fixture
+def small_disk(mount_disk: Callable[[int], Path]) -> Path:
+    """A folder on a file system of 48 MB, which holds the lake of a few sessions."""
+    return mount_disk(48)
 
 
 @dataclass(frozen=True)

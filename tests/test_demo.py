@@ -6,7 +6,6 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -391,14 +390,8 @@ def test_index_is_searched_and_filtered(home, browser):
     context.close()
 
 
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 @pytest.fixture(scope="module")
-def served(home):
+def served(home, free_port):
     """`daybook serve --demo` on free ports; the addresses of UI and reports."""
     prefect_port, reports_port = free_port(), free_port()
     environment = os.environ | {

@@ -113,7 +113,8 @@ def test_autoencoder_scores_as_keras_would_with_its_weights():
         rebuilt = network.predict(rows, verbose=0)
         layers = autoencoder.folded(network)
     detector = autoencoder.Autoencoder()
-    detector.mean_, detector.scale_, detector.layers_ = np.zeros(3), np.ones(3), layers
+    detector.n_columns_, detector.mean_, detector.scale_ = 3, np.zeros(3), np.ones(3)
+    detector.layers_ = layers
 
     np.testing.assert_allclose(detector.score(rows), ((rows - rebuilt) ** 2).sum(axis=1), rtol=1e-4)
 

@@ -25,7 +25,7 @@ def vendor():
 
 
 @pytest.fixture
-def options(vendor, tmp_path):
+def options(vendor, tmp_path, free_port):
     """A function that gives the settings of an installation where all is well, but for what is overridden."""
 
     def make(**overrides):
@@ -44,12 +44,6 @@ def options(vendor, tmp_path):
         return settings.read_settings(**(known | overrides))
 
     return make
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def bad(options):
@@ -143,7 +137,7 @@ def test_ports_that_others_have_are_named(options):
     assert "DAYBOOK__REPORTS_PORT" in found["port of the reports"]
 
 
-def test_postgresql_that_is_down_is_named(options):
+def test_postgresql_that_is_down_is_named(options, free_port):
     port = free_port()
 
     found = bad(options(lake_catalog=f"postgres:host=127.0.0.1 port={port} dbname=lake"))
@@ -152,15 +146,13 @@ def test_postgresql_that_is_down_is_named(options):
 
 
 def test_library_of_another_version_is_named(options, monkeypatch):
-    monkeypatch.setattr(doctor, "_version", lambda name: {"fastapi": "0.200.0"}.get(name, VERSION(name)))
+    installed = doctor._version
+    monkeypatch.setattr(doctor, "_version", lambda name: {"fastapi": "0.200.0"}.get(name, installed(name)))
 
     assert "0.200.0, wanted is" in bad(options())["fastapi"]
 
 
-VERSION = doctor._version
-
-
-def test_vendor_that_does_not_answer_is_named(options):
+def test_vendor_that_does_not_answer_is_named(options, free_port):
     gone = f"http://127.0.0.1:{free_port()}"
 
     found = bad(options(fred_url=gone, tushare_url=gone))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import socket
 import subprocess
 import sys
 import urllib.error
@@ -22,14 +21,8 @@ from warehouse.sources.faults import Fault
 DEPLOY = Path(__file__).parents[1] / "deploy"
 
 
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 @pytest.fixture
-def served(desk):
+def served(desk, free_port):
     """The report server of a desk that has run once, and a function that asks it."""
     options = desk.options.model_copy(update={"reports_port": free_port(), "prefect_port": free_port()})
     with report_server.report_server(options) as address:
@@ -95,7 +88,7 @@ def test_process_lives_and_says_why_it_is_not_ready(served):
     assert status == 503 and "Prefect's server does not answer" in text
 
 
-def test_desk_without_a_lake_is_told_as_such(tmp_path):
+def test_desk_without_a_lake_is_told_as_such(tmp_path, free_port):
     options = settings.read_settings(home=tmp_path / "none", prefect_port=free_port(), _env_file=None)
 
     found = figures(metrics.prometheus_text(options).decode())

@@ -65,7 +65,7 @@ def read_list(lake: Lake, state: str, message_id: str, limit: int) -> pa.Table:
     return lake.read(
         "select fingerprint, severity, state, decided_by, until_date, subject_date, n_seen, title"
         f" from {ops.ALERT.full_name} where {is_meant}"
-        " order by case severity when 'high' then 1 when 'medium' then 2 else 3 end, subject_date desc, rule, subject"
+        f" order by {ops.GRAVEST_FIRST}, subject_date desc, rule, subject"
         " limit $limit",
         limit=limit,
         **params,

@@ -358,8 +358,8 @@ def record(lake: Lake, findings: pa.Table, rules_run: Sequence[str], as_of: date
     lake.commit(work, message=f"alerts {as_of}")
     return lake.read(
         f"select * from {ops.ALERT.full_name} where state <> 'resolved'"
-        " and least(first_seen_date, subject_date) <= $as_of order by"
-        " case severity when 'high' then 1 when 'medium' then 2 else 3 end, rule, subject, subject_date",
+        " and least(first_seen_date, subject_date) <= $as_of"
+        f" order by {ops.GRAVEST_FIRST}, rule, subject, subject_date",
         as_of=as_of,
     )
 

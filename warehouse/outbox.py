@@ -31,9 +31,7 @@ LONGEST_WAIT = timedelta(hours=6)
 CLAIM_LASTS = timedelta(minutes=15)
 HOUR = timedelta(hours=1)
 
-SEVERITIES = ("high", "medium", "low")
 UNTOLD = "state = 'open' and message_id = ''"
-GRAVEST_FIRST = "case severity when 'high' then 1 when 'medium' then 2 else 3 end, rule, subject, subject_date"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,10 +83,10 @@ class Sender:
     at: datetime
     per_hour: int
     is_urgent: bool = False
-    severities: tuple[str, ...] = SEVERITIES
+    severities: tuple[str, ...] = ops.SEVERITIES
 
 
-def read_untold(lake: Lake, severities: Sequence[str] = SEVERITIES) -> pa.Table:
+def read_untold(lake: Lake, severities: Sequence[str] = ops.SEVERITIES) -> pa.Table:
     """Open alerts of some severities that no message tells of, as rows of `ops.alert`, gravest first.
 
     Raises:
@@ -96,7 +94,7 @@ def read_untold(lake: Lake, severities: Sequence[str] = SEVERITIES) -> pa.Table:
     """
     return lake.read(
         f"select * from {ops.ALERT.full_name} where {UNTOLD} and severity in (select unnest($severities))"
-        f" order by {GRAVEST_FIRST}",
+        f" order by {ops.GRAVEST_FIRST}, rule, subject, subject_date",
         severities=list(severities),
     )
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from datetime import date
 from typing import Any
 
-from reports import numbers, reading
+from reports import numbers, reading, texts
 from reports.tracing import Reader
+from warehouse.tables import ops
 
 MARKET_INDEX = "000300.SH"
 MOST_ITEMS = 8
@@ -100,7 +101,7 @@ def _alert_items(lake: Reader, since: date, as_of: date) -> list[str]:
     rows = lake.read(
         "select severity, title from analyst.alert where state = 'open' and first_seen_date > $since"
         " and first_seen_date <= $as_of"
-        " order by case severity when 'high' then 1 when 'medium' then 2 else 3 end, rule, subject limit 4",
+        f" order by {ops.GRAVEST_FIRST}, rule, subject limit 4",
         since=since,
         as_of=as_of,
     ).to_pylist()
@@ -118,9 +119,9 @@ def _alert_items(lake: Reader, since: date, as_of: date) -> list[str]:
     items = [f"New alert, {row['severity']}: {row['title']}" for row in rows[:3]]
     if n_new > len(items):
         n_more = n_new - len(items)
-        items.append(f"and {n_more} more new {'alert' if n_more == 1 else 'alerts'}")
+        items.append(f"and {n_more} more new {texts.plural(n_more, 'alert')}")
     if n_gone:
-        items.append(f"{n_gone} {'alert' if n_gone == 1 else 'alerts'} resolved")
+        items.append(f"{n_gone} {texts.plural(n_gone, 'alert')} resolved")
     return items
 
 

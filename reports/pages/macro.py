@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date
 from typing import Any
 
-from reports import axes, blocks, charts, numbers, reading
+from reports import axes, blocks, charts, numbers, reading, texts
 from reports.blocks import Block, Cell, Figure, Note, Section, Table
 from reports.tracing import Reader, walk
 
@@ -67,11 +67,13 @@ def _release_blocks(lake: Reader, as_of: date) -> list[Block]:
         since=since,
         as_of=as_of,
     )
-    revised = f" {numbers.count(n_revised)} {_plural(n_revised, 'value')} published before {_were(n_revised)} revised."
+    revised = (
+        f" {numbers.count(n_revised)} {texts.plural(n_revised, 'value')} published before {_were(n_revised)} revised."
+    )
     if not rows:
         return [Note(f"No weekly, monthly or quarterly series had a release since {since}." + revised)]
     n_foretold = sum(row["forecast"] is not None for row in rows)
-    said = f"{len(rows)} {_plural(len(rows), 'release')} since {since}." + revised
+    said = f"{len(rows)} {texts.plural(len(rows), 'release')} since {since}." + revised
     if n_foretold < len(rows):
         said += (
             f" {numbers.count(len(rows) - n_foretold)} had no forecast: none of that period was stored before the day"
@@ -99,10 +101,6 @@ def _release_cells(row: dict[str, Any]) -> tuple[Cell, ...]:
         blocks.text(row["unit"]),
         blocks.number(numbers.day(row["release_date"]) + estimated),
     )
-
-
-def _plural(n: int, word: str) -> str:
-    return word if n == 1 else f"{word}s"
 
 
 def _were(n: int) -> str:

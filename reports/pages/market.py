@@ -10,6 +10,7 @@ import pyarrow as pa
 from reports import blocks, charts, numbers, reading
 from reports.blocks import Block, Figure, Note, Section, Table
 from reports.tracing import Reader, walk
+from warehouse.tables import ops
 
 CHART_SESSIONS = 250
 BREADTH_SESSIONS = 60
@@ -183,7 +184,7 @@ def _abnormal_table(lake: Reader, session: date) -> Table | Note:
     rows = lake.read(
         "select fingerprint, severity, rule, title, action from analyst.alert where state = 'open'"
         f" and subject_date = $session and rule in ({', '.join(repr(rule) for rule in MARKET_RULES)})"
-        " order by case severity when 'high' then 1 when 'medium' then 2 else 3 end, rule, subject",
+        f" order by {ops.GRAVEST_FIRST}, rule, subject",
         session=session,
     ).to_pylist()
     if not rows:

@@ -8,6 +8,7 @@ from reports import blocks, charts, numbers, reading
 from reports.blocks import Listing, Note, Section, Tile, Tiles
 from reports.pages import changes
 from reports.tracing import Reader, walk
+from warehouse.tables import ops
 
 SPARK_SESSIONS = 60
 MARKET_INDEX = changes.MARKET_INDEX
@@ -78,8 +79,7 @@ def _look(lake: Reader, as_of: date) -> Note:
         "select title, severity from analyst.alert where state = 'open'"
         " and least(first_seen_date, subject_date) <= $as_of"
         # The gravest first, of these the newest stands for all.
-        " order by case severity when 'high' then 1 when 'medium' then 2 else 3 end, first_seen_date desc, rule,"
-        " subject",
+        f" order by {ops.GRAVEST_FIRST}, first_seen_date desc, rule, subject",
         as_of=as_of,
     ).to_pylist()
     if not rows:

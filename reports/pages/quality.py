@@ -9,6 +9,7 @@ from typing import Any
 from reports import blocks, charts, numbers
 from reports.blocks import Block, Figure, Note, Section, Table
 from reports.tracing import Reader, walk
+from warehouse.tables import ops
 
 STRIP_SESSIONS = 60
 MOST_ROWS = 12
@@ -51,7 +52,7 @@ def _coverage_figure(lake: Reader, as_of: date) -> list[Block]:
     names = sorted({row["dataset"] for row in rows})
     held = {(row["dataset"], row["session_date"]): row["state"] for row in rows}
     states = [[held.get((name, day), "missing") for day in days] for name in names]
-    n_not_whole = sum(state not in ("ok", "empty_confirmed") for line in states for state in line)
+    n_not_whole = sum(state in NOT_WHOLE for line in states for state in line)
     chart = charts.strip(
         names,
         [day.isoformat() for day in days],
@@ -149,8 +150,7 @@ def _revision_table(lake: Reader, as_of: date) -> Block:
 def _alert_table(lake: Reader, as_of: date) -> Block:
     rows = lake.read(
         "select * from analyst.alert where state <> 'resolved' and least(first_seen_date, subject_date) <= $as_of"
-        " order by state <> 'open', case severity when 'high' then 1 when 'medium' then 2 else 3 end,"
-        " last_seen_date desc, rule, subject",
+        f" order by state <> 'open', {ops.GRAVEST_FIRST}, last_seen_date desc, rule, subject",
         as_of=as_of,
     ).to_pylist()
     if not rows:

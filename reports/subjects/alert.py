@@ -14,6 +14,7 @@ from reports.reading import Gathered
 from reports.subjects.page import Entry, SubjectPage, cell_of
 from reports.tracing import Reader, walk
 from warehouse import errors, statements
+from warehouse.tables import ops
 
 MOST_ROWS = 20
 MOST_OTHERS = 10
@@ -29,7 +30,7 @@ def read_entries(lake: Reader, as_of: date) -> list[Entry]:
     rows = lake.read(
         "select fingerprint, title, severity, state, subject_date, resolved_date from analyst.alert"
         " where first_seen_date <= $as_of or subject_date <= $as_of order by state = 'resolved',"
-        " case severity when 'high' then 1 when 'medium' then 2 else 3 end, subject_date desc, fingerprint",
+        f" {ops.GRAVEST_FIRST}, subject_date desc, fingerprint",
         as_of=as_of,
     ).to_pylist()
     return [

@@ -7,12 +7,11 @@ away. Seeds 1 to 3 were used while the checks were written; the figures of docs/
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 import time
 from datetime import UTC, date, datetime
 from pathlib import Path
 
+import bar_faults
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -37,18 +36,6 @@ KNOWN = {
     ("vwap_outside_range", "300999.SZ", "2020-12-09"),
     ("price_limit_broken", "000792.SZ", "2021-08-10"),
 }
-
-
-def _sibling(name):
-    """A module beside this one; nothing imports `tests`, so it is found by its path."""
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-bar_faults = _sibling("bar_faults")
 
 
 def _read(pattern, codes, first):

@@ -7,12 +7,10 @@ whole way through a lake. Seeds 1 to 3 and 11 to 13 were looked at while this wa
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from datetime import UTC, datetime
-from pathlib import Path
 
 import numpy as np
+import planted_market
 import pyarrow as pa
 import pytest
 from sklearn import metrics
@@ -28,18 +26,6 @@ N_SYMBOLS, N_SESSIONS, N_EACH = 400, 420, 4
 SESSIONS = range(260, 416, 13)
 NIGHT_CODES, NIGHT_SESSIONS = 5_400, 250
 MOST_SECONDS = 20.0
-
-
-def _sibling(name):
-    """A module beside this one; nothing imports `tests`, so it is found by its path."""
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-planted_market = _sibling("planted_market")
 
 
 def nights(seed):

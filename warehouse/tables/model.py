@@ -6,6 +6,7 @@ from warehouse.contracts import Column, Table
 
 MODEL_NAME = Column("model_name", "VARCHAR", "`macro_pca`, `equity_pca`, `ridge`, `mlp`, `macro_regime` and so on.")
 MODEL_VERSION_ID = Column("model_version", "VARCHAR", "Model name and fit date, such as mlp/2026-11-20.")
+FACTOR_NUMBER = Column("factor", "INTEGER", "Factor number from 1.")
 
 MODEL_VERSION = Table(
     schema="model",
@@ -44,7 +45,7 @@ FACTOR = Table(
     columns=(
         MODEL_VERSION_ID,
         MODEL_NAME,
-        Column("factor", "INTEGER", "Factor number from 1."),
+        FACTOR_NUMBER,
         Column("eigenvalue", "DOUBLE", "Eigenvalue of the correlation matrix.", unit="1"),
         Column("explained_variance_ratio", "DOUBLE", "Share of the panel's variance, 0 to 1.", unit="1"),
         Column(
@@ -66,7 +67,7 @@ FACTOR_LOADING = Table(
     columns=(
         MODEL_VERSION_ID,
         MODEL_NAME,
-        Column("factor", "INTEGER", "Factor number from 1."),
+        FACTOR_NUMBER,
         Column("entity", "VARCHAR", "series_id or ts_code."),
         Column("loading", "DOUBLE", "Weight in the unit-length eigenvector.", unit="1"),
         Column("marginal_r2", "DOUBLE", "Share of the entity's variance this factor adds, 0 to 1.", unit="1"),
@@ -82,7 +83,7 @@ FACTOR_SCORE = Table(
     columns=(
         MODEL_VERSION_ID,
         MODEL_NAME,
-        Column("factor", "INTEGER", "Factor number from 1."),
+        FACTOR_NUMBER,
         Column("score_date", "DATE", "Panel month (macro) or session (equity)."),
         Column("score", "DOUBLE", "Standardised panel row times loadings.", unit="standard deviations"),
     ),
@@ -97,7 +98,7 @@ FACTOR_MOVE = Table(
     columns=(
         MODEL_VERSION_ID,
         MODEL_NAME,
-        Column("factor", "INTEGER", "Factor number from 1."),
+        FACTOR_NUMBER,
         Column("entity", "VARCHAR", "series_id."),
         Column("score_date", "DATE", "The panel's last month."),
         Column("step", "DOUBLE", "Change of the transformed series over that month.", unit="standard deviations"),

@@ -34,6 +34,10 @@ RUN = Table(
     ),
 )
 
+# Of alerts, the gravest first; and the same as a term of SQL's `order by`.
+SEVERITIES = ("high", "medium", "low")
+GRAVEST_FIRST = "case severity when 'high' then 1 when 'medium' then 2 else 3 end"
+
 # Share of a session's expected bars that may be missing, unless a desk sets another: 10 of the 5,393 of 2025-04-03.
 MISSING_FRACTION = 0.002
 
