@@ -30,8 +30,9 @@ $(READY): deploy/requirements.lock pyproject.toml
 demo: setup
 	@$(BIN)/daybook demo
 
+# A worker a core: linear algebra that starts threads of its own would wait for its neighbours.
 test: setup
-	@$(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
+	@OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 check: setup
 	$(BIN)/ruff format --check .

@@ -229,10 +229,25 @@ def mail_server() -> Iterator[Receiver]:
         yield receiver
 
 
+@pytest.fixture(scope="session", autouse=True)
+def lake_threads(pytestconfig: pytest.Config) -> Iterator[int | None]:
+    """Threads of DuckDB: one where thousands of small statements are tried, as a second costs more than it brings.
+
+    What is exhaustive or measured has as many as the machine has cores.
+    """
+    if "not exhaustive" not in pytestconfig.option.markexpr:
+        yield None
+        return
+    with pytest.MonkeyPatch.context() as patch:
+        # Also for the programs that tests start.
+        patch.setenv("DAYBOOK__LAKE_THREADS", "1")
+        yield 1
+
+
 @pytest.fixture
-def location(tmp_path: Path) -> lake.LakeLocation:
+def location(tmp_path: Path, lake_threads: int | None) -> lake.LakeLocation:
     """Where a lake may be made; nothing is there yet."""
-    return lake.LakeLocation(tmp_path / "lake", memory_limit="1GB")
+    return lake.LakeLocation(tmp_path / "lake", memory_limit="1GB", threads=lake_threads)
 
 
 @pytest.fixture(scope="session")
@@ -264,12 +279,14 @@ def empty_lake(location: lake.LakeLocation, lay_out: Callable[[lake.LakeLocation
 
 
 @pytest.fixture
-def new_lake(tmp_path: Path, lay_out: Callable[[lake.LakeLocation], None]) -> Callable[[], lake.LakeLocation]:
+def new_lake(
+    tmp_path: Path, lay_out: Callable[[lake.LakeLocation], None], lake_threads: int | None
+) -> Callable[[], lake.LakeLocation]:
     """A function that makes another lake without a row, for tests that compare two or replay many."""
     count = iter(range(10_000))
 
     def make() -> lake.LakeLocation:
-        location = lake.LakeLocation(tmp_path / f"lake-{next(count)}", memory_limit="1GB")
+        location = lake.LakeLocation(tmp_path / f"lake-{next(count)}", memory_limit="1GB", threads=lake_threads)
         lay_out(location)
         return location
 
@@ -337,7 +354,9 @@ def _wait_for(server: PostgresServer, attempts: int = 300) -> None:
 
 
 @pytest.fixture
-def postgres_location(postgres: PostgresServer, tmp_path: Path) -> Iterator[lake.LakeLocation]:
+def postgres_location(
+    postgres: PostgresServer, tmp_path: Path, lake_threads: int | None
+) -> Iterator[lake.LakeLocation]:
     """Where a lake may be made whose catalog is a database of its own on PostgreSQL."""
     database = f"lake_{uuid.uuid4().hex[:12]}"
     with postgres.connected() as session:
@@ -346,6 +365,7 @@ def postgres_location(postgres: PostgresServer, tmp_path: Path) -> Iterator[lake
         tmp_path / "lake",
         catalog=f"postgres:{postgres.conninfo(database)}",
         memory_limit="1GB",
+        threads=lake_threads,
         catalog_password=postgres.password,
     )
     with postgres.connected() as session:
@@ -378,6 +398,7 @@ def start_child(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]
             "path": str(location.path),
             "catalog": location.catalog,
             "memory_limit": location.memory_limit,
+            "threads": location.threads,
             "catalog_password": location.catalog_password,
         }
         environment = {**os.environ, "DAYBOOK_TEST_LOCATION": json.dumps(facts), "PYTHONPATH": root}

@@ -36,7 +36,7 @@ def place(tmp_path: Path) -> backup.Place:
 
 def place_at(home: Path) -> backup.Place:
     folders = {name: home / name for name in ("archive", "models", "reports")}
-    return backup.Place(lake.LakeLocation(home / "lake", memory_limit="1GB"), folders)
+    return backup.Place(lake.LakeLocation(home / "lake", memory_limit="1GB", threads=1), folders)
 
 
 @pytest.fixture
@@ -294,7 +294,7 @@ KILLED = textwrap.dedent(
     from warehouse import backup, lake
     home, source, stop_at = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2]), int(sys.argv[3])
     folders = {name: home / name for name in ("archive", "models", "reports")}
-    place = backup.Place(lake.LakeLocation(home / "lake", memory_limit="1GB"), folders)
+    place = backup.Place(lake.LakeLocation(home / "lake", memory_limit="1GB", threads=1), folders)
     moves = 0
     replace = os.replace
     def counted(old, new):

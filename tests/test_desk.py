@@ -30,7 +30,7 @@ query = "select ts_code, amount_cny from analyst.price_adjusted where trade_date
 def home(tmp_path_factory, lay_out):
     """A home with one session of twelve securities that traded 1,000 to 12,000 CNY."""
     folder = tmp_path_factory.mktemp("desk")
-    location = lake.LakeLocation(folder / "lake", memory_limit="1GB")
+    location = lake.LakeLocation(folder / "lake", memory_limit="1GB", threads=1)
     lay_out(location)
     codes = [f"{600001 + n}.SH" for n in range(12)]
     flat = dict.fromkeys(("open", "high", "low", "close", "pre_close"), 1.0) | {"vol": 10.0, "load_id": "test"}
@@ -53,7 +53,7 @@ def home(tmp_path_factory, lay_out):
 
 @pytest.fixture(scope="module")
 def opened(home):
-    location = lake.LakeLocation(home / "lake", memory_limit="1GB")
+    location = lake.LakeLocation(home / "lake", memory_limit="1GB", threads=1)
     with lake.open_reader(location) as newest:
         snapshot = newest.snapshot
     with lake.open_reader(location, snapshot=snapshot) as reader:

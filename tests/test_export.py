@@ -36,7 +36,7 @@ FILLING = (
 
 def make_lake(folder):
     """A lake with 24 bars of 8 sessions and a series whose title holds a quote."""
-    with lake.open_writer(lake.LakeLocation(folder / "lake", memory_limit="1GB"), holder="test") as opened:
+    with lake.open_writer(lake.LakeLocation(folder / "lake", memory_limit="1GB", threads=1), holder="test") as opened:
         for statement in FILLING:
             opened.commit(lambda c, statement=statement: c.execute(statement), message="fill")
     return opened.location

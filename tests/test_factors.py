@@ -25,7 +25,7 @@ def read_series(folder, series_id):
 
 @pytest.fixture(scope="module")
 def real_lake(tmp_path_factory, vendor_data):
-    location = lake.LakeLocation(tmp_path_factory.mktemp("real") / "lake", memory_limit="1GB")
+    location = lake.LakeLocation(tmp_path_factory.mktemp("real") / "lake", memory_limit="1GB", threads=1)
     with lake.open_writer(location, holder="test") as opened:
         series = seeds.fred_series()
         opened.commit(lambda connection: derive.write_rows(connection, macro.SERIES, series), message="series")

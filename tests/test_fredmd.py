@@ -65,7 +65,7 @@ FIRST, REVISED, BACK = (vintage(name, table) for name, table in TABLES.items())
 @pytest.fixture(scope="module")
 def archive_lake(tmp_path_factory):
     """All published vintages, read and loaded once."""
-    place = lake.LakeLocation(tmp_path_factory.mktemp("fredmd") / "lake", memory_limit="1GB")
+    place = lake.LakeLocation(tmp_path_factory.mktemp("fredmd") / "lake", memory_limit="1GB", threads=1)
     with lake.open_writer(place, holder="test") as opened:
         yield opened
 
@@ -82,7 +82,7 @@ def filled(archive_lake, vendor_data):
 @pytest.fixture(scope="module")
 def shared_lake(tmp_path_factory):
     """One lake for many examples, each in an archive of its own: making a lake is slow."""
-    place = lake.LakeLocation(tmp_path_factory.mktemp("examples") / "lake", memory_limit="1GB")
+    place = lake.LakeLocation(tmp_path_factory.mktemp("examples") / "lake", memory_limit="1GB", threads=1)
     with lake.open_writer(place, holder="test") as opened:
         yield opened, itertools.count()
 

@@ -34,7 +34,7 @@ on_sqlite = pytest.mark.parametrize("location", ["sqlite"], indirect=True)
 def location(request: pytest.FixtureRequest, tmp_path: Path) -> lake.LakeLocation:
     if request.param == "postgres":
         return request.getfixturevalue("postgres_location")
-    return lake.LakeLocation(tmp_path / "lake", memory_limit="1GB")
+    return lake.LakeLocation(tmp_path / "lake", memory_limit="1GB", threads=1)
 
 
 def count(of: lake.Lake) -> int:

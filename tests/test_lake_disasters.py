@@ -126,7 +126,7 @@ def fill(disk: Path, free_bytes: int) -> Path:
 
 @pytest.mark.parametrize("free_bytes", [0, 16_384, 40_960, 100_000, 200_000, 300_000])
 def test_commit_leaves_nothing_when_the_disk_fills_up_midway(small_disk: Path, free_bytes: int) -> None:
-    location = lake.LakeLocation(small_disk / "lake", memory_limit="1GB")
+    location = lake.LakeLocation(small_disk / "lake", memory_limit="1GB", threads=1)
     with lake.open_writer(location, holder="test") as opened:
         put(opened, "before", 100)
         ballast = fill(small_disk, free_bytes)
@@ -145,7 +145,7 @@ def test_commit_leaves_nothing_when_the_disk_fills_up_midway(small_disk: Path, f
 
 def test_catalog_stays_whole_when_the_disk_fills_up_under_it(small_disk: Path) -> None:
     """Few rows are kept inside the catalog, so here it is SQLite's own file that finds no room."""
-    location = lake.LakeLocation(small_disk / "lake", memory_limit="1GB")
+    location = lake.LakeLocation(small_disk / "lake", memory_limit="1GB", threads=1)
     n_commits = 0
     with lake.open_writer(location, holder="test") as opened:
         put(opened, "before", 10)
@@ -167,7 +167,7 @@ def test_catalog_stays_whole_when_the_disk_fills_up_under_it(small_disk: Path) -
 
 
 def test_lock_says_so_when_the_disk_is_full(small_disk: Path) -> None:
-    location = lake.LakeLocation(small_disk / "lake", memory_limit="1GB")
+    location = lake.LakeLocation(small_disk / "lake", memory_limit="1GB", threads=1)
     ballast = fill(small_disk, 0)
 
     with (

@@ -185,7 +185,7 @@ def home(tmp_path_factory, lay_out):
     Wednesday was published, Tuesday too; Monday's snapshot is gone.
     """
     folder = tmp_path_factory.mktemp("subjects")
-    location = lake.LakeLocation(folder / "lake", memory_limit="1GB")
+    location = lake.LakeLocation(folder / "lake", memory_limit="1GB", threads=1)
     lay_out(location)
     with lake.open_writer(location, holder="test") as opened:
         fill(opened)
@@ -199,7 +199,7 @@ def home(tmp_path_factory, lay_out):
 @pytest.fixture(scope="module")
 def pinned(home):
     """The lake of that home at the snapshot of its last evening."""
-    location = lake.LakeLocation(home / "lake", memory_limit="1GB")
+    location = lake.LakeLocation(home / "lake", memory_limit="1GB", threads=1)
     with lake.open_reader(location) as newest:
         snapshot = runs.read_snapshot(newest, f"daily/{WED}")
     with lake.open_reader(location, snapshot=snapshot) as reader:

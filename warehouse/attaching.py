@@ -35,6 +35,7 @@ def script(location: LakeLocation) -> str:
         *(extensions.load_statement(name) for name in location.extensions),
         "set TimeZone = 'UTC'",
         f"set memory_limit = '{location.memory_limit}'",
+        *((f"set threads = {location.threads}",) if location.threads else ()),
         *statements.shield(),
         f"attach '{address}' as {instances.ATTACHED} ({', '.join(options)})",
         f"use {instances.ATTACHED}",

@@ -157,7 +157,7 @@ def _staging(lake: Lake) -> Iterator[duckdb.DuckDBPyConnection]:
     """A database of its own that spills beside the lake, with half of the lake's memory."""
     limit = MEMORY_LIMIT.fullmatch(lake.location.memory_limit)
     half = f"{float(limit[1]) / 2:g}{limit[2]}" if limit else lake.location.memory_limit
-    needs = instances.Needs((), half, lake.location.path / "tmp-files")
+    needs = instances.Needs((), half, lake.location.path / "tmp-files", threads=lake.location.threads)
     with instances.connection(needs) as staging:
         yield staging
 

@@ -33,6 +33,7 @@ class Needs:
     Args:
         extensions: DuckDB extensions to have loaded.
         memory_limit: as DuckDB writes it, such as `4GB`.
+        threads: most threads; None for one a core.
         temp_directory: where DuckDB spills; an instance that has not spilled yet can be told another place.
         secrets: statements that make DuckDB's secrets, as they are part of an instance.
     """
@@ -41,6 +42,7 @@ class Needs:
     memory_limit: str
     temp_directory: Path = field(compare=False)
     secrets: tuple[str, ...] = field(default=(), repr=False)
+    threads: int | None = None
 
 
 # A writer and a few readers at once; what is kept beyond that would only hold memory.
@@ -106,6 +108,7 @@ def _start(needs: Needs) -> duckdb.DuckDBPyConnection:
             "autoload_known_extensions": "false",
             "memory_limit": needs.memory_limit,
             "temp_directory": str(needs.temp_directory),
+            **({"threads": str(needs.threads)} if needs.threads else {}),
         }
     )
     instance.execute(NO_PROGRESS_BAR)

@@ -277,7 +277,11 @@ def _attached(location: LakeLocation, options: list[str]) -> Iterator[duckdb.Duc
             *(() if is_reader else ("META_JOURNAL_MODE 'WAL'",)),
         ]
     needs = instances.Needs(
-        location.extensions, location.memory_limit, location.path / "tmp", location.secret_statements
+        location.extensions,
+        location.memory_limit,
+        location.path / "tmp",
+        location.secret_statements,
+        location.threads,
     )
     with contextlib.ExitStack() as stack:
         connection = stack.enter_context(instances.connection(needs))

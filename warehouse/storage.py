@@ -82,6 +82,7 @@ class LakeLocation:
             empty for an SQLite file inside `path`.
         data_path: folder or `s3://` address of the Parquet files; empty for `data` inside `path`.
         memory_limit: DuckDB's memory limit, such as `2GB`.
+        threads: threads DuckDB may use; None for one a core.
         catalog_password: PostgreSQL's password, empty where none is asked or libpq finds it itself.
         s3: how `s3://` addresses are reached.
     """
@@ -90,6 +91,7 @@ class LakeLocation:
     catalog: str = ""
     data_path: str = ""
     memory_limit: str = "4GB"
+    threads: int | None = None
     catalog_password: str = field(default="", repr=False)
     s3: S3Access = S3Access()
 
