@@ -1,8 +1,8 @@
 """What is wrong or unusual today, as alerts.
 
 The checks of `warehouse/checks.py` look at the data, detectors of `models/anomaly.py` at the market, and
-`models/stability.py` at the factors; broken, refused and held versions are looked for too. All end as rows of
-`ops.alert`, where the same trouble is one row.
+`models/stability.py` at the factors, `flows/model_watch.py` at what forecasts are worth; broken, refused and held
+versions are looked for too. All end as rows of `ops.alert`, where the same trouble is one row.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from datetime import date
 import numpy as np
 import pyarrow as pa
 
-from flows import factors, forecasts, market_watch
+from flows import factors, forecasts, market_watch, model_watch
 from flows.context import Context
 from flows.settings import Settings
 from models import anomaly, base, registry, stability
@@ -51,8 +51,8 @@ def detect(context: Context, as_of: date, session: date | None) -> pa.Table:
         if session is not None:
             outliers = find_outliers(lake, session, context.settings.robust_z_threshold)
             strange = market_watch.find(lake, session, context.settings, set(outliers["subject"].to_pylist()))
-            findings += [outliers, strange]
-            rules += [ROBUST_Z, market_watch.RULE]
+            findings += [outliers, strange, model_watch.find(lake, context.settings, as_of, session)]
+            rules += [ROBUST_Z, market_watch.RULE, *model_watch.RULES]
         findings.append(find_model_trouble(lake, context.settings, as_of))
         findings.append(find_factor_jumps(lake, as_of))
         rules += [*MODEL_RULES, FACTOR_JUMP, outages.RULE]
