@@ -175,6 +175,35 @@ def _writer(options: Settings) -> Iterator[lake.Lake]:
         yield writer
 
 
+def tell(options: Settings, title: str, body: str) -> None:
+    """Say something to every channel at once, past the lake: it may be the lake that is broken.
+
+    Nothing waits here, and nothing is counted: this is for what happens to runs, not to data.
+
+    Args:
+        options: what is set.
+        title, body: the message.
+
+    Raises:
+        VendorUnavailable: no channel took it.
+        ConfigError: no channel is set.
+    """
+    addresses = channels.named([secret.get_secret_value() for secret in options.alert_channels])
+    if not addresses:
+        raise errors.ConfigError("no alert channel is set, so nobody was told. Set DAYBOOK__ALERT_CHANNELS.")
+    said_at = clock.read_now(options.clock_url).isoformat()
+    message_id = hashlib.sha256(f"{said_at}|{title}|{body}".encode()).hexdigest()[:16]
+    refusals = []
+    for name, address in addresses.items():
+        try:
+            channels.open_channel(name, address).send(Message(f"Daybook: {title}", body, "high", message_id))
+        except errors.DaybookError as exc:
+            log.warning("not told channel=%s: %s", name, exc)
+            refusals.append(str(exc))
+    if len(refusals) == len(addresses):
+        raise errors.VendorUnavailable(f"nobody was told: {' '.join(refusals)}")
+
+
 def deliver_now(options: Settings, *, is_urgent: bool) -> Sent:
     """What came of telling of whatever is untold and sending what is due, between runs.
 

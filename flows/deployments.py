@@ -6,7 +6,7 @@ retried only for what may heal by itself. Schedules carry their market's zone. P
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import date
 from typing import Any
 from uuid import UUID
@@ -16,12 +16,13 @@ from prefect import artifacts
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.deployments.runner import RunnerDeployment
+from prefect.events import DeploymentEventTrigger
 from prefect.flows import Flow
 from prefect.schedules import Cron
 from prefect.tasks import exponential_backoff
 from prefect.types.entrypoint import EntrypointType
 
-from flows import delivery, ingest, promoting, schedules, scoring, settings, steps, upkeep
+from flows import delivery, events, ingest, promoting, schedules, scoring, settings, steps, upkeep
 from flows.context import Context
 from warehouse import errors
 
@@ -91,6 +92,7 @@ def daily(as_of: date | None = None) -> steps.Facts:
         facts = steps.run_daily(context, day, call_as_task)
     finally:
         _show_alerts(context, day)
+        events.tell_changes(context)
     artifacts.create_link_artifact(
         link=report_link(context.settings, day), link_text=f"Report of {day}", key="daybook-report"
     )
@@ -181,6 +183,17 @@ def alerts() -> steps.Facts:
     return _task("send-alerts", 600.0, lambda: delivery.deliver_now(options, is_urgent=False).facts())
 
 
+@prefect.flow(name="tell")
+def tell(title: str, body: str) -> None:
+    """Tell every alert channel what happened to a run: automations start this.
+
+    Args:
+        title: what happened.
+        body: more about it.
+    """
+    delivery.tell(settings.read_settings(), title, body)
+
+
 def deployments() -> list[RunnerDeployment]:
     """The deployments that `daybook serve` offers, with their schedules.
 
@@ -193,16 +206,27 @@ def deployments() -> list[RunnerDeployment]:
         _deployed(macro, "morning", fires["macro"]),
         _deployed(refit, "weekly", fires["refit"]),
         _deployed(maintain, "nightly", fires["maintain"]),
-        _deployed(alerts, "hourly", fires["alerts"]),
+        _deployed(alerts, "hourly", fires["alerts"], triggers=events.triggers_of_alerts()),
         _deployed(backfill, "by-hand", None),
+        # Without the tag of the others: a run that cannot tell must not be told of.
+        _deployed(tell, "by-event", None, triggers=events.triggers_of_tell(), tags=()),
     ]
 
 
-def _deployed(flow: Flow[..., steps.Facts], name: str, schedule: schedules.Schedule | None) -> RunnerDeployment:
+def _deployed(
+    flow: Flow[..., Any],
+    name: str,
+    schedule: schedules.Schedule | None,
+    *,
+    triggers: Sequence[DeploymentEventTrigger] = (),
+    tags: Sequence[str] = (events.TAG,),
+) -> RunnerDeployment:
     """A path as entry point would fail in the folder where the flow's process runs; a module is found anywhere."""
     made = flow.to_deployment(
         name,
         schedules=[Cron(schedule.cron, timezone=schedule.timezone)] if schedule else [],
+        triggers=list(triggers),
+        tags=list(tags),
         entrypoint_type=EntrypointType.MODULE_PATH,
         version=settings.code_version(),
     )

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import http.server
 import json
 import os
 import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from pathlib import Path
@@ -391,10 +393,32 @@ def test_index_is_searched_and_filtered(home, browser):
 
 
 @pytest.fixture(scope="module")
-def served(home, free_port):
-    """`daybook serve --demo` on free ports; the addresses of UI and reports."""
+def webhook():
+    """A webhook on loopback: its address, and the messages that it was handed so far."""
+    taken = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_POST(self):
+            taken.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *arguments):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"json://127.0.0.1:{server.server_address[1]}", taken
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture(scope="module")
+def served(home, free_port, webhook):
+    """`daybook serve --demo` on free ports, telling the webhook; the addresses of UI and reports."""
     prefect_port, reports_port = free_port(), free_port()
     environment = os.environ | {
+        "DAYBOOK__ALERT_CHANNELS": json.dumps([webhook[0]]),
         "DAYBOOK__PREFECT_PORT": str(prefect_port),
         "DAYBOOK__REPORTS_PORT": str(reports_port),
     }
@@ -408,7 +432,7 @@ def served(home, free_port):
     address = f"http://127.0.0.1:{prefect_port}"
     try:
         deadline = time.monotonic() + 120
-        while time.monotonic() < deadline and len(deployments_of(address)) < 4:
+        while time.monotonic() < deadline and len(deployments_of(address)) < 7:
             assert process.poll() is None, process.stderr.read()
             time.sleep(0.5)
         yield address, f"http://127.0.0.1:{reports_port}"
@@ -450,6 +474,61 @@ def test_prefect_shows_the_daily_runs_with_steps_artifacts_and_schedule(served):
     assert {"daybook-report", "daybook-alerts", "daybook-ingest"} <= {one["key"] for one in artifacts}
     schedule = deployments["evening"]["schedules"][0]["schedule"]
     assert (schedule["cron"], schedule["timezone"]) == ("30 17 * * 1-5", "Asia/Shanghai")
+
+
+def test_changes_of_alerts_are_events_with_severity_and_subject(served, opened):
+    address, _ = served
+    changes = opened.read(
+        "select c.fingerprint, c.event, a.severity, a.subject from ops.alert_change as c join ops.alert as a"
+        " using (fingerprint) where c.changed_by = 'daybook' order by all"
+    ).to_pylist()
+
+    page = ask(address, "/events/filter", filter={"event": {"prefix": ["daybook.alert."]}}, limit=50)
+    found = page["events"]
+    while page["next_page"]:
+        with urllib.request.urlopen(page["next_page"], timeout=10) as reply:
+            page = json.load(reply)
+        found += page["events"]
+
+    labels = [one["resource"] | {"event": one["event"].rsplit(".", 1)[1]} for one in found]
+    told = {
+        (one["prefect.resource.id"].rsplit(".", 1)[1], one["event"], *(one[f"daybook.alert.{key}"] for key in keys))
+        for keys in [("severity", "subject")]
+        for one in labels
+    }
+    assert told == {tuple(row.values()) for row in changes} and len(told) > 10
+
+
+def test_run_that_fails_is_told_to_every_channel(served, webhook):
+    """By the server itself: an automation sees the failure and starts the flow that tells."""
+    address, _ = served
+    by_hand = next(one for one in deployments_of(address) if one["name"] == "by-hand")
+
+    ask(
+        address,
+        f"/deployments/{by_hand['id']}/create_flow_run",
+        name="backwards",
+        parameters={"start": "2026-11-20", "end": "2026-11-10"},
+    )
+
+    deadline, titles = time.monotonic() + 120, []
+    while time.monotonic() < deadline and "Daybook: backfill: backwards failed" not in titles:
+        time.sleep(0.5)
+        titles = [one["title"] for one in webhook[1]]
+    assert "Daybook: backfill: backwards failed" in titles
+    assert "Swap the two days" in webhook[1][titles.index("Daybook: backfill: backwards failed")]["message"]
+
+
+def test_automations_come_with_the_flows(served):
+    address, _ = served
+
+    found = {one["name"]: one["trigger"]["posture"] for one in ask(address, "/automations/filter")}
+
+    assert found == {
+        "daybook: a run failed": "Reactive",
+        "daybook: a run is late": "Proactive",
+        "daybook: an alert of high severity": "Reactive",
+    }
 
 
 def test_doctor_tells_a_worker_of_another_version_from_one_that_is_right(served, home, monkeypatch):
