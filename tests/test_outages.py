@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, timedelta
 
 import pyarrow as pa
 import pytest
 
-from warehouse import checks, load, outages
-from warehouse.tables import market
+from warehouse import checks, load, outages, vintages
+from warehouse.tables import macro, market
 
 DAYS = [date(2024, 7, day) for day in (8, 9, 10)]
 TABLES = ("market.daily", "market.adj_factor", "market.daily_basic", "market.suspend_d")
@@ -141,4 +141,80 @@ def test_gap_that_stands_alone_is_not_resolved_by_an_outage(lake, load_whole):
     assert named(evening(lake, DAYS[1])) == [
         ("missing_day", "market.daily_basic", DAYS[1]),
         ("vendor_outage", "tushare", DAYS[1]),
+    ]
+
+
+SERIES = ("DFF", "DGS10", "T10Y2Y", "VIXCLS")
+MACRO_RULES = ["failed_load", "stale_series", outages.RULE]
+KNOWN = date(2024, 7, 5)
+
+
+@pytest.fixture
+def macro_lake(empty_lake, frame, stamp, monkeypatch):
+    """Four daily series, whole through a Friday; a function that pulls some of them well and the others not at all."""
+    monkeypatch.setattr(checks, "CHECKS", [check for check in checks.CHECKS if check.rule in MACRO_RULES])
+    heads = (
+        "series_id title unit frequency transform_code publication_lag_days group_name is_in_macro_panel"
+        " is_rolling_window licence"
+    )
+    lines = "".join(f"\n{name} t Percent D 1 1 g false false public" for name in SERIES)
+    load.load(
+        empty_lake,
+        [load.Load(macro.SERIES, frame(macro.SERIES, heads + lines), [load.Partition("all", KNOWN)], None)],
+        stamp(0),
+    )
+    count = iter(range(1, 100))
+
+    def pull(day, failing=()):
+        for name in SERIES:
+            fails = name in failing
+            partition = load.Partition(name, day, failure="VendorUnavailable: gone" if fails else "")
+            n_days = 0 if fails else (day - date(2024, 7, 1)).days + 1
+            rows = {
+                "series_id": [name] * n_days,
+                "observation_date": [date(2024, 7, 1) + timedelta(days=at) for at in range(n_days)],
+                "value": [float(at) for at in range(n_days)],
+            }
+            schema = macro.OBSERVATION.arrow_schema
+            table = pa.table({key: pa.array(values, schema.field(key).type) for key, values in rows.items()})
+            load.load(empty_lake, [vintages.observation_load(table, [partition], pull_date=day)], stamp(next(count)))
+
+    pull(KNOWN)
+    return empty_lake, pull
+
+
+def macro_evening(lake, day):
+    checks.record(lake, outages.gathered(lake, checks.find(lake, day)), MACRO_RULES, day)
+    return lake.read(
+        "select rule, subject, subject_date, title, evidence from ops.alert where state <> 'resolved' order by all"
+    ).to_pylist()
+
+
+def test_series_that_cannot_be_pulled_are_one_outage_also_when_they_go_stale(macro_lake):
+    lake, pull = macro_lake
+    first, later = KNOWN + timedelta(days=3), KNOWN + timedelta(days=30)
+    pull(first, failing=SERIES)
+
+    (alert,) = macro_evening(lake, first)
+    pull(later, failing=SERIES)
+    (still,) = macro_evening(lake, later)
+
+    assert named([alert]) == named([still]) == [("vendor_outage", "fred", alert["subject_date"])]
+    assert "no answer for 4 series" in alert["title"] and "overdue" not in alert["title"]
+    assert still["title"].endswith("overdue by now: DFF, DGS10, T10Y2Y, VIXCLS")
+
+    pull(later)
+    assert macro_evening(lake, later) == []
+
+
+def test_one_series_that_fails_and_one_that_is_late_are_no_outage(macro_lake):
+    lake, pull = macro_lake
+    later = KNOWN + timedelta(days=30)
+    pull(later, failing=("DFF",))
+
+    found = named(macro_evening(lake, later))
+
+    assert [(rule, subject) for rule, subject, _ in found] == [
+        ("failed_load", "macro.observation"),
+        ("stale_series", "DFF"),
     ]

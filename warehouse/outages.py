@@ -1,15 +1,17 @@
 """Which gaps are one trouble of the vendor, and what does it touch?
 
-A vendor that is down for an evening leaves a gap in every table of the session; people act on the outage, not on its
-traces. Invariants: gaps of one session in most tables of a vendor are one finding that lists them and, through
-lineage, what is computed from them; what stands as an alert of its own stays one, so that no alert is resolved by
-being regrouped; an outage stays one while it heals. Partner: `warehouse/checks.py`, whose findings these are.
+A vendor that is down for an evening leaves a gap in every table of the session, or a failed pull and in time a stale
+end of every series; people act on the outage, not on its traces. Invariants: gaps of one session in most tables are one
+finding that lists them and, through lineage, what is computed from them; what stands as an alert of its own stays one,
+so that no alert is resolved by being regrouped; an outage stays one while it heals. Partner: `warehouse/checks.py`,
+whose findings these are.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
@@ -21,14 +23,26 @@ from warehouse.partitions import DERIVED
 from warehouse.tables import market
 
 RULE = "vendor_outage"
-VENDOR = "tushare"
+MARKET_VENDOR, MACRO_VENDOR = "tushare", "fred"
 # Gaps of a session, by table; and pulls of a whole table, which fail with the newest session.
 OF_SESSION, OF_TABLE = ("missing_day", "partial_day"), "failed_load"
-# One table that is late is no outage: daily_basic comes an hour after the bars.
-LEAST_TABLES = 3
+# A series whose pulls fail goes stale in its time.
+OF_SERIES, SERIES = "stale_series", "macro.observation"
+# One table that is late is no outage: daily_basic comes an hour after the bars. Nor is a series or two.
+LEAST_TABLES, LEAST_SERIES = 3, 3
 ACTION = "Run `daybook run` again, or `daybook backfill` for that day; it resolves itself when the day is whole."
+MACRO_ACTION = "Run `daybook run` again; `daybook doctor` tries the vendor. It resolves itself when the series come."
 
 Row = dict[str, Any]
+Key = tuple[str, str, date]
+
+
+@dataclass(frozen=True)
+class _Outage:
+    """An outage as one finding, and the findings that it lists."""
+
+    finding: Row
+    parts: Sequence[Row]
 
 
 def gathered(lake: Lake, findings: pa.Table) -> pa.Table:
@@ -42,28 +56,64 @@ def gathered(lake: Lake, findings: pa.Table) -> pa.Table:
         LakeError: the lake cannot be read.
     """
     rows = findings.to_pylist()
-    gaps = [row for row in rows if row["rule"] in OF_SESSION and row["subject"].startswith("market.")]
-    if not gaps:
+    if not any(row["rule"] in (*OF_SESSION, OF_TABLE) for row in rows):
         return findings
     standing = {
-        (row["rule"], row["subject"], row["subject_date"])
+        _key(row)
         for row in lake.read("select rule, subject, subject_date from ops.alert where state <> 'resolved'").to_pylist()
     }
+    outages = [*_of_market(lake, rows, standing), *_of_macro(rows, standing)]
+    folded = {id(row) for outage in outages for row in outage.parts}
+    kept = [row for row in rows if id(row) not in folded]
+    return pa.Table.from_pylist([*kept, *(outage.finding for outage in outages)], checks.FINDING_SCHEMA)
+
+
+def _key(row: Row) -> Key:
+    return row["rule"], row["subject"], row["subject_date"]
+
+
+def _of_market(lake: Lake, rows: Sequence[Row], standing: Container[Key]) -> list[_Outage]:
+    """Sessions that most tables lack."""
     tables: dict[date, set[str]] = {}
-    for row in gaps:
-        tables.setdefault(row["subject_date"], set()).add(row["subject"])
-    days = {day for day, missing in tables.items() if len(missing) >= LEAST_TABLES or (RULE, VENDOR, day) in standing}
+    for row in rows:
+        if row["rule"] in OF_SESSION and row["subject"].startswith("market."):
+            tables.setdefault(row["subject_date"], set()).add(row["subject"])
+    days = {
+        day for day, missing in tables.items() if len(missing) >= LEAST_TABLES or (RULE, MARKET_VENDOR, day) in standing
+    }
     parts: dict[date, list[Row]] = {}
     for row in rows:
         day = _outage_of(row, days)
-        if day is not None and (row["rule"], row["subject"], row["subject_date"]) not in standing:
+        if day is not None and _key(row) not in standing:
             parts.setdefault(day, []).append(row)
-    if not parts:
-        return findings
-    folded = {id(row) for of_day in parts.values() for row in of_day}
-    n_listed = _count_listed(lake, parts)
-    outages = [_finding(day, of_day, n_listed.get(day, 0)) for day, of_day in sorted(parts.items())]
-    return pa.Table.from_pylist([*(row for row in rows if id(row) not in folded), *outages], checks.FINDING_SCHEMA)
+    n_listed = _count_listed(lake, parts) if parts else {}
+    return [_Outage(_finding(day, of_day, n_listed.get(day, 0)), of_day) for day, of_day in sorted(parts.items())]
+
+
+def _of_macro(rows: Sequence[Row], standing: Container[Key]) -> list[_Outage]:
+    """Series that could not be pulled, and those of them that go stale by it."""
+    failed = next((row for row in rows if (row["rule"], row["subject"]) == (OF_TABLE, SERIES)), None)
+    if failed is None:
+        return []
+    evidence = json.loads(failed["evidence"])
+    series = set(evidence["partitions"])
+    since: date = failed["subject_date"]
+    if len(series) < LEAST_SERIES and (RULE, MACRO_VENDOR, since) not in standing:
+        return []
+    stale = [row for row in rows if row["rule"] == OF_SERIES and row["subject"] in series]
+    parts = [row for row in (failed, *stale) if _key(row) not in standing]
+    told = f"; overdue by now: {', '.join(sorted(row['subject'] for row in stale))}" if stale else ""
+    finding = {
+        "rule": RULE,
+        "severity": "high",
+        "subject": MACRO_VENDOR,
+        "subject_date": since,
+        "title": f"{MACRO_VENDOR} gave no answer for {len(series)} series, known through {since}{told}",
+        "action": MACRO_ACTION,
+        "evidence": json.dumps(evidence | {"overdue": [row["subject"] for row in stale]}),
+        "evidence_sql": failed["evidence_sql"],
+    }
+    return [_Outage(finding, parts)] if parts else []
 
 
 def derived_from(tables: Iterable[str]) -> list[str]:
@@ -104,9 +154,9 @@ def _finding(day: date, parts: Sequence[Row], n_listed: int) -> Row:
     return {
         "rule": RULE,
         "severity": "high",
-        "subject": VENDOR,
+        "subject": MARKET_VENDOR,
         "subject_date": day,
-        "title": f"{VENDOR} left a gap with the session of {day}, {n_listed:,} securities, in"
+        "title": f"{MARKET_VENDOR} left a gap with the session of {day}, {n_listed:,} securities, in"
         f" {', '.join(tables)}{waiting}",
         "action": ACTION,
         "evidence": json.dumps(
