@@ -251,7 +251,6 @@ def test_run_pulls_the_macro_half_when_no_token_is_set(new_desk, truth, caplog):
     assert desk.read("select state, message from ops.run")[0]["message"].startswith("macro half only")
 
 
-@pytest.mark.exhaustive
 def test_missed_evenings_are_caught_up_when_the_next_run_comes(new_desk, truth):
     sessions = truth.session_dates
     desk = new_desk()

@@ -98,7 +98,6 @@ def test_list_without_the_delisted_is_partial_and_an_alert_until_it_comes_whole(
     assert desk.ledger("market.stock_basic", "all") == ("ok", "")
 
 
-@pytest.mark.exhaustive
 def test_checks_tolerate_as_many_missing_bars_as_the_settings_say(open_desk, truth30):
     """Two of some 29 bars never come: no gap for a desk that allows one in ten."""
     day = truth30.session_dates[11]
