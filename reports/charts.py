@@ -168,7 +168,7 @@ def bars(
         parts.append(
             f'<text x="4" y="{top + 13}">{axes.escaped(shown)}</text>'
             f'<rect class="{tone}" x="{start:.1f}" y="{top + 3}" width="{length:.1f}" height="{row - 7}">'
-            f"{_tip(name, write(value))}</rect>"
+            f"{_tip(name, write(value)) if math.isfinite(value) else ''}</rect>"
             f'<text class="num" x="{at:.1f}" y="{top + 13}" text-anchor="{anchor}">'
             f"{axes.escaped(write(value))}</text>"
         )
@@ -337,7 +337,7 @@ def sparkline(
         '<svg class="spark" viewBox="0 0 120 28" preserveAspectRatio="none" role="img"',
         f'<path class="line c1" d="{axes.path(x, y, values)}"/>',
         label,
-        descriptions.line(list(steps), [("Value", values)], write),
+        descriptions.line(list(steps), [("The figure", values)], write),
     )
     heads = ("place" if dates is None else "date", "value")
     return Chart(svg, heads, tuple(zip(steps, axes.present(values), strict=True)))

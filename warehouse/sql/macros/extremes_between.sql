@@ -1,7 +1,7 @@
 -- Closes from `start_date` to `end_date` that are the highest or lowest of 252 sessions of their security, on
 -- back-adjusted prices: one row per security and session that has so many sessions with a factor behind it.
 -- Inputs: market.daily, market.adj_factor.
--- Rule easy to get wrong: a window counts the security's own sessions, and is found in the 500 days before `start_date`;
+-- Rule easy to get wrong: a window counts the security's own sessions, and is found in the 420 days before `start_date`;
 -- a security that was suspended for so long, or is younger, has no row.
 create or replace macro main.extremes_between(start_date, end_date) as table
 with price as (
@@ -9,8 +9,8 @@ with price as (
     from market.daily as bar
     join market.adj_factor as factor using (ts_code, trade_date)
     where bar.close > 0
-        and bar.trade_date between start_date::date - interval 500 day and end_date::date
-        and factor.trade_date between start_date::date - interval 500 day and end_date::date
+        and bar.trade_date between start_date::date - interval 420 day and end_date::date
+        and factor.trade_date between start_date::date - interval 420 day and end_date::date
 ),
 compared as (
     select
