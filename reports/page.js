@@ -14,7 +14,7 @@
   const said = {
     cells: (heads, rows, unit) => rows.flatMap((row) => heads.slice(1).flatMap((head, at) => (row[at + 1] ? [`${row[0]}, ${head}: ${written(row[at + 1], unit)}`] : []))),
     squares: (heads, rows) => heads.slice(1).flatMap((head, at) => (head ? rows.map((row) => `${head}, ${row[0]}: ${row[at + 1]}`) : [])),
-    points: (heads, rows, unit) => rows.map((row) => heads.map((head, at) => (head ? `${head} ${written(row[at], at < 2 ? unit : "")}` : "")).join("   ")),
+    points: (heads, rows, unit) => rows.map((row) => heads.map((head, at) => head && `${head} ${written(row[at], at < 2 ? unit : "")}`).filter(Boolean).join("   ")),
   };
   const boxes = (chart, kind) => {
     if (kind === "points") {
@@ -42,15 +42,18 @@
     chart.after(shown);
     const read = () => {
       if (marks) return;
-      const lines = decodeURIComponent(link.getAttribute("href").split(",").slice(1).join(",")).trim().split("\n");
-      const [heads, ...rows] = lines.map(cells);
+      const file = decodeURIComponent(link.getAttribute("href").split(",").slice(1).join(",")).trim().split("\n");
+      const [heads, ...rows] = file.map(cells);
       if (kind) {
         const texts = said[kind]?.(heads, rows, unit) ?? [];
         marks = boxes(chart, kind).map((box, place) => ({ ...box, text: box.text ?? texts[place] ?? "" }));
       } else {
         const [start, end] = figure.dataset.span.split(" ").map(Number);
         const step = rows.length > 1 ? (end - start) / (rows.length - 1) : 0;
-        const text = (row) => [row[0], ...heads.slice(1).map((head, column) => (head ? `${head} ${written(row[column + 1] ?? "", unit)}` : ""))].join("   ");
+        // The column behind those of the lines says what stands on darker ground.
+        const lines = chart.querySelectorAll("path.line").length;
+        const told = (row, head, column) => (column < lines ? `${head} ${written(row[column + 1] ?? "", unit)}` : row[column + 1] === "1" ? head : "");
+        const text = (row) => [row[0], ...heads.slice(1).map((head, column) => head && told(row, head, column))].filter(Boolean).join("   ");
         marks = rows.map((row, place) => ({ x: start + place * step, y: 20, width: 0, height: height - 48, text: text(row) }));
       }
       chart.append(guide);
