@@ -332,12 +332,12 @@ def sparkline(
     if len(present) < 2:
         return None
     x, y = Scale(0, len(values) - 1, 2, 118), Scale(float(present.min()), float(present.max()), 24, 4)
-    steps = range(1, len(values) + 1) if dates is None else [str(one) for one in dates]
+    steps: list[str | float | None] = [*range(1, len(values) + 1)] if dates is None else [str(one) for one in dates]
     svg = axes.framed(
         '<svg class="spark" viewBox="0 0 120 28" preserveAspectRatio="none" role="img"',
         f'<path class="line c1" d="{axes.path(x, y, values)}"/>',
         label,
-        descriptions.line(list(steps), [("The figure", values)], write),
+        descriptions.line(steps, [("The figure", values)], write),
     )
     heads = ("place" if dates is None else "date", "value")
     return Chart(svg, heads, tuple(zip(steps, axes.present(values), strict=True)))
