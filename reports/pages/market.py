@@ -143,7 +143,9 @@ def _rank_table(course: _Course) -> Table:
                 blocks.number(numbers.count(len(before))),
             )
         )
-    caption = f"The day beside the sessions before (no rank where there are fewer than {FEWEST_RANKED_SESSIONS})"
+    lacks_rank = any(row[3].text == numbers.MISSING for row in cells)
+    caption = "The day beside the sessions before"
+    caption += f" (no rank: fewer than {FEWEST_RANKED_SESSIONS})" if lacks_rank else ""
     heads = ("Figure", "Today", "Median before", "Higher than on", "Sessions before")
     both = (*course.of_days.views, *course.of_limits.views, *course.of_extremes.views)
     return Table(caption, heads, cells, is_wide=True, source=Source(tuple(dict.fromkeys(both))))
