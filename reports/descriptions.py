@@ -76,10 +76,12 @@ def scatter(horizontal: Floats, vertical: Floats, names: tuple[str, str], writes
         f"{name} from {write(float(values.min()))} to {write(float(values.max()))}"
         for name, write, values in zip(names, writes, (horizontal, vertical), strict=True)
     )
-    spread = min(float(np.ptp(horizontal)), float(np.ptp(vertical)))
-    if len(horizontal) < FEWEST_CORRELATED or not spread > 0:
+    spreads = np.ptp(horizontal), np.ptp(vertical)
+    if len(horizontal) < FEWEST_CORRELATED or not min(spreads) > 0:
         return f"{_counted(len(horizontal), 'point')}; {reach}."
-    correlation = float(np.corrcoef(horizontal, vertical)[0, 1])
+    # In units of their spread first: squares of the smallest numbers there are would be nothing.
+    x, y = ((values - values.mean()) / spread for values, spread in zip((horizontal, vertical), spreads, strict=True))
+    correlation = float(x @ y / np.sqrt((x @ x) * (y @ y)))
     return f"{_counted(len(horizontal), 'point')}; {reach}; correlation {numbers.decimal(correlation, signed=True)}."
 
 
