@@ -5,6 +5,7 @@ Coordinates carry one decimal, so that the same numbers give the same bytes. Par
 
 from __future__ import annotations
 
+import hashlib
 import html
 import math
 from collections.abc import Callable, Sequence
@@ -145,9 +146,29 @@ def legend(names: Sequence[str]) -> str:
     )
 
 
-def svg(parts: Sequence[str], label: str, height: float = HEIGHT, width: int = WIDTH) -> str:
-    """A whole picture, with what it shows for who does not see it."""
+def svg(parts: Sequence[str], label: str, height: float = HEIGHT, width: int = WIDTH, *, says: str = "") -> str:
+    """A whole picture, with what it shows for who does not see it.
+
+    Args:
+        parts: what is drawn.
+        label: what the picture shows, its accessible name.
+        height: of its own coordinates.
+        width: of its own coordinates.
+        says: what can be read from it, its accessible description.
+    """
+    return framed(f'<svg class="chart" viewBox="0 0 {width} {height:g}" role="img"', "".join(parts), label, says)
+
+
+def framed(start: str, body: str, label: str, says: str) -> str:
+    """A picture named by its title and described by its `desc`, both found by ids that follow from what it holds."""
+    own = "p" + hashlib.sha256("\n".join((label, says, body)).encode()).hexdigest()[:10]
+    described = f' aria-describedby="{own}-d"' if says else ""
+    desc = f'<desc id="{own}-d">{escaped(says)}</desc>' if says else ""
     return (
-        f'<svg class="chart" viewBox="0 0 {width} {height:g}" role="img" aria-label="{escaped(label)}">'
-        f"<title>{escaped(label)}</title>{''.join(parts)}</svg>"
+        f'{start} aria-labelledby="{own}-t"{described}><title id="{own}-t">{escaped(label)}</title>{desc}{body}</svg>'
     )
+
+
+def unit(write: Write) -> str:
+    """`%` where a chart writes fractions as percentages, so that whoever reads its numbers may write them alike."""
+    return "%" if write(0.5).endswith("%") else ""

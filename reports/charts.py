@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from reports import axes
+from reports import axes, descriptions, numbers
 from reports.axes import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDE, WIDTH, Floats, Scale, Write
 
 Row = tuple[str | float | None, ...]
@@ -36,6 +36,9 @@ class Chart:
         span: where the first row and the last lie on the horizontal axis when the rows follow it at equal steps, so
             that a pointer finds its row; None in other charts.
         legend: class and name of each line, and of the shade, for where the picture's own legend is out of sight.
+        marks: how its marks follow from the rows, so that a pointer or key finds them: `bars` and `columns` are one a
+            row, `cells` one a number, `squares` one a number column by column, `points` one a row; empty in others.
+        unit: `%` when the numbers are fractions that the picture writes as percentages.
     """
 
     svg: str
@@ -43,6 +46,8 @@ class Chart:
     rows: tuple[Row, ...]
     span: tuple[int, int] | None = None
     legend: tuple[tuple[str, str], ...] = ()
+    marks: str = ""
+    unit: str = ""
 
 
 @dataclass(frozen=True)
@@ -105,11 +110,26 @@ def line_chart(
     rows = zip(map(str, dates), *values, strict=True)
     legend = [(f"k{number}", line.name) for number, line in enumerate(lines, start=1)]
     legend += [("shade", shaded.name)] if shaded else []
-    return Chart(axes.svg(parts, label, width=width), heads, tuple(rows), (LEFT, width - RIGHT), tuple(legend))
+    told = [(line.name, line.values) for line in lines]
+    says = descriptions.line(dates, told, write, shaded.name if shaded else "")
+    return Chart(
+        axes.svg(parts, label, width=width, says=says),
+        heads,
+        tuple(rows),
+        (LEFT, width - RIGHT),
+        tuple(legend),
+        unit=axes.unit(write),
+    )
 
 
 def bars(
-    labels: Sequence[str], values: Floats, *, label: str, write: Write, tones: tuple[str, str] = ("up", "down")
+    labels: Sequence[str],
+    values: Floats,
+    *,
+    label: str,
+    write: Write,
+    tones: tuple[str, str] = ("up", "down"),
+    most: int | None = None,
 ) -> Chart:
     """Horizontal bars, one a label, coloured by sign, each with its number.
 
@@ -119,7 +139,13 @@ def bars(
         label: what the chart shows, for who does not see it.
         write: how a number is written beside its bar.
         tones: classes of bars above zero and below: rises and falls, or `pos` and `neg` where neither is meant.
+        most: how many are drawn, half of them the first and half the last; all are among the numbers. None for all.
     """
+    all_rows = tuple(zip(labels, axes.present(values), strict=True))
+    says = descriptions.bars(labels, values, write)
+    if most is not None and len(labels) > most:
+        kept = [*range(most - most // 2), *range(len(labels) - most // 2, len(labels))]
+        labels, values = [labels[at] for at in kept], values[kept]
     row = 20
     height = TOP + row * len(labels) + 8
     name_width = 150
@@ -139,16 +165,15 @@ def bars(
         at = start - 4 if value < 0 else start + length + 4
         anchor = "end" if value < 0 else "start"
         shown = name if len(name) <= 22 else name[:21] + "…"
-        name_at, name_anchor = (4, "start")
         parts.append(
-            f'<text x="{name_at}" y="{top + 13}" text-anchor="{name_anchor}">{axes.escaped(shown)}</text>'
-            f'<rect class="{tone}" x="{start:.1f}" y="{top + 3}" width="{length:.1f}" height="{row - 7}"/>'
+            f'<text x="4" y="{top + 13}">{axes.escaped(shown)}</text>'
+            f'<rect class="{tone}" x="{start:.1f}" y="{top + 3}" width="{length:.1f}" height="{row - 7}">'
+            f"{_tip(name, write(value)) if math.isfinite(value) else ''}</rect>"
             f'<text class="num" x="{at:.1f}" y="{top + 13}" text-anchor="{anchor}">'
             f"{axes.escaped(write(value))}</text>"
         )
-    return Chart(
-        axes.svg(parts, label, height), ("name", "value"), tuple(zip(labels, axes.present(values), strict=True))
-    )
+    svg = axes.svg(parts, label, height, says=says)
+    return Chart(svg, ("name", "value"), all_rows, marks="bars", unit=axes.unit(write))
 
 
 def columns(labels: Sequence[str], values: Floats, *, label: str, write: Write) -> Chart:
@@ -164,13 +189,16 @@ def columns(labels: Sequence[str], values: Floats, *, label: str, write: Write) 
         left = LEFT + number * step + step * 0.15
         top, bottom = sorted((y(value), y(0.0)))
         parts.append(
-            f'<rect class="fill1" x="{left:.1f}" y="{top:.1f}" width="{step * 0.7:.1f}" height="{bottom - top:.1f}"/>'
+            f'<rect class="fill1" x="{left:.1f}" y="{top:.1f}" width="{step * 0.7:.1f}" height="{bottom - top:.1f}">'
+            f"{_tip(name, write(value))}</rect>"
         )
         if number % every == 0:
             parts.append(
                 f'<text x="{left + step * 0.35:.1f}" y="{HEIGHT - 10}" text-anchor="middle">{axes.escaped(name)}</text>'
             )
-    return Chart(axes.svg(parts, label), ("name", "value"), tuple(zip(labels, axes.present(values), strict=True)))
+    svg = axes.svg(parts, label, says=descriptions.bars(labels, values, write))
+    rows = tuple(zip(labels, axes.present(values), strict=True))
+    return Chart(svg, ("name", "value"), rows, marks="columns", unit=axes.unit(write))
 
 
 def histogram(values: Floats, *, label: str, write: Write, n_bins: int = 40, split: float | None = 0.0) -> Chart:
@@ -178,7 +206,7 @@ def histogram(values: Floats, *, label: str, write: Write, n_bins: int = 40, spl
     present = values[np.isfinite(values)]
     heads = ("from", "to", "count")
     if not len(present):
-        return Chart(axes.svg([], label), heads, ())
+        return Chart(axes.svg([], label, says=descriptions.NOTHING), heads, ())
     low, high = np.quantile(present, [0.002, 0.998])
     edges = np.linspace(low, high if high > low else low + 1e-9, n_bins + 1)
     counts, _ = np.histogram(np.clip(present, edges[0], edges[-1]), edges)
@@ -188,10 +216,11 @@ def histogram(values: Floats, *, label: str, write: Write, n_bins: int = 40, spl
         tone = "fill1" if split is None else ("down" if (start + end) / 2 < split else "up")
         parts.append(
             f'<rect class="{tone}" x="{x(start) + 0.5:.1f}" y="{y(number):.1f}" width="{x(end) - x(start) - 1:.1f}"'
-            f' height="{y(0) - y(number):.1f}"/>'
+            f' height="{y(0) - y(number):.1f}">{_tip(f"{write(start)} to {write(end)}", numbers.count(number))}</rect>'
         )
     rows = zip(edges[:-1].tolist(), edges[1:].tolist(), counts.tolist(), strict=True)
-    return Chart(axes.svg(parts, label), heads, tuple(rows))
+    svg = axes.svg(parts, label, says=descriptions.histogram(edges, counts, write))
+    return Chart(svg, heads, tuple(rows), marks="columns")
 
 
 def scatter(
@@ -205,7 +234,9 @@ def scatter(
 ) -> Chart:
     """Points coloured by group, with both axes named; a point that lacks a coordinate is left out."""
     is_whole = np.isfinite(horizontal) & np.isfinite(vertical)
-    horizontal, vertical, groups = horizontal[is_whole], vertical[is_whole], groups[is_whole]
+    # Group by group, as they are drawn: whoever finds a point in the picture knows its row.
+    kept = np.flatnonzero(is_whole)[np.argsort(groups[is_whole], kind="stable")]
+    horizontal, vertical, groups = horizontal[kept], vertical[kept], groups[kept]
     x = Scale(*axes.value_range(horizontal), LEFT, WIDTH - RIGHT)
     # The name of the vertical axis stands above its numbers.
     y = Scale(*axes.value_range(vertical), HEIGHT - BOTTOM - 8, TOP + 12)
@@ -220,7 +251,8 @@ def scatter(
     parts.append(f'<text x="{WIDTH - RIGHT}" y="{HEIGHT - 2}" text-anchor="end">{axes.escaped(names[0])}</text>')
     parts.append(f'<text x="4" y="{TOP - 2}">{axes.escaped(names[1])}</text>')
     rows = zip(horizontal.tolist(), vertical.tolist(), groups.tolist(), strict=True)
-    return Chart(axes.svg(parts, label), (*names, "group"), tuple(rows))
+    svg = axes.svg(parts, label, says=descriptions.scatter(horizontal, vertical, names, writes))
+    return Chart(svg, (*names, "group"), tuple(rows), marks="points", unit=axes.unit(writes[0]))
 
 
 def heat_map(rows: Sequence[str], heads: Sequence[str], values: Floats, *, label: str, write: Write) -> Chart:
@@ -247,8 +279,9 @@ def heat_map(rows: Sequence[str], heads: Sequence[str], values: Floats, *, label
                     f'<text class="num" x="{left + step / 2:.1f}" y="{top + 13}" text-anchor="middle">'
                     f"{axes.escaped(write(value))}</text>"
                 )
-    numbers = tuple((name, *axes.present(values[at])) for at, name in enumerate(rows))
-    return Chart(axes.svg(parts, label, height), ("name", *heads), numbers)
+    svg = axes.svg(parts, label, height, says=descriptions.heat_map(rows, heads, values, write))
+    held = tuple((name, *axes.present(values[at])) for at, name in enumerate(rows))
+    return Chart(svg, ("name", *heads), held, marks="cells", unit=axes.unit(write))
 
 
 def strip(
@@ -280,18 +313,36 @@ def strip(
         parts.append(f'<text x="{name_width}" y="{height - 5}">{axes.escaped(heads[0])}</text>')
         parts.append(f'<text x="{WIDE - 6}" y="{height - 5}" text-anchor="end">{axes.escaped(heads[-1])}</text>')
     by_head = tuple((head, *(line[at] for line in states)) for at, head in enumerate(heads))
-    return Chart(axes.svg(parts, label, height, WIDE), ("date", *rows), by_head)
+    svg = axes.svg(parts, label, height, WIDE, says=descriptions.strip(rows, heads, states))
+    return Chart(svg, ("date", *rows), by_head, marks="squares")
 
 
-def sparkline(values: Floats, *, label: str) -> Chart | None:
-    """A line without axes, for a tile; None when there is nothing to connect."""
+def sparkline(
+    values: Floats, *, label: str, dates: Sequence[object] | None = None, write: Write = numbers.level
+) -> Chart | None:
+    """A line without axes, for a tile; None when there is nothing to connect.
+
+    Args:
+        values: oldest first, NaN where there is none.
+        label: what the chart shows, for who does not see it.
+        dates: when each value was; their places where nobody says.
+        write: how a number is written in its description.
+    """
     present = values[np.isfinite(values)]
     if len(present) < 2:
         return None
     x, y = Scale(0, len(values) - 1, 2, 118), Scale(float(present.min()), float(present.max()), 24, 4)
-    svg = (
-        '<svg class="spark" viewBox="0 0 120 28" preserveAspectRatio="none" role="img"'
-        f' aria-label="{axes.escaped(label)}">'
-        f'<path class="line c1" d="{axes.path(x, y, values)}"/></svg>'
+    steps: list[str | float | None] = [*range(1, len(values) + 1)] if dates is None else [str(one) for one in dates]
+    svg = axes.framed(
+        '<svg class="spark" viewBox="0 0 120 28" preserveAspectRatio="none" role="img"',
+        f'<path class="line c1" d="{axes.path(x, y, values)}"/>',
+        label,
+        descriptions.line(steps, [("The figure", values)], write),
     )
-    return Chart(svg, ("place", "value"), tuple(enumerate(axes.present(values))))
+    heads = ("place" if dates is None else "date", "value")
+    return Chart(svg, heads, tuple(zip(steps, axes.present(values), strict=True)))
+
+
+def _tip(name: str, value: str) -> str:
+    """What a mark says when it is pointed at, without any script."""
+    return f"<title>{axes.escaped(f'{name}: {value}')}</title>"

@@ -87,6 +87,25 @@ def level(value: Value, *, signed: bool = False) -> Written:
     return written(_minus(f"{value:{sign},.6g}" if abs(value) < 1e6 else f"{value:{sign},.0f}"), value)
 
 
+def estimate(value: Value, std_error: Value, *, signed: bool = False) -> Written:
+    """What is known no better than its standard error, with the decimals that give the error two significant digits.
+
+    More digits would be noise: a forecast of 6.65656 give or take 0.062 is 6.657. As `level` without an error.
+
+    Source:
+        JCGM 100:2008, Guide to the expression of uncertainty in measurement, 7.2.6.
+    """
+    if std_error is None or is_missing(std_error) or not std_error > 0:
+        return level(value, signed=signed)
+    decimals = 1 - math.floor(math.log10(std_error))
+    return decimal(value, min(max(decimals, 0), EXACT_DIGITS), signed=signed)
+
+
+def loading(value: Value) -> Written:
+    """A weight in a factor of unit length, whose sign matters; of hundreds of securities each has a few hundredths."""
+    return decimal(value, 3, signed=True)
+
+
 def day(value: date | None) -> Written:
     """A date as ISO writes it."""
     return written(MISSING if value is None else value.isoformat(), value)

@@ -19,12 +19,13 @@ from dataclasses import asdict, dataclass
 from datetime import date
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import jinja2
 import markupsafe
 import numpy as np
 
-from reports import addresses, charts, desk, figures, numbers, pages, proof, texts
+from reports import addresses, axes, charts, desk, figures, numbers, pages, proof, texts
 from reports.blocks import Listing, Note, Section, Subject, Tiles
 from reports.subjects import KINDS
 from reports.subjects.page import SubjectPage
@@ -339,7 +340,8 @@ def _render_index(out_dir: Path, up_colour: str) -> str:
     return template("index.html").render(
         labels=labels,
         rows=rows,
-        sparks=[_spark(label, [row["cells"][at] for row in rows]) for at, label in enumerate(labels)],
+        sparks=[_spark(label, rows, at) for at, label in enumerate(labels)],
+        csv=_index_csv(labels, rows),
         up_colour=up_colour,
         style=style(),
         script=script,
@@ -353,10 +355,26 @@ def _has_list(out_dir: Path, kind: str) -> bool:
     return (out_dir / addresses.list_of(kind)).exists()
 
 
-def _spark(label: str, cells: Sequence[dict[str, str]]) -> charts.Chart | None:
-    """A column of the index as a line, oldest day first; facts of older versions have no exact values."""
-    values = np.array([float(cell.get("exact") or "nan") for cell in reversed(cells[:MOST_SPARK_DAYS])])
-    return charts.sparkline(values, label=f"{label}, {len(values)} days")
+def _spark(label: str, rows: Sequence[dict[str, Any]], at: int) -> charts.Chart | None:
+    """A column of the index as a line, oldest day first."""
+    shown = rows[MOST_SPARK_DAYS - 1 :: -1] if len(rows) > MOST_SPARK_DAYS else rows[::-1]
+    values = np.array([_exact(row["cells"][at]) for row in shown])
+    days = [row["as_of"] for row in shown]
+    return charts.sparkline(values, label=f"{label}, {len(values)} days", dates=days)
+
+
+def _index_csv(labels: Sequence[str], rows: Sequence[dict[str, Any]]) -> str:
+    """Every figure of the index as a file, oldest day first; one file, as its lines share their days."""
+    held = tuple(
+        (row["as_of"], row["state"], *axes.present(np.array([_exact(cell) for cell in row["cells"]])))
+        for row in reversed(rows)
+    )
+    return figures.csv_link(charts.Chart("", ("day", "state", *labels), held))
+
+
+def _exact(cell: dict[str, str]) -> float:
+    """The number behind a cell; facts of older versions have none."""
+    return float(cell.get("exact") or "nan")
 
 
 def _by_label(tiles: list[dict[str, str]], labels: list[str]) -> list[dict[str, str]]:

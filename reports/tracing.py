@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from reports.blocks import Block, Section, Source
 
-_VIEW = re.compile(r"\b(?:from|join)\s+((?:analyst|market|macro|feature|model|ops)\.\w+)", re.IGNORECASE)
+_VIEW = re.compile(r"\b(?:from|join)\s+((?:analyst|main|market|macro|feature|model|ops)\.\w+)", re.IGNORECASE)
 _VERSION = re.compile(r"[a-z_0-9]+/\d{4}-\d{2}-\d{2}")
 
 

@@ -20,6 +20,7 @@ WRITTEN = {
     "millions": (numbers.amount_cny, 3.2e6, "3.2 m CNY"),
     "level": (numbers.level, 23586.542, "23,586.5"),
     "large level": (numbers.level, 159593000.0, "159,593,000"),
+    "loading": (numbers.loading, 0.05678, "+0.057"),
     "day": (numbers.day, date(2026, 11, 20), "2026-11-20"),
 }
 
@@ -35,3 +36,23 @@ def test_number_is_written_with_its_unit(write, value, text):
 @pytest.mark.parametrize("nothing", [None, math.nan, math.inf])
 def test_missing_number_is_a_dash(write, nothing):
     assert write(nothing) == numbers.MISSING
+
+
+@pytest.mark.parametrize(
+    ("value", "std_error", "text"),
+    [
+        (6.65656, 0.0623, "6.657"),
+        (-0.0165643, 0.0623, "\N{MINUS SIGN}0.017"),
+        (223438.81, 10432.0, "223,439"),
+        (4.1687, 0.12, "4.17"),
+        (3.5, None, "3.5"),
+        (3.5, 0.0, "3.5"),
+        (None, 0.1, numbers.MISSING),
+    ],
+)
+def test_estimate_has_the_decimals_that_its_error_bears(value, std_error, text):
+    """GUM 7.2.6: an uncertainty has two significant digits, and the estimate ends where they do."""
+    written = numbers.estimate(value, std_error)
+
+    assert written == text
+    assert written.exact == numbers.exact(value)

@@ -304,7 +304,7 @@ def test_macro_tells_releases_since_the_day_before_and_how_far_each_is_from_its_
     told, silent = (macro.section(published_lake, day) for day in (WED, TUE))
 
     (row,) = tables(told)[next(iter(tables(told)))].rows
-    assert [cell.text for cell in row[3:7]] == ["3.7", "3.5", "+0.2", "+2.0"]
+    assert [cell.text for cell in row[3:7]] == ["3.7", "3.50", "+0.20", "+2.0"]
     assert told.blocks[0].text.startswith(f"1 release since {TUE}.") and "no forecast" not in told.blocks[0].text
     assert silent.blocks[0].text.startswith(f"No weekly, monthly or quarterly series had a release since {MON}")
 

@@ -269,7 +269,7 @@ def test_widest_table_fits_on_paper(browser):
     """Eleven columns: macro releases, here of the longest names and figures there are. A4 has 703 pixels inside."""
     row = {"series_id": "MORTGAGE30US", "title": "Continued unemployment claims, not seasonally adjusted"}
     row |= dict.fromkeys(("observation_date", "release_date"), AS_OF) | {"is_release_date_estimated": True}
-    row |= {"unit": "billion chained USD, annual rate", "surprise_std_errors": -12.3}
+    row |= {"unit": "billion chained USD, annual rate", "surprise_std_errors": -12.3, "std_error": 0.1}
     row |= dict.fromkeys(("first_value", "forecast", "surprise", "previous_value", "previous_first_value"), -123456.7)
     page = browser.new_page(viewport={"width": 703, "height": 1000})
     table = Table("Releases", macro.RELEASE_HEADS, [macro._release_cells(row)], is_wide=True)

@@ -5,7 +5,7 @@ and what to do, instead of showing an empty chart. To add a section, write one f
 
 What is here
     overview.py    the first screen: is the day whole, what changed, the key figures
-    market.py      index, breadth, industries, movers, what is abnormal
+    market.py      index, volatility, breadth, limits, what is abnormal; movers.py: industries and securities
     macro.py       published values, macro factors, regimes
     equity.py      equity factors and groups of securities
     forecasts.py   who is forecast to do well, and what such forecasts were worth

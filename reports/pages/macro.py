@@ -93,8 +93,8 @@ def _release_cells(row: dict[str, Any]) -> tuple[Cell, ...]:
         blocks.text(row["title"]),
         blocks.number(numbers.day(row["observation_date"])),
         blocks.number(numbers.level(row["first_value"])),
-        blocks.number(numbers.level(row["forecast"])),
-        blocks.number(numbers.level(row["surprise"], signed=True)),
+        blocks.number(numbers.estimate(row["forecast"], row["std_error"])),
+        blocks.number(numbers.estimate(row["surprise"], row["std_error"], signed=True)),
         blocks.number(numbers.decimal(row["surprise_std_errors"], 1, signed=True)),
         blocks.number(numbers.level(row["previous_value"])),
         blocks.number(numbers.level(row["previous_first_value"])),
@@ -154,7 +154,7 @@ def _score_figure(lake: Reader, version: str, as_of: date) -> Figure:
         months,
         lines,
         label="Macro factor scores",
-        write=lambda v: numbers.decimal(v, 0),
+        write=lambda v: numbers.decimal(v, 1),
         zero=True,
         width=axes.WIDE,
         shaded=shaded,
@@ -182,7 +182,7 @@ def _move_table(lake: Reader, version: str) -> Block:
                     blocks.text(row["entity"] + (" (completed)" if row["is_completed"] else "")),
                     blocks.name(row["entity_name"]),
                     blocks.number(numbers.decimal(row["step"], signed=True)),
-                    blocks.number(numbers.decimal(row["loading"], signed=True)),
+                    blocks.number(numbers.loading(row["loading"])),
                     blocks.number(numbers.decimal(row["contribution"], signed=True)),
                 )
             )
@@ -233,7 +233,7 @@ def _loading_figure(lake: Reader, version: str) -> Figure:
         [f"F{name}" for name in factors],
         loadings,
         label="Loadings of the macro series",
-        write=lambda v: numbers.decimal(v, signed=True),
+        write=numbers.loading,
     )
     return Figure("Loadings", chart, "Weight of each series in each unit-length factor.")
 

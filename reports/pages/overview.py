@@ -102,7 +102,8 @@ def _market_tiles(lake: Reader, session: date | None) -> list[Tile]:
         session=session,
     ).sort_by("trade_date")
     index = lake.read(
-        "select close_points, simple_return_1d from analyst.index_day where ts_code = $index and trade_date <= $session"
+        "select trade_date, close_points, simple_return_1d from analyst.index_day"
+        " where ts_code = $index and trade_date <= $session"
         f" order by trade_date desc limit {SPARK_SESSIONS}",
         index=MARKET_INDEX,
         session=session,
@@ -118,17 +119,25 @@ def _market_tiles(lake: Reader, session: date | None) -> list[Tile]:
                 numbers.decimal(now["close_points"]),
                 numbers.change(now["simple_return_1d"]),
                 blocks.tone_of(now["simple_return_1d"]),
-                charts.sparkline(level, label="CSI 300, last 60 sessions"),
+                charts.sparkline(
+                    level,
+                    label="CSI 300, last 60 sessions",
+                    dates=index["trade_date"].to_pylist()[::-1],
+                    write=numbers.decimal,
+                ),
             )
         )
     growth = (1 + reading.floats(days, "mean_return")).cumprod()
+    dates = days["trade_date"].to_pylist()
     tiles.append(
         Tile(
             "Mean return, equal-weighted",
             numbers.change(today["mean_return"]),
             f"median {numbers.change(today['median_return'])}",
             blocks.tone_of(today["mean_return"]),
-            charts.sparkline(growth, label="Equal-weighted growth, last 60 sessions"),
+            charts.sparkline(
+                growth, label="Equal-weighted growth, last 60 sessions", dates=dates, write=numbers.decimal
+            ),
         )
     )
     tiles.append(
@@ -137,7 +146,9 @@ def _market_tiles(lake: Reader, session: date | None) -> list[Tile]:
             f"{numbers.count(today['n_up'])} / {numbers.count(today['n_down'])}",
             f"{numbers.count(today['n_unchanged'])} unchanged, {numbers.count(today['n_bars'])} priced",
             blocks.tone_of(today["n_up"] - today["n_down"]),
-            charts.sparkline(reading.floats(days, "n_up"), label="Securities up, last 60 sessions"),
+            charts.sparkline(
+                reading.floats(days, "n_up"), label="Securities up, last 60 sessions", dates=dates, write=numbers.count
+            ),
         )
     )
     amounts = reading.floats(days, "amount_cny")
@@ -147,7 +158,9 @@ def _market_tiles(lake: Reader, session: date | None) -> list[Tile]:
             "Traded",
             numbers.amount_cny(today["amount_cny"]),
             f"{numbers.change(ratio, 0)} against the 60-session mean",
-            spark=charts.sparkline(amounts, label="Amount traded, last 60 sessions"),
+            spark=charts.sparkline(
+                amounts, label="Amount traded, last 60 sessions", dates=dates, write=numbers.amount_cny
+            ),
         )
     )
     return tiles
@@ -169,7 +182,12 @@ def _factor_tile(lake: Reader, as_of: date) -> list[Tile]:
             f"Macro factor 1, {rows['score_date'][rows.num_rows - 1].as_py():%Y-%m}",
             numbers.decimal(float(scores[-1]), signed=True),
             f"{numbers.decimal(step, signed=True)} on the month",
-            spark=charts.sparkline(scores[-SPARK_SESSIONS:], label="Macro factor 1, last 60 months"),
+            spark=charts.sparkline(
+                scores[-SPARK_SESSIONS:],
+                label="Macro factor 1, last 60 months",
+                dates=rows["score_date"].to_pylist()[-SPARK_SESSIONS:],
+                write=lambda v: numbers.decimal(v, signed=True),
+            ),
         )
     ]
 

@@ -134,7 +134,12 @@ def _tiles(row: dict[str, Any], scores: pa.Table) -> list[Tile]:
                 "Newest score",
                 numbers.decimal(float(values[-1]), signed=True),
                 f"{scores['score_date'][-1].as_py()}, standard deviations",
-                spark=charts.sparkline(values[-60:], label="Last 60 scores"),
+                spark=charts.sparkline(
+                    values[-60:],
+                    label="Last 60 scores",
+                    dates=scores["score_date"].to_pylist()[-60:],
+                    write=lambda v: numbers.decimal(v, signed=True),
+                ),
             )
         )
     return tiles
@@ -174,7 +179,7 @@ def _loading_blocks(version: str, found: pa.Table, loadings: Gathered) -> list[B
         rows["entity"].to_pylist(),
         reading.floats(rows, "loading"),
         label="Largest loadings",
-        write=lambda v: numbers.decimal(v, 3, signed=True),
+        write=numbers.loading,
         tones=("pos", "neg"),
     )
     is_equity = version.startswith("equity")
@@ -182,7 +187,7 @@ def _loading_blocks(version: str, found: pa.Table, loadings: Gathered) -> list[B
         (
             blocks.link(row["entity"], "security") if is_equity else blocks.text(row["entity"]),
             blocks.name(row["entity_name"]),
-            blocks.number(numbers.decimal(row["loading"], 4, signed=True)),
+            blocks.number(numbers.loading(row["loading"])),
             blocks.number(numbers.share(row["marginal_r2"])),
         )
         for row in rows.to_pylist()

@@ -89,8 +89,8 @@ def next_value_table(version: str, next_values: Gathered) -> list[Block]:
             blocks.text(row["series_id"]),
             blocks.text(row["title"]),
             blocks.number(numbers.day(row["observation_date"])),
-            blocks.number(numbers.level(row["forecast"])),
-            blocks.number(numbers.level(row["std_error"])),
+            blocks.number(numbers.estimate(row["forecast"], row["std_error"])),
+            blocks.number(numbers.estimate(row["std_error"], row["std_error"])),
             blocks.number(numbers.count(row["n_lags"])),
             blocks.text(row["unit"]),
         )

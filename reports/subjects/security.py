@@ -79,7 +79,7 @@ def _gather_bars(lake: Reader, names: list[str], as_of: date) -> Gathered:
     return Gathered(
         lake,
         "select p.ts_code, p.trade_date, p.close_cny, p.close_adjusted_cny, p.amount_cny, p.turnover_fraction,"
-        " r.simple_return_1d, r.simple_return_20d, r.simple_return_252d, r.volatility_20d, r.drawdown_252d"
+        " r.simple_return_1d, r.simple_return_20d, r.simple_return_252d, r.volatility_20d_annual, r.drawdown_252d"
         " from analyst.price_adjusted as p left join analyst.daily_return as r using (ts_code, trade_date)"
         " where p.ts_code in (select unnest($names)) and p.trade_date between $start and $as_of"
         " order by p.ts_code, p.trade_date",
@@ -221,13 +221,18 @@ def _tiles(rows: pa.Table) -> list[Tile]:
             numbers.decimal(newest["close_cny"]),
             f"{day}, {numbers.change(newest['simple_return_1d'])}",
             blocks.tone_of(newest["simple_return_1d"]),
-            charts.sparkline(prices[-60:], label="Back-adjusted close, last 60 sessions"),
+            charts.sparkline(
+                prices[-60:],
+                label="Back-adjusted close, last 60 sessions",
+                dates=rows["trade_date"].to_pylist()[-60:],
+                write=numbers.decimal,
+            ),
         ),
         *(
             Tile(label, numbers.change(newest[column], 1), "simple return", blocks.tone_of(newest[column]))
             for label, column in (("20 sessions", "simple_return_20d"), ("252 sessions", "simple_return_252d"))
         ),
-        Tile("Volatility", numbers.share(newest["volatility_20d"]), "a session, last 20"),
+        Tile("Volatility", numbers.share(newest["volatility_20d_annual"]), "a year, of the last 20 sessions"),
         Tile("Below its high", numbers.change(newest["drawdown_252d"], 1), "of 252 sessions"),
         Tile(
             "Traded",
@@ -324,7 +329,7 @@ def _factor_blocks(name: str, known: _Known) -> Iterator[Block]:
     cells = [
         (
             blocks.link(f"factor {row['factor']}", "factor", f"equity_pca/{row['factor']}"),
-            blocks.number(numbers.decimal(row["loading"], 4, signed=True)),
+            blocks.number(numbers.loading(row["loading"])),
             blocks.number(numbers.share(row["marginal_r2"])),
         )
         for row in rows

@@ -20,6 +20,18 @@ _COLUMNS = (
         Column(f"simple_return_{n}d", "DOUBLE", f"Simple return, a fraction, over {n} {_OWN_SESSIONS}.", "1")
         for n in (1, 5, 20, 60, 252)
     ),
+    Column(
+        "volatility_20d_annual",
+        "DOUBLE",
+        "Sample standard deviation of the last 20 one-day log returns x square root of 252; NULL with fewer.",
+        "1 per square root of a year",
+    ),
+    Column(
+        "median_volatility_20d_annual",
+        "DOUBLE",
+        "Median across securities of their `volatility_20d_annual`.",
+        "1 per square root of a year",
+    ),
     Column("realised_return_5d", "DOUBLE", "What came: log return over 5 sessions less the market's mean.", "1"),
     Column("newest_date", "DATE", "Newest day through which the dataset is known."),
     Column("n_partitions", "BIGINT", "Partitions in the ledger."),
