@@ -23,6 +23,8 @@ MOST_A_FAMILY = 15
 MOST_OTHERS = 10
 # Figures of an alert that a line bears; its page has them all.
 MOST_FIGURES, MOST_ITEMS, LONGEST_VALUE = 6, 3, 60
+# By which figure of their evidence detectors rank what they find.
+STRENGTHS = ("anomaly_score", "robust_z")
 TITLES = {
     rule_families.DATA: "The data",
     rule_families.BARS: "Single bars",
@@ -57,6 +59,7 @@ def _alert_blocks(lake: Reader, as_of: date) -> list[Block]:
         as_of=as_of,
         since=before or date.min,
     ).to_pylist()
+    rows.sort(key=lambda row: (ops.SEVERITIES.index(row["severity"]), -_strength(row["evidence"])))
     is_open = [row for row in rows if row["state"] == "open"]
     is_decided = [row for row in rows if row["state"] not in ("open", "resolved")]
     has_ended = [row for row in rows if row["state"] == "resolved"]
@@ -158,6 +161,20 @@ def _decision(row: Mapping[str, Any]) -> str:
     return f"{row['state']} by {row['decided_by']}{until}: {row['decision_reason']}"
 
 
+def _strength(evidence: str) -> float:
+    """How far out a detector found something; 0 where the rule says only whether."""
+    held = _parsed(evidence)
+    found = next((held[name] for name in STRENGTHS if name in held), 0.0) if isinstance(held, dict) else 0.0
+    return abs(found) if isinstance(found, (int, float)) and found == found else 0.0
+
+
+def _parsed(evidence: str) -> Any:
+    try:
+        return json.loads(evidence or "{}")
+    except ValueError:
+        return evidence
+
+
 def evidence_words(evidence: str, said: tuple[str, ...] = ()) -> str:
     """What an alert's rule kept beside its sentence, on one line; missing when it kept nothing.
 
@@ -165,10 +182,7 @@ def evidence_words(evidence: str, said: tuple[str, ...] = ()) -> str:
         evidence: as stored, JSON or a plain text.
         said: values that stand beside it anyway.
     """
-    try:
-        held = json.loads(evidence or "{}")
-    except ValueError:
-        held = evidence
+    held = _parsed(evidence)
     if not isinstance(held, dict):
         return texts.shortened(str(held), 2 * LONGEST_VALUE) if held else numbers.MISSING
     figures = [(name, value) for name, value in _flat(held) if value not in said]
@@ -184,7 +198,7 @@ def _flat(held: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         if isinstance(value, dict):
             yield from _flat(value)
         else:
-            yield name.replace("_", " "), _value_words(value)
+            yield name.removeprefix("n_").replace("_", " "), _value_words(value)
 
 
 def _value_words(value: object) -> str:

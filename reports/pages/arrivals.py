@@ -90,7 +90,7 @@ def read(lake: Reader, as_of: date) -> dict[str, Arrival]:
 
 def _newest(rows: Sequence[Row]) -> Arrival:
     if not rows:
-        return Arrival(None, None, None, 0, None, "no session of the last weeks has rows")
+        return Arrival(None, None, None, 0, None, "no rows of late")
     row, *before = rows
     known = [one["hours_after_due"] for one in before[:USUAL_SESSIONS] if one["hours_after_due"] is not None]
     usual = statistics.median(known) if len(known) >= FEWEST_SESSIONS else None
@@ -124,7 +124,7 @@ def sentence(arrivals: Mapping[str, Arrival]) -> str:
     if known:
         return "The newest session came on its day; what is usual is not known yet."
     reasons = [one.reason for one in arrivals.values() if one.session and one.reason]
-    return f"How late the newest session came is not known: {reasons[0]}." if reasons else ""
+    return f"How late the newest session came is not known ({reasons[0]})." if reasons else ""
 
 
 def _told(one: Arrival) -> str:
@@ -148,11 +148,9 @@ def freshness_table(rows: Sequence[Row], arrivals: Mapping[str, Arrival], macro_
             came = _clock(arrival.at, reading.SHANGHAI)
             after_due, usual, reason = arrival.after_due, in_hours(arrival.usual), arrival.reason
             if not reason and arrival.usual is None:
-                reason = f"fewer than {FEWEST_SESSIONS} sessions before are known so"
+                reason = "too few sessions known"
         elif row["dataset"] == MACRO:
-            came, reason = _clock(macro_at, reading.US_CENTRAL, " in Chicago"), "each series has its own day: see below"
-        else:
-            reason = "it has no hour at which it is due"
+            came, reason = _clock(macro_at, reading.US_CENTRAL, " in Chicago"), "by series, below"
         cells.append(
             (
                 blocks.text(row["dataset"]),
@@ -167,7 +165,7 @@ def freshness_table(rows: Sequence[Row], arrivals: Mapping[str, Arrival], macro_
         )
     heads = ("Dataset", "Known to", "Newest came", "After due", "Usual", "Partitions", "Not whole", "Not known because")
     return Table(
-        "Freshness (times are Shanghai's; a session is due at 17:00; came: first received by this desk)",
+        "Freshness (Shanghai's time; a session is due at 17:00, other data at no hour; came: first received here)",
         heads,
         cells,
         is_wide=True,

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from datetime import date
 from typing import Any
 
-from reports import blocks, charts, numbers, reading, texts
+from reports import blocks, charts, numbers, texts
 from reports.blocks import Block, Figure, Note, Section, Source, Table
 from reports.pages import arrivals, revisions
 from reports.tracing import Reader, Trail, walk
@@ -50,8 +50,7 @@ def section(lake: Reader, as_of: date) -> Section:
         "Data",
         (
             *_state_blocks(lake, as_of),
-            *walk(lake, _quarantine_table, as_of),
-            *walk(lake, revisions.market_blocks, as_of, reading.read_day_before(lake, as_of)),
+            *walk(lake, revisions.market_blocks, as_of),
             *walk(lake, revisions.macro_blocks, as_of),
         ),
     )
@@ -59,24 +58,25 @@ def section(lake: Reader, as_of: date) -> Section:
 
 def _state_blocks(lake: Reader, as_of: date) -> list[Block]:
     """The sentence at the head, and what it rests on: each asked once."""
-    of_partitions, of_arrivals, of_releases = Trail(lake), Trail(lake), Trail(lake)
+    of_partitions, of_arrivals, of_releases, of_rows = (Trail(lake) for _ in range(4))
     datasets = _read_datasets(of_partitions, as_of)
-    n_pending = _count_pending(of_partitions, as_of)
+    waiting = _read_waiting(of_rows, as_of)
     came = arrivals.read(of_arrivals, as_of)
     macro_at = arrivals.read_macro(of_arrivals, as_of)
     overdue = arrivals.read_overdue(of_releases, as_of)
     has_macro = any(row["dataset"] == arrivals.MACRO for row in datasets)
-    asked = [trail.source for trail in (of_partitions, of_arrivals, of_releases)]
+    asked = [trail.source for trail in (of_partitions, of_arrivals, of_releases, of_rows)]
     # The table has both what is held of a dataset and when it came.
     fresh = arrivals.freshness_table(datasets, came, macro_at)
     late = arrivals.overdue_block(overdue, has_macro=has_macro)
     return [
-        *_sourced(_headline(datasets, n_pending, arrivals.sentence(came), len(overdue)), asked),
+        *_sourced(_headline(datasets, sum(row["n"] for row in waiting), arrivals.sentence(came), len(overdue)), asked),
         *walk(lake, _coverage_figure, as_of),
         *walk(lake, _macro_figure, as_of),
         *walk(lake, _not_whole_table, as_of),
         *_sourced(fresh, asked[:2]),
-        *_sourced(late, asked[2:]),
+        *_sourced(late, asked[2:3]),
+        *_sourced(_quarantine_block(waiting), asked[3:]),
     ]
 
 
@@ -96,15 +96,15 @@ def _read_datasets(lake: Reader, as_of: date) -> list[Row]:
     ).to_pylist()
 
 
-def _count_pending(lake: Reader, as_of: date) -> int:
-    """Rows of the vendors' that wait for somebody to release or discard them."""
-    found: int = lake.read_value(
-        f"select count(distinct (dataset, row_id)) from analyst.quarantine where {_WAITING}", as_of=as_of
-    )
-    return found
-
-
-_WAITING = "state = 'pending' and (try_cast(partition as date) is null or try_cast(partition as date) <= $as_of)"
+def _read_waiting(lake: Reader, as_of: date) -> list[Row]:
+    """Findings on vendors' rows that wait for somebody to release or discard the row, by dataset and rule."""
+    return lake.read(
+        "select dataset, rule, severity, count(*) as n, max(partition) as newest,"
+        " any_value(reason order by partition desc) as reason from analyst.quarantine where state = 'pending'"
+        " and (try_cast(partition as date) is null or try_cast(partition as date) <= $as_of)"
+        " group by dataset, rule, severity order by n desc, dataset, rule",
+        as_of=as_of,
+    ).to_pylist()
 
 
 def _headline(datasets: Sequence[Row], n_pending: int, came: str, n_overdue: int) -> Note:
@@ -113,7 +113,7 @@ def _headline(datasets: Sequence[Row], n_pending: int, came: str, n_overdue: int
     if not n_all:
         return Note("Nothing has been loaded yet: `daybook run` loads what is due.", "warn")
     whole = f"{numbers.count(n_all - n_not_ok)} of {numbers.count(n_all)} partitions are whole"
-    waits = f"{numbers.count(n_pending)} {texts.plural(n_pending, 'row')} {'waits' if n_pending == 1 else 'wait'}"
+    waits = f"{numbers.count(n_pending)} {texts.plural(n_pending, 'finding')} {'waits' if n_pending == 1 else 'wait'}"
     quarantine = f"{waits} in quarantine for a decision" if n_pending else "nothing waits in quarantine"
     are = "release is" if n_overdue == 1 else "releases are"
     overdue = f" {numbers.count(n_overdue)} macro {are} overdue." if n_overdue else ""
@@ -205,13 +205,7 @@ def _not_whole_table(lake: Reader, as_of: date) -> list[Block]:
     return [Table(f"Not whole{more}", heads, cells)]
 
 
-def _quarantine_table(lake: Reader, as_of: date) -> Block:
-    rows = lake.read(
-        "select dataset, rule, severity, count(*) as n, max(partition) as newest,"
-        f" any_value(reason order by partition desc) as reason from analyst.quarantine where {_WAITING}"
-        f" group by dataset, rule, severity order by n desc, dataset, rule limit {MOST_ROWS}",
-        as_of=as_of,
-    ).to_pylist()
+def _quarantine_block(rows: Sequence[Row]) -> Block:
     if not rows:
         return Note("No row waits in quarantine: what the vendors sent kept the rules, or was decided on.", "good")
     cells = [
@@ -222,6 +216,6 @@ def _quarantine_table(lake: Reader, as_of: date) -> Block:
             blocks.number(numbers.count(row["n"])),
             blocks.text(row["newest"]),
         )
-        for row in rows
+        for row in rows[:MOST_ROWS]
     ]
     return Table("Waits in quarantine, kept in analyst.quarantine", ("Dataset", "Why", "How", "Rows", "Newest"), cells)

@@ -19,18 +19,17 @@ from warehouse import sql
 MOST_ROWS = 12
 # More corrected values than these are no longer read one by one.
 MOST_NAMED = 12
-MACRO_DAYS = 14
+MARKET_DAYS, MACRO_DAYS = 7, 14
 
 Row = dict[str, Any]
 
 
-def market_blocks(lake: Reader, as_of: date, before: date | None) -> list[Block]:
-    """What vendors corrected or completed: how much of it ever, and what since the report before by security.
+def market_blocks(lake: Reader, as_of: date) -> list[Block]:
+    """What vendors corrected or completed: how much of it ever, and what of late by security.
 
     Args:
         lake: the snapshot.
         as_of: day of the report.
-        before: day of the report before, None when there is none.
 
     Raises:
         LakeError: the lake cannot be read.
@@ -55,17 +54,17 @@ def market_blocks(lake: Reader, as_of: date, before: date | None) -> list[Block]
     ]
     heads = ("What", "How", "Today", "Ever", "Newest")
     counted = Table("Corrected or completed by a vendor, old values in analyst.revision", heads, cells)
-    return [counted, *_named(lake, as_of, before or date.min)]
+    return [counted, *_named(lake, as_of)]
 
 
-def _named(lake: Reader, as_of: date, since: date) -> list[Block]:
-    """Corrections since the report before, one by one, where they are few; the largest relative to the value first."""
+def _named(lake: Reader, as_of: date) -> list[Block]:
+    """The last days' corrections one by one, where they are few; the largest relative to the value first."""
     rows = lake.read(
         "select dataset, partition, row_key, column_name, old_value, new_value, revised_date from analyst.revision"
         " where dataset like 'market.%' and revised_date > $since and revised_date <= $as_of"
         " order by abs(try_cast(new_value as double) / nullif(try_cast(old_value as double), 0) - 1) desc nulls last,"
         f" dataset, partition, row_key, column_name, revision_no limit {MOST_NAMED + 1}",
-        since=since,
+        since=as_of - timedelta(days=MARKET_DAYS),
         as_of=as_of,
     ).to_pylist()
     if not rows or len(rows) > MOST_NAMED:
@@ -83,8 +82,7 @@ def _named(lake: Reader, as_of: date, since: date) -> list[Block]:
         for row in rows
     ]
     heads = ("Security", "Dataset", "Of", "Column", "Before", "Now", "Known since")
-    since_words = f" since {since}" if since > date.min else ""
-    return [Table(f"Corrections of the market{since_words}", heads, cells, is_wide=True)]
+    return [Table(f"Corrections of the market, of the last {MARKET_DAYS} days", heads, cells, is_wide=True)]
 
 
 def _security(row_key: str) -> Cell:

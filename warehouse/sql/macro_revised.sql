@@ -16,6 +16,7 @@ with revised as (
         and before.observation_date = after.observation_date
         and before.realtime_end = after.realtime_start - 1
     where after.realtime_start > $since and after.realtime_start <= $as_of
+        and before.realtime_end >= $since and before.realtime_end < $as_of
         and not after.is_realtime_estimated
         and before.value is not null and after.value is not null and after.value <> before.value
 ),

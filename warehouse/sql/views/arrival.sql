@@ -29,9 +29,9 @@ explained as (
     select
         *,
         case
-            when first_answered_date is null then 'its rows came from files'
-            when first_asked_date > session_date then 'it was first asked for on a later day'
-            when first_answered_date <> arrived_date then 'its rows were written anew since'
+            when first_answered_date is null then 'came from files'
+            when first_asked_date > session_date then 'first asked for later'
+            when first_answered_date <> arrived_date then 'written anew since'
             else ''
         end as unknown_because
     from dated
