@@ -148,8 +148,8 @@ def write(lake, table, rows):
         ('{"a": 1234, "b": 0.1234567, "c": null, "d": true}', "a 1,234; b 0.123457; c \N{EN DASH}; d yes"),
         ('{"first": ["x", "y", "z", "u"], "n_rows": 4}', "first x, y, z and 1 more; rows 4"),
         (
-            '{"a": 1, "b": 2, "c": 3, "d": 4, "e": 5, "f": 6, "g": 7}',
-            "a 1; b 2; c 3; d 4; e 5; f 6; and 1 more on its page",
+            '{"a": 1, "b": 2, "c": 3, "d": 4, "e": 5, "f": 6, "g": 7, "h": 8, "i": 9}',
+            "a 1; b 2; c 3; d 4; e 5; f 6; g 7; h 8; and 1 more on its page",
         ),
     ],
 )

@@ -89,7 +89,7 @@ def test_arrival_says_why_it_is_not_known(followed_lake, bars):
     load.load(followed_lake, [load.Load(market.DAILY, rows, [part], "trade_date")], stamp)
     followed_lake.commit(
         lambda c: c.execute(
-            "update market.daily set retrieved_at = timestamptz '2024-01-20 10:00+00' where trade_date = $day",
+            "update market.daily set retrieved_at = timestamptz '2024-01-20 10:00:00+00' where trade_date = $day",
             {"day": monday},
         ),
         message="written anew",

@@ -379,7 +379,7 @@ def test_data_lists_partitions_that_are_not_whole(traded_lake, load_days, bars):
     (fresh,) = (block for caption, block in tables(section).items() if caption.startswith("Freshness"))
     daily = next(row for row in fresh.rows if row[0].text == "market.daily")
     assert [daily[at].text for at in (1, 5, 6, 7)] == ["2024-01-10", "4", "1", "came from files"]
-    assert section.blocks[0].text.startswith("12 of 15 partitions are whole; nothing waits in quarantine.")
+    assert section.blocks[0].text.startswith("17 of 18 partitions are whole; nothing waits in quarantine.")
     (gap,) = [row for row in tables(section)["Not whole"].rows if row[0].text == "market.daily"]
     assert [cell.text for cell in gap[1:5]] == ["2024-01-11", "partial", "1", "3"]
     coverage = next(block for block in section.blocks if isinstance(block, Figure))

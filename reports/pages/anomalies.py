@@ -22,7 +22,7 @@ ANCHOR = "anomalies"
 MOST_A_FAMILY = 15
 MOST_OTHERS = 10
 # Figures of an alert that a line bears; its page has them all.
-MOST_FIGURES, MOST_ITEMS, LONGEST_VALUE = 6, 3, 60
+MOST_FIGURES, MOST_ITEMS, LONGEST_VALUE = 8, 3, 60
 # By which figure of their evidence detectors rank what they find.
 STRENGTHS = ("anomaly_score", "robust_z")
 TITLES = {
