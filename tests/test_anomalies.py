@@ -175,6 +175,15 @@ def test_first_screen_leads_to_the_alert_and_to_the_section(empty_lake):
     assert "New alert, high: market.daily <b>2024</b>: no bars" in html.unescape(re.sub(r"</?a\b[^>]*>", "", page))
 
 
+@pytest.mark.parametrize("rule", [outages.RULE, "row_missing"])
+def test_first_line_says_not_whole_for_every_gap_that_a_run_counts(empty_lake, rule):
+    record(empty_lake, [finding(rule, "tushare", "high")], WED)
+
+    first = overview.section(empty_lake, WED).blocks[0]
+
+    assert (first.text, first.tone) == (f"Not whole: tushare breaks {rule}.", "warn")
+
+
 def test_words_lead_somewhere_in_their_order_and_those_that_are_missing_are_left_out():
     leads = [blocks.Lead("b", "x"), blocks.Lead("a", "y"), blocks.Lead("c", blocks.Subject("factor", "pca/1"))]
 

@@ -183,6 +183,15 @@ def test_release_is_overdue_when_it_is_later_than_ever_before_and_due_by_its_usu
     due = date(2023, 12, 31) + timedelta(days=int(np.ceil(np.median(lags))))
     assert (row["next_date"], row["due_date"], row["n_measured"]) == (date(2023, 12, 1), due, 8)
     assert row["days_overdue"] == (date(2024, 1, 18) - due).days == 6
+    shown = arrivals.overdue_block(overdue, has_macro=True)
+    assert [cell.text for cell in shown.rows[0][2:]] == [
+        "2023-11-01",
+        "2023-12-01",
+        "2024-01-12",
+        "6",
+        "12",
+        "last 8 releases",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -225,6 +234,8 @@ def test_calendar_of_macro_tells_whole_months_from_partial_missing_and_those_not
     assert [states["prices", month] for month in (1, 2, 3, 4)] == ["ok", "partial", "not_due", "not_due"]
     assert [states["output", month] for month in (1, 2, 3)] == ["not_due"] * 3
     assert [states["money", month] for month in (1, 2)] == ["ok", "empty_confirmed"]
+    (figure,) = quality._macro_figure(empty_lake, date(2024, 4, 20))
+    assert "<title>prices, 2024-02: partial</title>" in figure.chart.svg
     later = empty_lake.read(sql.load("macro_coverage"), as_of=date(2024, 5, 11), n_months=5).to_pylist()
     states = {(row["group_name"], row["month_date"].month): row["state"] for row in later}
     assert states["prices", 2] == "ok" and states["prices", 3] == states["output", 3] == "missing"
@@ -250,7 +261,7 @@ def test_revisions_are_ordered_by_each_series_own_steps_and_only_known_ones_are_
     assert [row[0].text for row in table.rows] == ["RATE", "MONEY"]
     # The step before the revised value is 0.1 + 0.3 and 100 + 50; the median of nine steps is not moved by it.
     assert [row[6].text for row in table.rows] == ["3.0", "0.5"]
-    assert [cell.text for cell in table.rows[1][2:5]] == ["2023-10-01", "1900", "1950"]
+    assert [cell.text for cell in table.rows[1][2:5]] == ["2023-10-01", "1,900", "1,950"]
     assert isinstance(silent, Note) and "was revised in the 14 days up to 2024-01-08" in silent.text
 
 
