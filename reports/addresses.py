@@ -10,7 +10,10 @@ from __future__ import annotations
 import hashlib
 import re
 
-from reports.blocks import Subject
+import markupsafe
+
+from reports import texts
+from reports.blocks import Linked, Subject
 
 # The folder of each kind of subject; its list has the folder's name too.
 FOLDERS = {"security": "securities", "model": "models", "factor": "factors", "alert": "alerts"}
@@ -52,3 +55,24 @@ def list_of(kind: str) -> str:
         KeyError: there is no such kind.
     """
     return f"{FOLDERS[kind]}.html"
+
+
+def followed(sentence: str, root: str) -> markupsafe.Markup:
+    """A sentence as text of a page, those of its words that lead somewhere as links.
+
+    Args:
+        sentence: perhaps a `Linked` one.
+        root: the way from the page to the site's folder.
+
+    Raises:
+        KeyError: words lead to a kind of subject that there is not.
+    """
+    parts, rest = [], str(sentence)
+    for lead in sentence.leads if isinstance(sentence, Linked) else ():
+        before, words, behind = rest.partition(lead.words)
+        if words:
+            address = f"#{lead.about}" if isinstance(lead.about, str) else root + path_of(lead.about)
+            link = markupsafe.Markup('<a href="{}">{}</a>').format(address, texts.readable(words))
+            parts += [markupsafe.escape(texts.readable(before)), link]
+            rest = behind
+    return markupsafe.Markup("").join([*parts, markupsafe.escape(texts.readable(rest))])

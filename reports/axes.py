@@ -146,6 +146,52 @@ def legend(names: Sequence[str]) -> str:
     )
 
 
+@dataclass(frozen=True)
+class Box:
+    """A place in a picture, from its left upper corner."""
+
+    left: float
+    top: float
+    width: float
+    height: float
+
+
+def state_mark(state: str, box: Box, inside: str = "") -> str:
+    """A state as a shape of its own, so that it is told without colours too; states without one fill their box.
+
+    Args:
+        state: such as those of `ops.ledger`; its class is `state-<state>`.
+        box: where it stands.
+        inside: what the mark holds, such as a title.
+    """
+    left, top, width, height = box.left, box.top, box.width, box.height
+    if state == "failed":
+        drawn = f"M{left:.1f} {top:g}l{width:.1f} {height:g}m{-width:.1f} 0l{width:.1f} {-height:g}"
+        return f'<path class="state-failed" d="{drawn}">{inside}</path>'
+    if state == "partial":
+        top, height = top + height / 2, height / 2
+    elif state == "missing":
+        top, height = top + height / 2 - 1.5, 3
+    elif state == "not_due":
+        left, top, width, height = left + width / 2 - 1, top + height / 2 - 1, 2, 2
+    elif state == "empty_confirmed":
+        left, top, width, height = left + 0.7, top + 0.7, max(width - 1.4, 0.8), height - 1.4
+    return (
+        f'<rect class="state-{escaped(state)}" x="{left:.1f}" y="{top:g}" width="{width:.1f}" height="{height:g}">'
+        f"{inside}</rect>"
+    )
+
+
+def state_legend(states: Sequence[tuple[str, str]], left: float, top: float) -> str:
+    """States with their marks and names, side by side."""
+    step = (WIDE - left) / max(len(states), 1)
+    return "".join(
+        state_mark(state, Box(left + at * step, top, 12, 13))
+        + f'<text x="{left + at * step + 17:.1f}" y="{top + 11:g}">{escaped(words)}</text>'
+        for at, (state, words) in enumerate(states)
+    )
+
+
 def svg(parts: Sequence[str], label: str, height: float = HEIGHT, width: int = WIDTH, *, says: str = "") -> str:
     """A whole picture, with what it shows for who does not see it.
 

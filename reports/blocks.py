@@ -42,6 +42,25 @@ class Subject:
 
 
 @dataclass(frozen=True)
+class Lead:
+    """Words of a sentence that lead somewhere.
+
+    Args:
+        words: as they stand in the sentence.
+        about: what has the page they lead to, or the anchor of a section of the same page.
+    """
+
+    words: str
+    about: Subject | str
+
+
+class Linked(str):
+    """A sentence of which some words lead somewhere; where nothing can be followed it is the sentence alone."""
+
+    leads: tuple[Lead, ...]
+
+
+@dataclass(frozen=True)
 class Tile:
     """A key figure of the first screen.
 
@@ -161,6 +180,13 @@ class Section:
     anchor: str
     title: str
     blocks: Sequence[Block] = field(default_factory=tuple)
+
+
+def linked(sentence: str, *leads: Lead) -> Linked:
+    """A sentence with the words in it that lead somewhere, in the order in which they stand."""
+    made = Linked(sentence)
+    made.leads = leads
+    return made
 
 
 def text(value: str) -> Cell:

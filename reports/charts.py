@@ -291,24 +291,30 @@ def strip(
     *,
     label: str,
     told: Collection[str] = (),
+    legend: Sequence[tuple[str, str]] = (),
 ) -> Chart:
-    """A row of small squares per name across the page, one a head, each of the class `state-<state>`.
+    """A row of small marks per name across the page, one a head, each of its state's shape and class `state-<state>`.
 
-    Squares of a state in `told` say name, head and state when they are pointed at, or read out.
+    Args:
+        rows: names.
+        heads: what a mark of a row is of, such as days.
+        states: (n_rows, n_heads).
+        label: what the chart shows, for who does not see it.
+        told: states whose marks say name, head and state when they are pointed at, or read out.
+        legend: states and what they are called, explained above the rows.
     """
     row, name_width = 18, 150
-    height = 22 + row * len(rows)
+    above = row * bool(legend)
+    height = 22 + above + row * len(rows)
     step = (WIDE - name_width - 6) / max(len(heads), 1)
-    parts = []
+    parts = [axes.state_legend(legend, name_width, 4)] if legend else []
     for at, name in enumerate(rows):
-        top = 4 + at * row
+        top = 4 + above + at * row
         parts.append(f'<text x="4" y="{top + 11}">{axes.escaped(name)}</text>')
         for number, state in enumerate(states[at]):
             said = f"<title>{axes.escaped(f'{name}, {heads[number]}: {state}')}</title>" if state in told else ""
-            parts.append(
-                f'<rect class="state-{axes.escaped(state)}" x="{name_width + number * step:.1f}" y="{top}"'
-                f' width="{max(step - 1, 0.8):.1f}" height="{row - 5}">{said}</rect>'
-            )
+            box = axes.Box(name_width + number * step, top, max(step - 1, 0.8), row - 5)
+            parts.append(axes.state_mark(state, box, said))
     if heads:
         parts.append(f'<text x="{name_width}" y="{height - 5}">{axes.escaped(heads[0])}</text>')
         parts.append(f'<text x="{WIDE - 6}" y="{height - 5}" text-anchor="end">{axes.escaped(heads[-1])}</text>')

@@ -29,7 +29,7 @@ from warehouse import errors, statements
 from warehouse.lake import Lake
 
 OWN = Section("desk", "The desk's own")
-SECTIONS = ("overview", "market", "macro", "equity", "forecasts", "data", OWN.anchor)
+SECTIONS = ("overview", "market", "macro", "equity", "forecasts", "anomalies", "data", OWN.anchor)
 SHAPES = ("table", "line", "bars", "columns", "histogram", "text")
 FORMATS: dict[str, Callable[[Any], numbers.Written]] = {
     "share": numbers.share,

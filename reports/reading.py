@@ -6,8 +6,9 @@ Invariant: nothing dated after `as_of` is read, so a report of a past day shows 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import numpy.typing as npt
@@ -21,11 +22,24 @@ Floats = npt.NDArray[np.float64]
 
 # The forecast that every model must beat.
 NAIVE = "zero"
+SHANGHAI = ZoneInfo("Asia/Shanghai")
+# FRED counts its days by the clock of Saint Louis.
+US_CENTRAL = ZoneInfo("America/Chicago")
 
 
 def floats(rows: pa.Table, name: str) -> Floats:
     """A column as float64 of its own, NaN where it is NULL."""
     return np.array(rows[name].cast(pa.float64()).to_numpy(zero_copy_only=False))
+
+
+def in_shanghai(instant: datetime) -> datetime:
+    """What the market's clock said at an instant; one without a zone is UTC."""
+    return (instant if instant.tzinfo else instant.replace(tzinfo=UTC)).astimezone(SHANGHAI)
+
+
+def end_of(day: date) -> datetime:
+    """The instant at which a day ends in Shanghai: what came later, the day did not know."""
+    return datetime.combine(day + timedelta(days=1), time(), SHANGHAI).astimezone(UTC)
 
 
 def days_around(n_sessions: int) -> timedelta:

@@ -261,6 +261,7 @@ def _environment() -> jinja2.Environment:
     )
     environment.filters |= {
         "with_code": _with_code,
+        "followed": addresses.followed,
         "key": figures.key,
         "slug": figures.slug,
         "exact": figures.exact_of,

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from flows import cli
-from reports.pages import quality
+from reports.pages import anomalies
 from warehouse import alerts, checks, errors, outbox
 
 DAYS = [date(2026, 11, day) for day in (16, 17, 18, 19, 20)]
@@ -141,7 +141,7 @@ def test_report_shows_state_by_whom_and_why_below_what_is_open(lake):
     alerts.decide(lake, [PRINT], decision("snooze", until=DAYS[4], why="vendor knows"))
     checks.record(lake, finding("B"), [], DAYS[0])
 
-    shown = str(quality.section(lake, DAYS[1]).blocks)
+    shown = str(anomalies.section(lake, DAYS[1]).blocks)
 
     assert "snoozed by Li Wei until 2026-11-20: vendor knows" in shown
     assert shown.index("B is wrong") < shown.index("A is wrong")
@@ -175,7 +175,7 @@ def test_precision_of_a_rule_is_the_share_of_its_labelled_alerts_that_was_true(l
 def test_rule_that_is_mostly_wrong_is_named_in_the_report_from_five_labels_on(lake, verdicts, is_named):
     labelled(lake, verdicts)
 
-    shown = str(quality.section(lake, DAYS[0]).blocks)
+    shown = str(anomalies.section(lake, DAYS[0]).blocks)
 
     n_true = sum(verdicts)
     assert (f"{RULE} ({n_true} of {len(verdicts)} true)" in shown) is is_named

@@ -199,3 +199,12 @@ def test_wide_chart_names_its_lines_below_the_picture_too():
     assert chart.legend == (("k1", "a"), ("k2", "<b>"), ("shade", "recession"))
     assert '<span><i class="k2"></i>&lt;b&gt;</span>' in page(True) and '<i class="shade"></i>recession' in page(True)
     assert '<p class="legend">' not in page(False)
+
+
+def test_states_are_told_by_shape_and_not_by_colour_alone():
+    """Without their classes, no two marks of a calendar are drawn alike."""
+    states = ["ok", "empty_confirmed", "partial", "failed", "missing", "not_due"]
+
+    marks = [re.sub(r' class="[^"]*"', "", axes.state_mark(state, axes.Box(0, 0, 10, 13))) for state in states]
+
+    assert len(set(marks)) == len(states)

@@ -173,8 +173,8 @@ def test_overview_warns_in_its_first_line_when_something_expected_is_missing(tra
     "severities, tone, words",
     [
         ([], "good", "no alert is open"),
-        (["low", "medium"], "", "2 alerts are open, none of high severity, such as: medium 1. See Data."),
-        (["high", "low", "high"], "warn", "3 alerts are open, 2 are of high severity, such as: high 0. See Data."),
+        (["low", "medium"], "", "2 alerts are open, none of high severity, such as: medium 1. See Anomalies."),
+        (["high", "low", "high"], "warn", "3 alerts are open, 2 are of high severity, such as: high 0. See Anomalies."),
     ],
 )
 def test_overview_says_what_needs_a_look_where_the_data_is_whole(traded_lake, severities, tone, words):
@@ -268,8 +268,6 @@ def test_section_of_a_past_day_does_not_change_when_later_days_arrive(
     insert(published_lake, model.FACTOR_SCORE, [score | {"score": 99.0}])
     checks.record(published_lake, finding_of(later), ["missing_day"], later)
 
-    if section is quality.section:
-        pytest.skip("freshness is about the lake as it is; a report reads the snapshot of its day")
     assert section(published_lake, WED) == before
 
 
@@ -378,8 +376,10 @@ def test_data_lists_partitions_that_are_not_whole(traded_lake, load_days, bars):
 
     section = quality.section(traded_lake, date(2024, 1, 11))
 
-    daily = next(row for row in tables(section)["Freshness"].rows if row[0].text == "market.daily")
-    assert [cell.text for cell in daily[1:]] == ["2024-01-10", "4", "1"]
+    (fresh,) = (block for caption, block in tables(section).items() if caption.startswith("Freshness"))
+    daily = next(row for row in fresh.rows if row[0].text == "market.daily")
+    assert [daily[at].text for at in (1, 5, 6, 7)] == ["2024-01-10", "4", "1", "came from files"]
+    assert section.blocks[0].text.startswith("17 of 18 partitions are whole; nothing waits in quarantine.")
     (gap,) = [row for row in tables(section)["Not whole"].rows if row[0].text == "market.daily"]
     assert [cell.text for cell in gap[1:5]] == ["2024-01-11", "partial", "1", "3"]
     coverage = next(block for block in section.blocks if isinstance(block, Figure))

@@ -9,7 +9,10 @@ What is here
     macro.py       published values, macro factors, regimes
     equity.py      equity factors and groups of securities
     forecasts.py   who is forecast to do well, and what such forecasts were worth
-    quality.py     coverage, freshness, quarantine, corrections, alerts
+    anomalies.py   open alerts with their evidence, what was decided on, what has ended
+    quality.py     is everything there: coverage, what came when, quarantine
+    arrivals.py    what came late and which releases are overdue, for `quality.py`
+    revisions.py   what vendors corrected and revised, for `quality.py`
 
 What is not here: HTML, and numbers that no view holds.
 """
@@ -20,7 +23,7 @@ from collections.abc import Callable
 from datetime import date
 
 from reports.blocks import Section
-from reports.pages import equity, forecasts, macro, market, overview, quality
+from reports.pages import anomalies, equity, forecasts, macro, market, overview, quality
 from reports.tracing import Reader
 
 SECTIONS: tuple[Callable[[Reader, date], Section], ...] = (
@@ -29,5 +32,6 @@ SECTIONS: tuple[Callable[[Reader, date], Section], ...] = (
     macro.section,
     equity.section,
     forecasts.section,
+    anomalies.section,
     quality.section,
 )

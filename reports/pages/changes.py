@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import date
 from typing import Any
 
-from reports import numbers, reading, texts
+from reports import blocks, numbers, reading, texts
+from reports.pages import anomalies
 from reports.tracing import Reader
 from warehouse.tables import ops
 
@@ -99,7 +100,7 @@ def _role_items(lake: Reader, since: date, as_of: date) -> list[str]:
 
 def _alert_items(lake: Reader, since: date, as_of: date) -> list[str]:
     rows = lake.read(
-        "select severity, title from analyst.alert where state = 'open' and first_seen_date > $since"
+        "select severity, title, fingerprint from analyst.alert where state = 'open' and first_seen_date > $since"
         " and first_seen_date <= $as_of"
         f" order by {ops.GRAVEST_FIRST}, rule, subject limit 4",
         since=since,
@@ -116,10 +117,16 @@ def _alert_items(lake: Reader, since: date, as_of: date) -> list[str]:
         since=since,
         as_of=as_of,
     )
-    items = [f"New alert, {row['severity']}: {row['title']}" for row in rows[:3]]
+    items: list[str] = [
+        blocks.linked(
+            f"New alert, {row['severity']}: {row['title']}",
+            blocks.Lead(row["title"], blocks.Subject("alert", row["fingerprint"])),
+        )
+        for row in rows[:3]
+    ]
     if n_new > len(items):
-        n_more = n_new - len(items)
-        items.append(f"and {n_more} more new {texts.plural(n_more, 'alert')}")
+        words = f"{n_new - len(items)} more new {texts.plural(n_new - len(items), 'alert')}"
+        items.append(blocks.linked(f"and {words}", blocks.Lead(words, anomalies.ANCHOR)))
     if n_gone:
         items.append(f"{n_gone} {texts.plural(n_gone, 'alert')} resolved")
     return items

@@ -16,10 +16,10 @@ import pyarrow.compute as pc
 from reports import blocks, charts, numbers, reading
 from reports.blocks import Block, Figure, Note, Section, Source, Table
 from reports.numbers import Written
-from reports.pages import changes, movers
+from reports.pages import anomalies, changes, movers
 from reports.reading import Floats
 from reports.tracing import Reader, Trail, walk
-from warehouse.tables import ops
+from warehouse import rule_families
 
 CHART_SESSIONS = 250
 BREADTH_SESSIONS = 60
@@ -27,14 +27,9 @@ BREADTH_SESSIONS = 60
 FEWEST_RANKED_SESSIONS = 40
 # A move of the whole market that is rarer than one in twenty is told as such.
 RARE_SHARE, USUAL_SESSIONS, FEWEST_USUAL_SESSIONS = 0.95, 250, 60
-MARKET_RULES = (
-    "robust_z_outlier",
-    "market_anomaly",
-    "price_limit_broken",
-    "pct_chg_disagrees",
-    "adjustment_misfit",
-    "bar_order",
-)
+OUT_OF_THE_ORDINARY = [
+    rule for rule, family in rule_families.OF_RULE.items() if family in (rule_families.MARKET, rule_families.BARS)
+]
 
 
 @dataclass(frozen=True)
@@ -71,7 +66,7 @@ def section(lake: Reader, as_of: date) -> Section:
             *walk(lake, movers.industry_figure, session),
             *walk(lake, movers.security_blocks, session),
             *walk(lake, movers.halt_blocks, session),
-            *walk(lake, _abnormal_table, session),
+            *walk(lake, _abnormal_note, session),
         ),
     )
 
@@ -294,21 +289,16 @@ def _calm(lake: Reader, session: date) -> Note:
     )
 
 
-def _abnormal_table(lake: Reader, session: date) -> Table | Note:
-    rows = lake.read(
-        "select fingerprint, severity, rule, title, action from analyst.alert where state = 'open'"
-        f" and subject_date = $session and rule in ({', '.join(repr(rule) for rule in MARKET_RULES)})"
-        f" order by {ops.GRAVEST_FIRST}, rule, subject",
+def _abnormal_note(lake: Reader, session: date) -> Note:
+    """Whether anything stands out; what does is told once, with its evidence, among the anomalies."""
+    n_open = lake.read_value(
+        "select count(*) from analyst.alert where state = 'open' and subject_date = $session"
+        " and rule in (select unnest($rules))",
         session=session,
-    ).to_pylist()
-    if not rows:
+        rules=sorted(OUT_OF_THE_ORDINARY),
+    )
+    if not n_open:
         return _calm(lake, session)
-    cells = [
-        (
-            blocks.text(row["severity"]),
-            blocks.link(row["title"], "alert", row["fingerprint"]),
-            blocks.text(row["action"]),
-        )
-        for row in rows
-    ]
-    return Table("Out of the ordinary", ("Severity", "What", "What to do"), cells, is_wide=True)
+    are = "1 alert of this session is" if n_open == 1 else f"{numbers.count(n_open)} alerts of this session are"
+    words = f"{are} open, about securities or their bars, see Anomalies."
+    return Note(blocks.linked(words, blocks.Lead("Anomalies", anomalies.ANCHOR)))

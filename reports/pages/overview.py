@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from datetime import date
+from typing import Any
 
 from reports import blocks, charts, numbers, reading
-from reports.blocks import Listing, Note, Section, Tile, Tiles
-from reports.pages import changes
+from reports.blocks import Lead, Listing, Note, Section, Subject, Tile, Tiles
+from reports.pages import anomalies, changes
 from reports.tracing import Reader, walk
+from warehouse import checks, outages
 from warehouse.tables import ops
 
 SPARK_SESSIONS = 60
 MARKET_INDEX = changes.MARKET_INDEX
+DATA = Lead("Data", "data")
 
 
 def section(lake: Reader, as_of: date) -> Section:
@@ -47,14 +50,15 @@ def _tiles(lake: Reader, as_of: date, session: date | None) -> Tiles:
 
 def _status(lake: Reader, as_of: date, session: date | None) -> Note:
     gaps = lake.read(
-        "select title from analyst.alert where state = 'open'"
-        " and rule in ('missing_day', 'partial_day', 'failed_load')"
-        " and least(first_seen_date, subject_date) <= $as_of order by title",
+        "select title, fingerprint from analyst.alert where state = 'open'"
+        " and rule in (select unnest($rules)) and least(first_seen_date, subject_date) <= $as_of"
+        " order by title, fingerprint",
         as_of=as_of,
-    )["title"].to_pylist()
+        rules=[*checks.COMPLETENESS_RULES, outages.RULE],
+    ).to_pylist()
     if gaps:
         more = f" And {len(gaps) - 1} more, see Data." if len(gaps) > 1 else ""
-        return Note(f"Not whole: {gaps[0]}.{more}", "warn")
+        return Note(blocks.linked(f"Not whole: {gaps[0]['title']}.{more}", _lead(gaps[0]), DATA), "warn")
     n_older = lake.read_value(
         "select count(*) from analyst.coverage where state not in ('ok', 'empty_confirmed')"
         " and (session_date is null or session_date < $as_of)",
@@ -69,14 +73,18 @@ def _status(lake: Reader, as_of: date, session: date | None) -> Note:
             "No market data is loaded: this report has the macro half only. Set TUSHARE_TOKEN for the other.", "warn"
         )
     if session < as_of:
-        return Note(f"{whole} The newest session is {session}; {as_of} had no bars to give.", "good")
-    return Note(whole, "good")
+        whole = f"{whole} The newest session is {session}; {as_of} had no bars to give."
+    return Note(blocks.linked(whole, DATA) if n_older else whole, "good")
+
+
+def _lead(alert: dict[str, Any]) -> Lead:
+    return Lead(alert["title"], Subject("alert", alert["fingerprint"]))
 
 
 def _look(lake: Reader, as_of: date) -> Note:
     """What the data says that somebody should see: whole data may hold a trouble."""
     rows = lake.read(
-        "select title, severity from analyst.alert where state = 'open'"
+        "select title, severity, fingerprint from analyst.alert where state = 'open'"
         " and least(first_seen_date, subject_date) <= $as_of"
         # The gravest first, of these the newest stands for all.
         f" order by {ops.GRAVEST_FIRST}, first_seen_date desc, rule, subject",
@@ -86,10 +94,13 @@ def _look(lake: Reader, as_of: date) -> Note:
         return Note("Nothing needs a look: no alert is open.", "good")
     n_high = sum(row["severity"] == "high" for row in rows)
     are = "1 alert is" if len(rows) == 1 else f"{numbers.count(len(rows))} alerts are"
-    if not n_high:
-        return Note(f"{are} open, none of high severity, such as: {rows[0]['title']}. See Data.")
-    words = "is of high severity:" if n_high == 1 else "are of high severity, such as:"
-    return Note(f"Needs a look: {are} open, {numbers.count(n_high)} {words} {rows[0]['title']}. See Data.", "warn")
+    if n_high:
+        words = "is of high severity:" if n_high == 1 else "are of high severity, such as:"
+        told = f"Needs a look: {are} open, {numbers.count(n_high)} {words}"
+    else:
+        told = f"{are} open, none of high severity, such as:"
+    leads = (_lead(rows[0]), Lead("Anomalies", anomalies.ANCHOR))
+    return Note(blocks.linked(f"{told} {rows[0]['title']}. See Anomalies.", *leads), "warn" if n_high else "")
 
 
 def _market_tiles(lake: Reader, session: date | None) -> list[Tile]:

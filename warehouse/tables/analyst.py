@@ -16,6 +16,15 @@ _COLUMNS = (
     Column("entity_name", "VARCHAR", "Title of the series or name of the security behind `entity`."),
     Column("session_date", "DATE", "The partition as a day; NULL when it is a series, an index or an exchange."),
     Column("coverage_fraction", "DOUBLE", "Rows received / rows expected, at most 1; NULL when none is known.", "1"),
+    Column("arrived_at", "TIMESTAMPTZ", "Instant at which the first of the rows that stand was received."),
+    Column("arrived_date", "DATE", "Shanghai's day of that instant."),
+    Column(
+        "hours_after_due",
+        "DOUBLE",
+        "From 17:00 in Shanghai on the session to that instant; NULL when unknown.",
+        "hours",
+    ),
+    Column("unknown_because", "VARCHAR", "Why that instant does not say how late the vendor was; empty when it does."),
     *(
         Column(f"simple_return_{n}d", "DOUBLE", f"Simple return, a fraction, over {n} {_OWN_SESSIONS}.", "1")
         for n in (1, 5, 20, 60, 252)
@@ -68,6 +77,7 @@ _COLUMNS = (
     Column("surprise_std_errors", "DOUBLE", "Surprise / standard error of the forecast.", "standard errors"),
 )
 _OF_A_VIEW = {
+    "arrival.session_date": Column("session_date", "DATE", "Exchange session."),
     "alert_change.fingerprint": Column("fingerprint", "VARCHAR", "The alert; see `analyst.alert`."),
     "alert_change.state": Column("state", "VARCHAR", "State of the alert after the change."),
     "forecast.role": Column("role", "VARCHAR", "Part the version played on the forecast's day, `champion` and so on."),

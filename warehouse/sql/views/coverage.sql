@@ -12,7 +12,8 @@ with loaded as (
         n_received,
         n_quarantined,
         case when n_expected > 0 then least(n_received / n_expected, 1.0) end as coverage_fraction,
-        reason
+        reason,
+        through_date
     from ops.ledger
 ),
 sessions as (
@@ -39,4 +40,4 @@ missing as (
 )
 select * from loaded
 union all
-select dataset, partition, session_date, 'missing', null, 0, 0, 0.0, 'never loaded' from missing
+select dataset, partition, session_date, 'missing', null, 0, 0, 0.0, 'never loaded', null from missing
