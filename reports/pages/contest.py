@@ -40,18 +40,22 @@ def blocks_of(lake: Reader, as_of: date, fitted: Mapping[str, str]) -> list[Bloc
     """
     decided = {row["model_version"]: row for row in reading.read_roles(lake, as_of)}
     live = _read_live(lake, as_of)
+    # The naive forecast, the last of all, comes first where it is in charge.
+    fitted = dict(sorted(fitted.items(), key=lambda one: decided.get(one[1], {}).get("role") != CHAMPION))
     champion = next((row for row in decided.values() if row["role"] == CHAMPION), None)
     shown: list[Block] = []
+    heir = _heir(fitted, decided)
     if champion is not None:
         shown.append(Note(f"Champion is {champion['model_version']}: {champion['reason']}."))
-        shown += _next_note(fitted, decided, live, champion["model_version"])
+        if heir:
+            shown.append(_next_note(decided[fitted[heir]], live.get(heir), champion["model_version"]))
     shown += [
         Note(f"{row['model_version']} is held back. {row['reason']}", "warn")
         for row in decided.values()
         if row["role"] == HELD
     ]
     shown.append(_table(lake, fitted, {name: row["role"] for name, row in decided.items()}, live))
-    reasons = _reasons(fitted, decided)
+    reasons = _reasons({name: version for name, version in fitted.items() if name != heir}, decided)
     return [*shown, Listing("Why the others are not in charge", reasons)] if reasons else shown
 
 
@@ -117,20 +121,21 @@ def _read_live(lake: Reader, as_of: date) -> dict[str, dict[str, Any]]:
     return {row["model_name"]: row for row in rows}
 
 
-def _next_note(
-    fitted: Mapping[str, str], decided: Mapping[str, dict[str, Any]], live: Mapping[str, dict[str, Any]], champion: str
-) -> list[Block]:
+def _heir(fitted: Mapping[str, str], decided: Mapping[str, dict[str, Any]]) -> str | None:
+    """The challenger with the most skill: the rule lets challengers try in this order."""
+    return next(
+        (
+            name
+            for name, version in fitted.items()
+            if name != reading.NAIVE and decided.get(version, {}).get("role") == CHALLENGER
+        ),
+        None,
+    )
+
+
+def _next_note(decision: Mapping[str, Any], record: Mapping[str, Any] | None, champion: str) -> Note:
     """Who would be in charge next, and why it is not."""
-    challengers = [
-        name
-        for name, version in fitted.items()
-        if name != reading.NAIVE and decided.get(version, {}).get("role") == CHALLENGER
-    ]
-    if not challengers:
-        return []
-    version = fitted[challengers[0]]
-    reason = str(decided[version]["reason"])
-    record = live.get(challengers[0])
+    version, reason = decision["model_version"], str(decision["reason"])
     if reason.startswith(WITHOUT_SKILL):
         missed = reason.removeprefix(WITHOUT_SKILL).split("; ")
         why = f"It misses {len(missed)} hurdle{'s' * (len(missed) > 1)}: {'; '.join(missed)}"
@@ -140,7 +145,7 @@ def _next_note(
         why = f"It takes every hurdle against the naive forecast, but is not ahead of {champion} by more than chance"
     else:
         why = f"What was decided of it: {reason}"
-    return [Note(f"Next in line is {version}, of the challengers the one with the highest R² when tested. {why}.")]
+    return Note(f"Next in line is {version}, of the challengers the one with the highest R² when tested. {why}.")
 
 
 def _reasons(fitted: Mapping[str, str], decided: Mapping[str, dict[str, Any]]) -> list[str]:

@@ -87,7 +87,7 @@ def _summary_table(top: list[dict[str, Any]], bottom: list[dict[str, Any]], made
                 blocks.text(_industries(held)),
             )
         )
-    caption = f"Deciles of {top[0]['n_scored']:,} forecasts by {made}: each holds a tenth"
+    caption = f"Deciles of forecasts by {made}: each holds a tenth of {top[0]['n_scored']:,}"
     return Table(caption, ("Decile", "Securities", "Mean forecast", "Mean 90 % interval", "Industries"), cells, True)
 
 

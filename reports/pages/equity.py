@@ -53,11 +53,11 @@ def section(lake: Reader, as_of: date) -> Section:
 def _factor_table(lake: Reader, version: str, as_of: date) -> list[Block]:
     """The newest move of each factor: as a score, and as the return of a portfolio that follows it."""
     rows = lake.read(
-        "with card as (select train_start, train_end from analyst.model_card where model_version = $version),"
+        "with card as (select train_start, train_end from model.model_version where model_version = $version),"
         " spread as (select ts_code, stddev_samp(log_return_1d) as deviation from feature.log_return, card"
         " where trade_date between train_start and train_end group by ts_code),"
         " weight as (select l.factor, l.entity as ts_code, l.loading / s.deviation as weight"
-        " from analyst.factor_loading as l join spread as s on s.ts_code = l.entity"
+        " from model.factor_loading as l join spread as s on s.ts_code = l.entity"
         " where l.model_version = $version and s.deviation > 0),"
         " moved as (select w.factor, r.trade_date,"
         " sum(w.weight * (exp(r.log_return_1d) - 1)) / sum(abs(w.weight)) as factor_return"
@@ -67,10 +67,10 @@ def _factor_table(lake: Reader, version: str, as_of: date) -> list[Block]:
         " returned as (select factor, max(trade_date) as session, max_by(factor_return, trade_date) as of_day,"
         " product(1 + factor_return) - 1 as of_all, count(*) as n_sessions from moved group by factor),"
         " scored as (select factor, max_by(score, score_date) as score, max(score_date) as score_date"
-        " from analyst.factor_score where model_version = $version and score_date <= $as_of group by factor)"
+        " from model.factor_score where model_version = $version and score_date <= $as_of group by factor)"
         " select f.factor, f.explained_variance_ratio, f.predecessor_correlation,"
         " s.score / sqrt(f.eigenvalue) as score, s.score_date, r.session, r.of_day, r.of_all, r.n_sessions"
-        " from analyst.factor as f left join scored as s using (factor) left join returned as r using (factor)"
+        " from model.factor as f left join scored as s using (factor) left join returned as r using (factor)"
         " where f.model_version = $version order by f.factor",
         version=version,
         start=as_of - reading.days_around(RETURN_SESSIONS),
@@ -120,11 +120,12 @@ def _exposure_table(lake: Reader, version: str) -> list[Block]:
         top = [row for row in held if row["from_top"] <= N_EXPOSED]
         bottom = [row for row in reversed(held) if row["from_bottom"] <= N_EXPOSED]
         cells += [
-            [blocks.text(f"{factor}"), *_exposed(high), *_exposed(low)] for high, low in zip(top, bottom, strict=True)
+            [blocks.link(f"{factor}", "factor", f"equity_pca/{factor}"), *_exposed(high), *_exposed(low)]
+            for high, low in zip(top, bottom, strict=True)
         ]
     if not cells:
         return []
-    heads = ("Factor", "Highest", "Its name", "Exposure", "Lowest", "Name", "Exposure ")
+    heads = ("Factor", "Highest", "Name", "Exposure", "Lowest", "Name", "Exposure")
     caption = "Largest exposures: the correlation of a security's returns with the factor's scores over the fit"
     return [Table(caption, heads, cells, is_wide=True)]
 

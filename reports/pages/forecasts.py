@@ -60,12 +60,12 @@ def section(lake: Reader, as_of: date) -> Section:
         *walk(lake, deciles.blocks_of, as_of, [*playing, NAIVE]),
     ]
     if tested:
-        shown += walk(lake, skill.ic_figures, tested)
+        shown += walk(lake, skill.ic_figures, tested, list(labels))
         shown += walk(lake, skill.spread_blocks, drawn)
         for version in drawn:
             shown += walk(lake, skill.skill_figures, version)
-    shown += walk(lake, _metric_table, fitted)
     shown += walk(lake, _coefficient_figure, fitted)
+    shown += walk(lake, _metric_table, fitted)
     shown += walk(lake, _card_table, list(fitted.values()))
     return Section("forecasts", "Forecasts: 5-session return in excess of the market", shown)
 

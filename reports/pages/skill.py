@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from reports import axes, blocks, charts, numbers, reading, skill_charts
 from reports.blocks import Block, Cell, Figure, Note, Source, Table
@@ -20,6 +21,8 @@ from reports.tracing import Reader, Trail
 
 MOST_POINTS = 600
 IC_WINDOW = 20
+# A point every four pixels of a wide chart, on a screen of usual size.
+MOST_DATES = 250
 # Returns over five sessions of dates so far apart share no session.
 REBALANCE = 5
 # A standard error of fewer dates is itself a guess.
@@ -62,8 +65,8 @@ def skill_figures(lake: Reader, version: str) -> list[Block]:
             f" {numbers.decimal(_slope(predicted, realised))}: 1 where forecasts have the right size, 0 where they say"
             " nothing.",
         ),
-        Figure(f"Errors, {name}", errors, "Actual less predicted log return over five sessions."),
         _calibration_figure(lake, version),
+        Figure(f"Errors, {name}", errors, "Actual less predicted log return over five sessions."),
     ]
 
 
@@ -140,37 +143,42 @@ def _calibration_figure(lake: Reader, version: str) -> Figure:
     return Figure(f"Calibration, {name}", chart, caption, source=held.source)
 
 
-def ic_figures(lake: Reader, labels: Mapping[str, str]) -> list[Block]:
+def ic_figures(lake: Reader, labels: Mapping[str, str], asked: Sequence[str] = ()) -> list[Block]:
     """The rank correlation of forecasts and what came over the test dates: a strip a model, and added up.
 
     Args:
         lake: where to ask.
         labels: what each version is called, in the order to show them; at most six.
+        asked: versions to ask for, these among them, where the answer for all of them is at hand.
 
     Raises:
         LakeError: the lake cannot be read.
     """
-    rows = read_coefficients(lake, list(labels))
+    rows = read_coefficients(lake, asked or list(labels))
+    rows = rows.filter(pc.is_in(rows["model_version"], pa.array(list(labels), pa.string())))
     if not rows.num_rows:
         return [Note("No forecast has been tested out of sample yet.")]
     shown = {name: label for name, label in labels.items() if name in set(rows["model_version"].to_pylist())}
     dates, names, mean = reading.matrix(rows, "forecast_date", "model_version", "rolling_ic")
     total = reading.matrix(rows, "forecast_date", "model_version", "cumulated_ic")[2]
+    # From the newest backwards, so that it is among them.
+    kept = np.arange(len(dates))[:: -max(1, -(-len(dates) // MOST_DATES))][::-1]
+    days = [dates[at] for at in kept]
     order = [names.index(name) for name in shown]
     words = f"Spearman correlation across securities of a date's forecasts and what came, {len(dates):,} test dates"
     figures: list[Block] = []
     if np.isfinite(mean).any():
         chart = skill_charts.strips(
-            dates,
-            [charts.Line(label, mean[:, at]) for label, at in zip(shown.values(), order, strict=True)],
+            days,
+            [charts.Line(label, mean[kept, at]) for label, at in zip(shown.values(), order, strict=True)],
             label=f"Information coefficient over time, {', '.join(shown.values())}",
             write=lambda v: numbers.decimal(v),
         )
         caption = f"{words}; mean of the last {IC_WINDOW}. All strips have the same scale."
         figures.append(Figure("Information coefficient", chart, caption, is_wide=True))
     chart = charts.line_chart(
-        dates,
-        [charts.Line(label, total[:, at]) for label, at in zip(shown.values(), order, strict=True)],
+        days,
+        [charts.Line(label, total[kept, at]) for label, at in zip(shown.values(), order, strict=True)],
         label="Cumulated information coefficient over time",
         write=lambda v: numbers.decimal(v, 1),
         zero=True,
