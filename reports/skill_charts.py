@@ -39,7 +39,9 @@ def strips(dates: Sequence[object], lines: Sequence[Line], *, label: str, write:
     for at, line in enumerate(lines):
         top = TOP + at * step + NAME_HEIGHT
         y = Scale(low, high, top + STRIP_HEIGHT, top)
-        parts.append(f'<text x="{LEFT}" y="{top - 5}">{axes.escaped(line.name)}</text>')
+        # At both ends: a phone shows the newest, and its reader moves to the oldest.
+        for end, anchor in ((LEFT, "start"), (WIDE - RIGHT, "end")):
+            parts.append(f'<text x="{end}" y="{top - 5}" text-anchor="{anchor}">{axes.escaped(line.name)}</text>')
         for value in sorted({0.0, *axes.ticks(low, high, 3)}):
             parts.append(
                 f'<line class="{"axis" if value == 0 else "grid"}" x1="{LEFT}" x2="{WIDE - RIGHT}" y1="{y(value):.1f}"'
