@@ -8,7 +8,8 @@ What is here
     market.py      index, breadth, industries, movers, what is abnormal
     macro.py       published values, macro factors, regimes
     equity.py      equity factors and groups of securities
-    forecasts.py   who is forecast to do well, and what such forecasts were worth
+    forecasts.py   who is forecast to do well, and what such forecasts were worth; its parts: contest.py (champion and
+                   challengers), deciles.py (the day's lists), skill.py (what was forecast beside what came)
     quality.py     coverage, freshness, quarantine, corrections, alerts
 
 What is not here: HTML, and numbers that no view holds.

@@ -51,7 +51,12 @@ def section(lake: Reader, as_of: date) -> Section:
 
 
 def _factor_table(lake: Reader, version: str, as_of: date) -> list[Block]:
-    """The newest move of each factor: as a score, and as the return of a portfolio that follows it."""
+    """The newest move of each factor: as a score, and as the return of a portfolio that follows it.
+
+    Source:
+        Avellaneda and Lee (2010), Quantitative Finance 10(7), on eigenportfolios: weights are loadings over
+        volatility. Here their absolute values add up to 1.
+    """
     rows = lake.read(
         "with card as (select train_start, train_end from model.model_version where model_version = $version),"
         " spread as (select ts_code, stddev_samp(log_return_1d) as deviation from feature.log_return, card"
