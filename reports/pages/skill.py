@@ -25,6 +25,7 @@ IC_WINDOW = 20
 MOST_DATES = 250
 # Returns over five sessions of dates so far apart share no session.
 REBALANCE = 5
+APART = slice(None, None, REBALANCE)
 # A standard error of fewer dates is itself a guess.
 LEAST_DATES = 10
 N_DECILES = 10
@@ -97,11 +98,6 @@ class _Deciles:
     new: reading.Floats
     source: Source
 
-    @property
-    def apart(self) -> slice:
-        """Every fifth date, from the first: their returns share no session."""
-        return slice(0, None, REBALANCE)
-
 
 def _read_deciles(lake: Reader, version: str) -> _Deciles:
     # One version a question: only an equality reaches every part of the view.
@@ -119,10 +115,7 @@ def _read_deciles(lake: Reader, version: str) -> _Deciles:
 def _calibration_figure(lake: Reader, version: str) -> Figure:
     held = _read_deciles(lake, version)
     name = version.split("/")[0]
-    apart = held.realised[held.apart]
-    is_known = len(apart) >= LEAST_DATES
-    deviation = np.nanstd(apart, axis=0, ddof=1) if is_known else np.full(held.realised.shape[1], np.nan)
-    error = deviation / np.sqrt(np.maximum(np.isfinite(apart).sum(axis=0), 1))
+    error = np.array([_std_error(column) for column in held.realised[APART].T])
     means = skill_charts.Means(np.nanmean(held.realised, axis=0), error, np.nanmean(held.predicted, axis=0))
     chart = skill_charts.calibration(
         [str(decile) for decile in range(1, held.realised.shape[1] + 1)],
@@ -133,7 +126,7 @@ def _calibration_figure(lake: Reader, version: str) -> Figure:
     )
     bars = (
         f"The bar is two standard errors each way, from every {REBALANCE}th date, whose returns share no session."
-        if is_known
+        if np.isfinite(error).any()
         else f"Too few dates for standard errors: {LEAST_DATES} whose returns share no session are needed."
     )
     caption = (
@@ -141,6 +134,11 @@ def _calibration_figure(lake: Reader, version: str) -> Figure:
         f" what was forecast, mean over {len(held.dates):,} test dates. {bars}"
     )
     return Figure(f"Calibration, {name}", chart, caption, source=held.source)
+
+
+def _std_error(values: reading.Floats) -> float:
+    present = values[np.isfinite(values)]
+    return float(present.std(ddof=1)) / math.sqrt(len(present)) if len(present) >= LEAST_DATES else math.nan
 
 
 def ic_figures(lake: Reader, labels: Mapping[str, str], asked: Sequence[str] = ()) -> list[Block]:
@@ -217,14 +215,15 @@ def spread_blocks(lake: Reader, labels: Mapping[str, str]) -> list[Block]:
     """
     found = {label: _read_deciles(lake, version) for version, label in labels.items()}
     found = {label: held for label, held in found.items() if held.realised.shape[1] == N_DECILES}
-    if not found:
-        return [Note(f"Deciles need {N_DECILES} securities a date; no date tested has as many.")]
     spread = {label: _spread(held) for label, held in found.items()}
-    dates = sorted({date for held in found.values() for date in held.dates[held.apart]})
+    found = {label: held for label, held in found.items() if np.isfinite(spread[label]).any()}
+    if not found:
+        return [Note(f"Deciles need {N_DECILES} securities a date: there is no spread between them yet.")]
+    dates = sorted({date for held in found.values() for date in held.dates[APART]})
     lines = []
     for label, held in found.items():
         total = np.full(len(dates), np.nan)
-        total[np.searchsorted(dates, held.dates[held.apart])] = np.cumsum(np.nan_to_num(spread[label]))
+        total[np.searchsorted(dates, held.dates[APART])] = np.cumsum(np.nan_to_num(spread[label]))
         lines.append(charts.Line(label, total))
     chart = charts.line_chart(
         dates,
@@ -244,14 +243,14 @@ def spread_blocks(lake: Reader, labels: Mapping[str, str]) -> list[Block]:
         f"Top decile less bottom decile: periods of {REBALANCE} sessions; the cost it bears is the mean spread over"
         " what is traded, both ways, on both sides",
         heads,
-        [_spread_cells(label, spread[label], held.new[held.apart]) for label, held in found.items()],
+        [_spread_cells(label, spread[label], held.new[APART]) for label, held in found.items()],
         is_wide=True,
     )
     return [Figure("Decile spread", chart, caption, is_wide=True), table]
 
 
 def _spread(held: _Deciles) -> reading.Floats:
-    apart = held.realised[held.apart]
+    apart = held.realised[APART]
     return np.asarray(apart[:, -1] - apart[:, 0], dtype=np.float64)
 
 

@@ -16,7 +16,7 @@ from reports.pages import forecasts, skill
 from reports.reading import Gathered
 from reports.subjects import fit
 from reports.subjects.page import Entry, SubjectPage
-from reports.tracing import Reader, walk
+from reports.tracing import Memory, Reader, walk
 
 # A version that plays no part and is older than this gets no new outcome, which comes five sessions after a forecast:
 # its page stays as it is.
@@ -232,7 +232,7 @@ def _metric_table(version: str, known: _Known) -> list[Block]:
 
 
 def _skill_blocks(lake: Reader, version: str) -> list[Block]:
-    labels = {version: version.split("/")[0]}
+    lake, labels = Memory(lake), {version: version.split("/")[0]}
     return [
         *walk(lake, skill.skill_figures, version),
         *walk(lake, skill.ic_figures, labels),
