@@ -172,7 +172,7 @@ def ic_figures(lake: Reader, labels: Mapping[str, str], asked: Sequence[str] = (
             label=f"Information coefficient over time, {', '.join(shown.values())}",
             write=lambda v: numbers.decimal(v),
         )
-        caption = f"{words}; mean of the last {IC_WINDOW}. All strips have the same scale."
+        caption = f"{words}; mean of the last {IC_WINDOW}." + " All strips have the same scale." * (len(shown) > 1)
         figures.append(Figure("Information coefficient", chart, caption, is_wide=True))
     chart = charts.line_chart(
         days,
