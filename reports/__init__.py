@@ -12,6 +12,7 @@ What is here
     desk.py        blocks that a desk adds by dropping a file into a folder
     figures.py, proof.py    the name of every figure; is each still what the lake says?
     charts.py      numbers in, inline SVG out; colours come from the page's style, so dark and print follow
+    skill_charts.py    two charts of what forecasts are worth: a strip a model, and outcomes beside forecasts
     axes.py        what charts are drawn on: scales, ticks, grids, legends
     numbers.py     how a number, a share, an amount or a missing value is written
     texts.py       how a text is shown that others wrote

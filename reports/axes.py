@@ -22,6 +22,9 @@ Write = Callable[[float], str]
 WIDTH, WIDE, HEIGHT = 480, 980, 240
 LEFT, RIGHT, TOP, BOTTOM = 52, 10, 12, 28
 MOST_TICKS = 5
+LEGEND_SAMPLE = 24
+# Of a letter in the pictures' size, on average.
+LETTER_WIDTH = 6.2
 
 
 @dataclass(frozen=True)
@@ -123,7 +126,7 @@ def value_axis(x: Scale, write: Write, bottom: float = HEIGHT - BOTTOM) -> str:
     )
 
 
-def date_axis(dates: Sequence[object], x: Scale) -> str:
+def date_axis(dates: Sequence[object], x: Scale, bottom: float = HEIGHT - 10) -> str:
     """Four of the dates below the horizontal axis."""
     if not dates:
         return ""
@@ -132,16 +135,19 @@ def date_axis(dates: Sequence[object], x: Scale) -> str:
     for place in places:
         anchor = "start" if place == places[0] else "end" if place == places[-1] else "middle"
         shown = escaped(str(dates[place])[:10])
-        parts.append(f'<text class="num" x="{x(place):.1f}" y="{HEIGHT - 10}" text-anchor="{anchor}">{shown}</text>')
+        parts.append(f'<text class="num" x="{x(place):.1f}" y="{bottom}" text-anchor="{anchor}">{shown}</text>')
     return "".join(parts)
 
 
-def legend(names: Sequence[str]) -> str:
-    """The names of lines, above them."""
-    step = (WIDTH - LEFT) / max(len(names), 3)
+def legend(names: Sequence[str], width: int = WIDTH) -> str:
+    """The names of lines, above them, each beside a piece long enough to show its dashes."""
+    longest = max((len(name) for name in names), default=0)
+    needed = LEGEND_SAMPLE + 16 + LETTER_WIDTH * longest
+    step = min(max((WIDTH - LEFT) / max(len(names), 3), needed), (width - LEFT) / max(len(names), 1))
     return "".join(
-        f'<line class="line c{number + 1}" x1="{LEFT + number * step:.1f}" x2="{LEFT + number * step + 16:.1f}" y1="12"'
-        f' y2="12"/><text x="{LEFT + number * step + 20:.1f}" y="16">{escaped(name)}</text>'
+        f'<line class="line c{number + 1}" x1="{LEFT + number * step:.1f}"'
+        f' x2="{LEFT + number * step + LEGEND_SAMPLE:.1f}" y1="12" y2="12"/>'
+        f'<text x="{LEFT + number * step + LEGEND_SAMPLE + 4:.1f}" y="16">{escaped(name)}</text>'
         for number, name in enumerate(names)
     )
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from reports import numbers, texts
-from reports.charts import Chart
+from reports.charts import Chart, Row
 
 
 @dataclass(frozen=True)
@@ -119,6 +119,19 @@ class Cell:
 
 
 @dataclass(frozen=True)
+class Data:
+    """Rows to take along as CSV, where a table shows the first of them only.
+
+    Args:
+        heads: what the columns are.
+        rows: names and numbers, None where there is none.
+    """
+
+    heads: tuple[str, ...]
+    rows: tuple[Row, ...]
+
+
+@dataclass(frozen=True)
 class Table:
     """A table with its caption; every row has one cell a column.
 
@@ -128,6 +141,7 @@ class Table:
         rows: cells.
         is_wide: whether it takes the whole width.
         source: what it was read from.
+        data: all rows as CSV where these are the first of many; None where the table is whole.
     """
 
     kind: ClassVar[str] = "table"
@@ -136,6 +150,7 @@ class Table:
     rows: Sequence[Sequence[Cell]]
     is_wide: bool = False
     source: Source | None = None
+    data: Data | None = None
 
 
 @dataclass(frozen=True)

@@ -102,7 +102,7 @@ def line_chart(
     for number, line in enumerate(lines, start=1):
         parts.append(f'<path class="line c{number}" d="{axes.path(x, y, line.values)}"/>')
     if legend_height:
-        parts.append(axes.legend([line.name for line in lines]))
+        parts.append(axes.legend([line.name for line in lines], width))
     heads = (step, *(line.name for line in lines))
     values: list[Sequence[float | None]] = [axes.present(line.values) for line in lines]
     if shaded:

@@ -13,6 +13,7 @@ import re
 import urllib.parse
 
 from reports import numbers, texts
+from reports.blocks import Data
 from reports.charts import Chart
 
 _NO_NAME = re.compile(r"[^\w.+-]+")
@@ -70,8 +71,8 @@ def exact_of(shown: str) -> str:
     return shown.exact if isinstance(shown, numbers.Written) else ""
 
 
-def csv_link(chart: Chart) -> str:
-    """A chart's numbers as an address that is the file: nothing is fetched, no script is needed."""
+def csv_link(chart: Chart | Data) -> str:
+    """A chart's numbers, or all rows of a table, as an address that is the file: it needs no server and no script."""
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(chart.heads)

@@ -69,6 +69,36 @@ class Trail:
                     self._versions[name] = None
 
 
+class Memory:
+    """A lake whose answers are kept, so that blocks of one section may ask the same question at the price of one.
+
+    Wrap it below `walk`: each block still says what it was read from, whoever asked first.
+    """
+
+    def __init__(self, lake: Reader) -> None:
+        self._lake = lake
+        self._answers: dict[str, pa.Table] = {}
+
+    def read(self, statement: str, **params: Any) -> pa.Table:
+        """The rows a query returns.
+
+        Raises:
+            LakeError: the lake cannot be read.
+        """
+        question = f"{statement} {sorted(params.items())!r}"
+        if question not in self._answers:
+            self._answers[question] = self._lake.read(statement, **params)
+        return self._answers[question]
+
+    def read_value(self, statement: str, **params: Any) -> Any:
+        """The single value a query returns, None when it returns no row.
+
+        Raises:
+            LakeError: the lake cannot be read.
+        """
+        return self._lake.read_value(statement, **params)
+
+
 def walk(
     lake: Reader, build: Callable[..., Block | Sequence[Block] | None], *arguments: object, **options: object
 ) -> list[Block]:

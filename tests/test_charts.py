@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reports import axes, charts, site
+from reports import axes, charts, site, skill_charts
 from reports.blocks import Figure, Section
 
 DAYS = ["2026-11-16", "2026-11-17", "2026-11-18", "2026-11-19"]
@@ -40,6 +40,12 @@ def all_charts(values):
         "scatter": charts.scatter(values, -values, groups, label="l", names=("x", "y"), writes=(plain, plain)),
         "heat map": charts.heat_map(names, ["a", "b"], matrix, label="l", write=plain),
         "strip": charts.strip(names, DAYS, [["ok"] * 4] * len(names), label="l"),
+        "strips": skill_charts.strips(
+            names, [charts.Line("a", values), charts.Line("b", -values)], label="l", write=plain
+        ),
+        "calibration": skill_charts.calibration(
+            names, skill_charts.Means(values, np.abs(values), -values), label="l", write=plain
+        ),
     }
 
 
@@ -208,3 +214,41 @@ def test_states_are_told_by_shape_and_not_by_colour_alone():
     marks = [re.sub(r' class="[^"]*"', "", axes.state_mark(state, axes.Box(0, 0, 10, 13))) for state in states]
 
     assert len(set(marks)) == len(states)
+
+
+def test_strips_share_a_scale_and_name_each_line_at_both_ends():
+    """On a phone one end is out of sight; on the same scale half the height is half the value."""
+    lines = [charts.Line("large", np.array([0.0, 2.0])), charts.Line("half", np.array([0.0, 1.0]))]
+
+    chart = skill_charts.strips(DAYS[:2], lines, label="l", write=plain)
+
+    tree = parsed(chart.svg)
+    paths = [re.findall(r"[\d.]+", path.get("d")) for path in tree.iter(f"{SVG}path")]
+    large, half = (float(points[1]) - float(points[3]) for points in paths)
+    assert large == pytest.approx(2 * half, abs=0.2) and large > 0
+    assert [text.text for text in tree.iter(f"{SVG}text")].count("half") == 2
+    assert chart.rows == ((DAYS[0], 0.0, 0.0), (DAYS[1], 2.0, 1.0))
+
+
+def test_calibration_draws_two_standard_errors_each_way_and_a_mark_where_it_was_forecast():
+    means = skill_charts.Means(np.array([1.0, -1.0]), np.array([0.25, math.nan]), np.array([1.0, 0.5]))
+
+    chart = skill_charts.calibration(["1", "2"], means, label="l", write=plain)
+
+    # Two bars of the key's width aside, a column of one has the height of two error bars of half of one.
+    tree = parsed(chart.svg)
+    columns = [float(rect.get("height")) for rect in tree.iter(f"{SVG}rect")][1:]
+    whiskers = [path.get("d") for path in tree.iter(f"{SVG}path") if path.get("class") == "whisker"][1:]
+    (ends,) = (re.match(r"M[\d.]+ ([\d.]+)V([\d.]+)", one).groups() for one in whiskers)
+    assert float(ends[0]) - float(ends[1]) == pytest.approx(columns[0], abs=0.2) and columns[0] == columns[1]
+    assert [path.get("class") for path in tree.iter(f"{SVG}path")].count("mark") == 3
+    assert chart.rows == (("1", 1.0, 0.25, 1.0), ("2", -1.0, None, 0.5))
+
+
+def test_lines_differ_by_their_dashes_and_not_by_colour_alone():
+    style = site.style()
+
+    dashes = re.findall(r"svg \.line\.c([2-6])\{stroke-dasharray:([\d. ]+)\}", style)
+
+    assert [number for number, _ in dashes] == list("23456") and len({dash for _, dash in dashes}) == 5
+    assert axes.legend(["a", "b"]).count(f'x2="{axes.LEFT + axes.LEGEND_SAMPLE:.1f}"') == 1

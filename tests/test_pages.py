@@ -455,7 +455,7 @@ def test_forecasts_are_judged_by_skill_and_by_chance(traded_lake, model_card, sk
 
     assert words in section.blocks[0].text
     assert section.blocks[0].tone == ("good" if skill > 0 else "warn")
-    names = [row[0].text for row in section.blocks[1].rows]
+    names = [row[0].text for row in tables(section)[EVALUATED].rows]
     assert names == [
         "ridge",
         "ridge, without the worst crisis",
@@ -487,6 +487,7 @@ def test_forecasts_list_the_best_and_worst_with_their_intervals(traded_lake, mod
     assert [cell.text for cell in best[0]] == [
         "600001.SH",
         "One",
+        "Bank",
         "+2.00 %",
         "\N{MINUS SIGN}3.0 % to +7.0 %",
     ]

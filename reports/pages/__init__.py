@@ -8,7 +8,8 @@ What is here
     market.py      index, volatility, breadth, limits, what is abnormal; movers.py: industries and securities
     macro.py       published values, macro factors, regimes
     equity.py      equity factors and groups of securities
-    forecasts.py   who is forecast to do well, and what such forecasts were worth
+    forecasts.py   who is forecast to do well, and what such forecasts were worth; its parts: contest.py (champion and
+                   challengers), deciles.py (the day's lists), skill.py (what was forecast beside what came)
     anomalies.py   open alerts with their evidence, what was decided on, what has ended
     quality.py     is everything there: coverage, what came when, quarantine
     arrivals.py    what came late and which releases are overdue, for `quality.py`

@@ -12,11 +12,11 @@ import pyarrow as pa
 
 from reports import blocks, charts, numbers, reading, texts
 from reports.blocks import Block, Cell, Figure, Note, Section, Source, Table
-from reports.pages import forecasts
+from reports.pages import forecasts, skill
 from reports.reading import Gathered
 from reports.subjects import fit
 from reports.subjects.page import Entry, SubjectPage
-from reports.tracing import Reader, walk
+from reports.tracing import Memory, Reader, walk
 
 # A version that plays no part and is older than this gets no new outcome, which comes five sessions after a forecast:
 # its page stays as it is.
@@ -232,7 +232,12 @@ def _metric_table(version: str, known: _Known) -> list[Block]:
 
 
 def _skill_blocks(lake: Reader, version: str) -> list[Block]:
-    return [*walk(lake, forecasts.skill_figures, version), *walk(lake, forecasts.ic_figure, [version])]
+    lake, labels = Memory(lake), {version: version.split("/")[0]}
+    return [
+        *walk(lake, skill.skill_figures, version),
+        *walk(lake, skill.ic_figures, labels),
+        *walk(lake, skill.spread_blocks, labels),
+    ]
 
 
 def _outcome_blocks(version: str, outcomes: Gathered) -> list[Block]:

@@ -6,10 +6,9 @@ with ranked as (
         model_version,
         model_name,
         forecast_date,
-        rank() over by_prediction + (count(*) over (
-            partition by model_version, forecast_date, predicted) - 1) / 2.0 as prediction_rank,
-        rank() over by_realised + (count(*) over (
-            partition by model_version, forecast_date, realised) - 1) / 2.0 as realised_rank
+        -- Of equal values rank() is the first place and count() the last, as its frame ends with the last equal value.
+        (rank() over by_prediction + count(*) over by_prediction) / 2 as prediction_rank,
+        (rank() over by_realised + count(*) over by_realised) / 2 as realised_rank
     from model.out_of_sample
     window
         by_prediction as (partition by model_version, forecast_date order by predicted),
