@@ -103,6 +103,34 @@ def _look(lake: Reader, as_of: date) -> Note:
     return Note(blocks.linked(f"{told} {rows[0]['title']}. See Anomalies.", *leads), "warn" if n_high else "")
 
 
+def _index_tile(lake: Reader, session: date) -> list[Tile]:
+    index = lake.read(
+        "select trade_date, close_points, simple_return_1d from analyst.index_day"
+        " where ts_code = $index and trade_date <= $session"
+        f" order by trade_date desc limit {SPARK_SESSIONS}",
+        index=MARKET_INDEX,
+        session=session,
+    )
+    if not index.num_rows:
+        return []
+    now = index.slice(0, 1).to_pylist()[0]
+    level = reading.floats(index, "close_points")[::-1]
+    return [
+        Tile(
+            f"CSI 300 ({MARKET_INDEX})",
+            numbers.decimal(now["close_points"]),
+            numbers.change(now["simple_return_1d"]),
+            blocks.tone_of(now["simple_return_1d"]),
+            charts.sparkline(
+                level,
+                label="CSI 300, last 60 sessions",
+                dates=index["trade_date"].to_pylist()[::-1],
+                write=numbers.decimal,
+            ),
+        )
+    ]
+
+
 def _market_tiles(lake: Reader, session: date | None) -> list[Tile]:
     if session is None:
         return []
@@ -112,32 +140,8 @@ def _market_tiles(lake: Reader, session: date | None) -> list[Tile]:
         start=session - reading.days_around(SPARK_SESSIONS),
         session=session,
     ).sort_by("trade_date")
-    index = lake.read(
-        "select trade_date, close_points, simple_return_1d from analyst.index_day"
-        " where ts_code = $index and trade_date <= $session"
-        f" order by trade_date desc limit {SPARK_SESSIONS}",
-        index=MARKET_INDEX,
-        session=session,
-    )
     today = days.slice(days.num_rows - 1).to_pylist()[0]
-    tiles = []
-    if index.num_rows:
-        now = index.slice(0, 1).to_pylist()[0]
-        level = reading.floats(index, "close_points")[::-1]
-        tiles.append(
-            Tile(
-                f"CSI 300 ({MARKET_INDEX})",
-                numbers.decimal(now["close_points"]),
-                numbers.change(now["simple_return_1d"]),
-                blocks.tone_of(now["simple_return_1d"]),
-                charts.sparkline(
-                    level,
-                    label="CSI 300, last 60 sessions",
-                    dates=index["trade_date"].to_pylist()[::-1],
-                    write=numbers.decimal,
-                ),
-            )
-        )
+    tiles = _index_tile(lake, session)
     growth = (1 + reading.floats(days, "mean_return")).cumprod()
     dates = days["trade_date"].to_pylist()
     tiles.append(
