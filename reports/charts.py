@@ -36,6 +36,8 @@ class Chart:
         span: where the first row and the last lie on the horizontal axis when the rows follow it at equal steps, so
             that a pointer finds its row; None in other charts.
         legend: class and name of each line, and of the shade, for where the picture's own legend is out of sight.
+        write: how the picture writes its numbers; None where no text beside it repeats them.
+        narrow: the same picture at WIDTH where this one is wider, for a mail; None where it is that already.
     """
 
     svg: str
@@ -43,6 +45,8 @@ class Chart:
     rows: tuple[Row, ...]
     span: tuple[int, int] | None = None
     legend: tuple[tuple[str, str], ...] = ()
+    write: Write | None = None
+    narrow: Chart | None = None
 
 
 @dataclass(frozen=True)
@@ -105,7 +109,11 @@ def line_chart(
     rows = zip(map(str, dates), *values, strict=True)
     legend = [(f"k{number}", line.name) for number, line in enumerate(lines, start=1)]
     legend += [("shade", shaded.name)] if shaded else []
-    return Chart(axes.svg(parts, label, width=width), heads, tuple(rows), (LEFT, width - RIGHT), tuple(legend))
+    narrow = None
+    if width > WIDTH:
+        narrow = line_chart(dates, lines, label=label, write=write, zero=zero, shaded=shaded, step=step)
+    picture = axes.svg(parts, label, width=width)
+    return Chart(picture, heads, tuple(rows), (LEFT, width - RIGHT), tuple(legend), write, narrow)
 
 
 def bars(
@@ -146,9 +154,8 @@ def bars(
             f'<text class="num" x="{at:.1f}" y="{top + 13}" text-anchor="{anchor}">'
             f"{axes.escaped(write(value))}</text>"
         )
-    return Chart(
-        axes.svg(parts, label, height), ("name", "value"), tuple(zip(labels, axes.present(values), strict=True))
-    )
+    rows = tuple(zip(labels, axes.present(values), strict=True))
+    return Chart(axes.svg(parts, label, height), ("name", "value"), rows, write=write)
 
 
 def columns(labels: Sequence[str], values: Floats, *, label: str, write: Write) -> Chart:
