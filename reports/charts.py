@@ -19,6 +19,8 @@ from reports.axes import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDE, WIDTH, Floats, 
 
 Row = tuple[str | float | None, ...]
 
+# What a histogram's numbers are.
+BIN_HEADS = ("from", "to", "count")
 # Room for a number beside a bar.
 NUMBER_WIDTH = 56
 # Of a heat map's colours: a number on a stronger ground would be read with effort, in the dark above all.
@@ -36,7 +38,7 @@ class Chart:
         span: where the first row and the last lie on the horizontal axis when the rows follow it at equal steps, so
             that a pointer finds its row; None in other charts.
         legend: class and name of each line, and of the shade, for where the picture's own legend is out of sight.
-        write: how the picture writes its numbers; None where no text beside it repeats them.
+        tell: how a text beside the picture writes its numbers; None where none repeats them.
         narrow: the same picture at WIDTH where this one is wider, for a mail; None where it is that already.
     """
 
@@ -45,7 +47,7 @@ class Chart:
     rows: tuple[Row, ...]
     span: tuple[int, int] | None = None
     legend: tuple[tuple[str, str], ...] = ()
-    write: Write | None = None
+    tell: Write | None = None
     narrow: Chart | None = None
 
 
@@ -75,6 +77,7 @@ def line_chart(
     width: int = WIDTH,
     shaded: Shade | None = None,
     step: str = "date",
+    tell: Write | None = None,
 ) -> Chart:
     """Lines over time with a legend.
 
@@ -87,6 +90,7 @@ def line_chart(
         width: WIDTH, or WIDE for a figure of the whole page's width.
         shaded: dates to draw on darker ground; they are a column of the chart's numbers too.
         step: what stands on the horizontal axis, where it is no date.
+        tell: how a text beside the picture writes a number, where the axis does so too coarsely.
     """
     stacked = np.concatenate([line.values for line in lines]) if lines else np.zeros(0)
     low, high = axes.value_range(stacked, zero=zero)
@@ -113,7 +117,7 @@ def line_chart(
     if width > WIDTH:
         narrow = line_chart(dates, lines, label=label, write=write, zero=zero, shaded=shaded, step=step)
     picture = axes.svg(parts, label, width=width)
-    return Chart(picture, heads, tuple(rows), (LEFT, width - RIGHT), tuple(legend), write, narrow)
+    return Chart(picture, heads, tuple(rows), (LEFT, width - RIGHT), tuple(legend), tell or write, narrow)
 
 
 def bars(
@@ -155,7 +159,7 @@ def bars(
             f"{axes.escaped(write(value))}</text>"
         )
     rows = tuple(zip(labels, axes.present(values), strict=True))
-    return Chart(axes.svg(parts, label, height), ("name", "value"), rows, write=write)
+    return Chart(axes.svg(parts, label, height), ("name", "value"), rows, tell=write)
 
 
 def columns(labels: Sequence[str], values: Floats, *, label: str, write: Write) -> Chart:
@@ -180,12 +184,19 @@ def columns(labels: Sequence[str], values: Floats, *, label: str, write: Write) 
     return Chart(axes.svg(parts, label), ("name", "value"), tuple(zip(labels, axes.present(values), strict=True)))
 
 
-def histogram(values: Floats, *, label: str, write: Write, n_bins: int = 40, split: float | None = 0.0) -> Chart:
-    """How often values fall where; bars below `split` and above it differ in colour."""
+def histogram(
+    values: Floats,
+    *,
+    label: str,
+    write: Write,
+    n_bins: int = 40,
+    split: float | None = 0.0,
+    tell: Write | None = None,
+) -> Chart:
+    """How often values fall where; bars below `split` and above it differ in colour; `tell` as for `line_chart`."""
     present = values[np.isfinite(values)]
-    heads = ("from", "to", "count")
     if not len(present):
-        return Chart(axes.svg([], label), heads, ())
+        return Chart(axes.svg([], label), BIN_HEADS, ())
     low, high = np.quantile(present, [0.002, 0.998])
     edges = np.linspace(low, high if high > low else low + 1e-9, n_bins + 1)
     counts, _ = np.histogram(np.clip(present, edges[0], edges[-1]), edges)
@@ -198,7 +209,7 @@ def histogram(values: Floats, *, label: str, write: Write, n_bins: int = 40, spl
             f' height="{y(0) - y(number):.1f}"/>'
         )
     rows = zip(edges[:-1].tolist(), edges[1:].tolist(), counts.tolist(), strict=True)
-    return Chart(axes.svg(parts, label), heads, tuple(rows))
+    return Chart(axes.svg(parts, label), BIN_HEADS, tuple(rows), tell=tell or write)
 
 
 def scatter(

@@ -6,10 +6,11 @@ has. Nothing is left out in silence. Partners: `mail.py`, `plain.py`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from reports import numbers, texts
+from reports import charts, numbers, texts
 from reports.blocks import Block, Cell, Figure, Listing, Note, Section, Table, Tiles
 from reports.charts import Chart, Row
 
@@ -35,8 +36,8 @@ LOOKED_UP = (
     "Corrected or completed",
 )
 # Too wide for a mail; the page has them.
-WIDE_COLUMNS = ("More, in SQL",)
-LONGEST_SENTENCE, LONGEST_CELL, LONGEST_LABEL = 400, 110, 60
+WIDE_COLUMNS = ("Before, at first", "In standard errors", "Known since", "Since, seen", "More, in SQL")
+LONGEST_SENTENCE, LONGEST_CELL, LONGEST_LABEL = 400, 160, 60
 LONGEST_NAMES = 300
 MOST_TILES, MOST_ENDS = 12, 3
 
@@ -49,11 +50,20 @@ class Shown:
         block: shortened.
         key: which block of the day it is.
         n_more: rows or items that are on the page only.
+        columns: columns that are on the page only.
     """
 
     block: Block
     key: str
     n_more: int = 0
+    columns: tuple[str, ...] = ()
+
+    def more_words(self) -> str:
+        """What the page has more of, as a sentence; empty when that is nothing."""
+        if not self.columns:
+            return f"{self.n_more:,} more on the page." if self.n_more else ""
+        where = f"{self.n_more:,} more on the page" if self.n_more else "On the page"
+        return f"{where}, with the columns {'; '.join(self.columns)}."
 
 
 @dataclass(frozen=True)
@@ -98,7 +108,8 @@ def keyed(section: Section) -> Iterator[tuple[str, Block]]:
 def name_of(block: Block) -> str:
     """What a block is called where it is not shown."""
     if isinstance(block, Table):
-        return texts.shortened(block.caption, LONGEST_LABEL)
+        # What follows explains the table to who sees it.
+        return texts.shortened(re.split(r" \(|[:;]", block.caption)[0], LONGEST_LABEL)
     return texts.shortened(block.title if isinstance(block, (Figure, Listing)) else "notes", LONGEST_LABEL)
 
 
@@ -108,9 +119,11 @@ def names(elsewhere: Sequence[str]) -> str:
 
 
 def newest(chart: Chart) -> str:
-    """The last numbers of a chart over time, the ends of bars; as the chart writes them, empty for other charts."""
-    if chart.write is None or not chart.rows:
+    """The last numbers of a chart over time, the ends of bars, where most values lie; empty for other charts."""
+    if chart.tell is None or not chart.rows:
         return ""
+    if chart.heads == charts.BIN_HEADS:
+        return _fullest(chart)
     if chart.span is None:
         return _ends(chart)
     # The last column of a chart with shaded dates is no line.
@@ -134,9 +147,16 @@ def _ends(chart: Chart) -> str:
     return f"highest {told(rows[:MOST_ENDS])}; lowest {told(rows[: -MOST_ENDS - 1 : -1])}"
 
 
+def _fullest(chart: Chart) -> str:
+    start, end, n_in = max(chart.rows, key=lambda row: float(row[2] or 0))
+    n_all = sum(int(row[2] or 0) for row in chart.rows)
+    return f"most, {n_in:,} of {n_all:,}, from {_written(chart, start)} to {_written(chart, end)}"
+
+
 def _written(chart: Chart, value: str | float | None) -> str:
-    is_number = isinstance(value, (int, float)) and chart.write is not None
-    return chart.write(float(value)) if is_number else numbers.MISSING  # type: ignore[misc, arg-type]
+    if chart.tell is None or not isinstance(value, (int, float)):
+        return numbers.MISSING
+    return chart.tell(float(value))
 
 
 def _is_for_the_page(block: Block) -> bool:
@@ -165,16 +185,18 @@ def _cut_block(block: Block, key: str, n_rows: int) -> Shown:
         return Shown(replace(block, tiles=tiles), key, len(block.tiles) - len(tiles))
     if isinstance(block, Table):
         return _cut_table(block, key, n_rows)
-    title, caption = (texts.shortened(text, LONGEST_CELL) for text in (block.title, block.caption))
+    title, caption = texts.shortened(block.title, LONGEST_CELL), texts.shortened(block.caption, LONGEST_SENTENCE)
     return Shown(replace(block, title=title, caption=caption), key)
 
 
 def _cut_table(table: Table, key: str, n_rows: int) -> Shown:
+    dropped = tuple(head for head in table.columns if head in WIDE_COLUMNS)
     kept = [at for at, head in enumerate(table.columns) if head not in WIDE_COLUMNS]
     rows = [[_cut_cell(row[at]) for at in kept] for row in table.rows[:n_rows]]
     heads = [texts.shortened(table.columns[at], LONGEST_LABEL) for at in kept]
     caption = texts.shortened(table.caption, LONGEST_CELL)
-    return Shown(replace(table, caption=caption, columns=heads, rows=rows), key, len(table.rows) - len(rows))
+    n_more = len(table.rows) - len(rows)
+    return Shown(replace(table, caption=caption, columns=heads, rows=rows), key, n_more, dropped if rows else ())
 
 
 def _cut_cell(cell: Cell) -> Cell:

@@ -149,7 +149,7 @@ def _block_html(shown: Shown, section: Digest, looks: _Looks) -> str:
     block = shown.block
     return site.template("mail_block.html").render(
         block=block,
-        n_more=shown.n_more,
+        more_words=shown.more_words(),
         address=looks.address(section.anchor),
         grounds=GROUNDS,
         colours=looks.colours,
@@ -161,7 +161,7 @@ def _block_html(shown: Shown, section: Digest, looks: _Looks) -> str:
 
 def _plain(title: str, sections: Sequence[Section], last_lines: Sequence[str]) -> str:
     """The day as text, each section with as many rows as fit; one for which there is no room is named."""
-    end = "\n".join(["", *last_lines, ""])
+    end = "\n".join(["", *(part for line in last_lines for part in plain.wrapped(line)), ""])
     text = ""
     for n_rows in ROWS:
         parts, is_whole = [title], True

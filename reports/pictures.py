@@ -1,8 +1,8 @@
 """How does a chart become a picture for programs that show no SVG, such as mail?
 
 The chart's own SVG is painted by resvg, with the light colours of the page's style, so nothing is drawn twice.
-Invariant: the same chart gives the same bytes on the same machine. Letters come from the machine's fonts; without one there is no
-picture, as an axis without its numbers says nothing. Partners: `charts.py`, `style.css`, `mail.py`.
+Invariant: the same chart gives the same bytes on the same machine. Letters come from the machine's fonts; without one
+there is no picture, as an axis without its numbers says nothing. Partners: `charts.py`, `style.css`, `mail.py`.
 """
 
 from __future__ import annotations

@@ -27,10 +27,10 @@ def lines(section: Digest) -> list[str]:
     parts = [part for one in section.shown if (part := list(_block_lines(one)))]
     elsewhere = digest.names(section.elsewhere)
     if elsewhere:
-        parts.append(_wrapped(f"On the page: {elsewhere}."))
+        parts.append(wrapped(f"On the page: {elsewhere}."))
     if not parts:
         return []
-    title = _wrapped(section.title)
+    title = wrapped(section.title)
     return [*title, "=" * max(map(columns, title)), *(line for part in parts for line in ("", *part))]
 
 
@@ -44,22 +44,21 @@ def columns(text: str) -> int:
 def _block_lines(shown: Shown) -> Iterator[str]:
     block = shown.block
     if isinstance(block, Note):
-        yield from _wrapped(block.text)
+        yield from wrapped(block.text)
     elif isinstance(block, Listing):
-        yield from _wrapped(block.title)
+        yield from wrapped(block.title)
         for item in block.items:
-            yield from _wrapped(item, "- ")
+            yield from wrapped(item, "- ")
     elif isinstance(block, Tiles):
         drawn = _grid([[tile.label, tile.value, tile.note] for tile in block.tiles], [False, True, False])
-        yield from (line for row in drawn for line in _wrapped(row))
+        yield from (line for row in drawn for line in wrapped(row))
     elif isinstance(block, Table):
-        yield from _wrapped(block.caption)
+        yield from wrapped(block.caption)
         yield from _table_lines(block)
     else:
-        yield from _wrapped(f"{block.title}. {block.caption}")
-        yield from _wrapped(digest.newest(block.chart))
-    if shown.n_more:
-        yield f"{shown.n_more:,} more on the page."
+        yield from wrapped(f"{block.title}. {block.caption}")
+        yield from wrapped(digest.newest(block.chart))
+    yield from wrapped(shown.more_words())
 
 
 def _table_lines(table: Table) -> Iterator[str]:
@@ -72,7 +71,7 @@ def _table_lines(table: Table) -> Iterator[str]:
     if max(map(columns, drawn)) <= WIDTH:
         yield from drawn
     else:
-        yield from (line for row in table.rows for line in _wrapped(_sentence(table.columns, row), "- "))
+        yield from (line for row in table.rows for line in wrapped(_sentence(table.columns, row), "- "))
 
 
 def _sentence(heads: Sequence[str], row: Sequence[Cell]) -> str:
@@ -96,7 +95,13 @@ def _grid(rows: Sequence[Sequence[str]], is_number: Sequence[bool]) -> list[str]
     return drawn
 
 
-def _wrapped(text: str, mark: str = "") -> list[str]:
+def wrapped(text: str, mark: str = "") -> list[str]:
+    """A text in lines of WIDTH columns, what follows the first below its words.
+
+    Args:
+        text: the text.
+        mark: what stands before it.
+    """
     if columns(text) + len(mark) <= WIDTH:
         return [mark + text] if text else []
     # The standard library counts signs, not columns.

@@ -93,6 +93,7 @@ def _breadth_figures(lake: Reader, session: date) -> list[Block]:
         ],
         label="Share of securities with a positive return",
         write=lambda v: numbers.share(v, 0),
+        tell=numbers.share,
     )
     spread = charts.line_chart(
         dates,
@@ -136,6 +137,7 @@ def _return_figure(lake: Reader, session: date) -> Figure:
         reading.floats(rows, "simple_return_1d"),
         label="Distribution of one-day returns",
         write=lambda v: numbers.change(v, 0),
+        tell=numbers.change,
     )
     return Figure("Returns of the day", chart, f"One-day simple returns of {numbers.count(rows.num_rows)} securities.")
 
