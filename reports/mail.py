@@ -59,6 +59,7 @@ class _Looks:
     page_url: str
 
     def address(self, anchor: str) -> str:
+        """Where the page has a section, empty where there is no page."""
         return f"{self.page_url}#{anchor}" if self.page_url else ""
 
 
@@ -84,16 +85,28 @@ def compose(
     ]
     title = texts.readable(f"Daybook {as_of}")
     plain_last = [*last_lines, *([f"The whole page: {page_url}"] if page_url else [])]
-    text = _plain(title, sections, plain_last)
-    while True:
-        looks = _Looks(colours, painted, page_url)
-        html = site.template("mail.html").render(
-            title=title, filled=_fill(sections, looks), last_lines=last_lines, page_url=page_url
-        )
-        raw = _written(_subject(title, sections), text, html, painted)
-        if len(raw) <= MOST_BYTES or not painted:
-            return raw
-        painted.popitem()
+    subject, text = _subject(title, sections), _plain(title, sections, plain_last)
+
+    def html(some: Mapping[str, Picture]) -> str:
+        filled = _fill(sections, _Looks(colours, some, page_url))
+        return site.template("mail.html").render(title=title, filled=filled, last_lines=last_lines, page_url=page_url)
+
+    whole = html(painted)
+    room = MOST_BYTES - len(_written(subject, text, whole, {}))
+    fitting = _fitting(painted, room)
+    return _written(subject, text, whole if len(fitting) == len(painted) else html(fitting), fitting)
+
+
+def _fitting(painted: Mapping[str, Picture], room: int) -> dict[str, Picture]:
+    """The first pictures, as many as fit into some bytes."""
+    fitting: dict[str, Picture] = {}
+    for key, picture in painted.items():
+        # Base64 in lines of 76 signs, and headers.
+        room -= len(picture.png) * 4 // 3 * 78 // 76 + 600
+        if room < 0:
+            break
+        fitting[key] = picture
+    return fitting
 
 
 def _paint(sections: Sequence[Section], up_colour: str) -> dict[str, Picture]:
