@@ -182,14 +182,14 @@ def _plain(title: str, sections: Sequence[Section], last_lines: Sequence[str]) -
         for section in sections:
             lines = plain.lines(digest.cut(section, n_rows))
             if len("\n".join(lines).encode()) > left:
-                lines, is_whole = [f"{texts.shortened(section.title)}: on the page."], False
+                lines, is_whole = plain.wrapped(f"{texts.shortened(section.title)}: on the page."), False
             part = "\n".join(["", *lines])
             left -= len(part.encode()) + 1
             parts += [part] if lines else []
         text = "\n".join([*parts, end])
         if is_whole:
             break
-    return texts.readable(text)
+    return text
 
 
 def _subject(title: str, sections: Sequence[Section]) -> str:

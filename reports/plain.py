@@ -10,7 +10,7 @@ import textwrap
 import unicodedata
 from collections.abc import Iterator, Sequence
 
-from reports import digest
+from reports import digest, texts
 from reports.blocks import Cell, Listing, Note, Table, Tiles
 from reports.digest import Digest, Shown
 
@@ -84,6 +84,7 @@ def _sentence(heads: Sequence[str], row: Sequence[Cell]) -> str:
 
 
 def _grid(rows: Sequence[Sequence[str]], is_number: Sequence[bool]) -> list[str]:
+    rows = [[_on_one_line(text) for text in row] for row in rows]
     widths = [max(columns(row[at]) for row in rows) for at in range(len(rows[0]))] if rows else []
     drawn = []
     for row in rows:
@@ -95,6 +96,10 @@ def _grid(rows: Sequence[Sequence[str]], is_number: Sequence[bool]) -> list[str]
     return drawn
 
 
+def _on_one_line(text: str) -> str:
+    return texts.readable(" ".join(text.split()))
+
+
 def wrapped(text: str, mark: str = "") -> list[str]:
     """A text in lines of WIDTH columns, what follows the first below its words.
 
@@ -102,6 +107,7 @@ def wrapped(text: str, mark: str = "") -> list[str]:
         text: the text.
         mark: what stands before it.
     """
+    text = _on_one_line(text)
     if columns(text) + len(mark) <= WIDTH:
         return [mark + text] if text else []
     # The standard library counts signs, not columns.

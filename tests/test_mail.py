@@ -23,7 +23,7 @@ TRACE = {"run_id": "daily/2026-11-20", "snapshot": 12, "code_version": "2026.1"}
 RED, GREEN = (192, 38, 38), (26, 127, 55)
 # As the mail's pictures are titled on the page.
 DRAWN = ("Index and the equal-weighted market", "Breadth", "Macro factors", "Equity factors", "Information coefficient")
-HOSTILE = "<script>alert('\"&')</script>\u202e平安银行\U0001d54f" * 6
+HOSTILE = "\ud800\n<script>alert('\"&')</script>\u202e平安银行\U0001d54f" * 6
 
 needs_letters = pytest.mark.skipif(
     not pictures.has_letters(), reason="needs one of the fonts of reports/pictures.py, which .ci/run installs"
