@@ -37,7 +37,7 @@ LOOKED_UP = (
 )
 # Too wide for a mail; the page has them.
 WIDE_COLUMNS = ("Before, at first", "In standard errors", "Known since", "Since, seen", "More, in SQL")
-LONGEST_SENTENCE, LONGEST_CELL, LONGEST_LABEL = 400, 160, 60
+LONGEST_SENTENCE, LONGEST_CELL, LONGEST_LABEL = 400, 200, 60
 LONGEST_NAMES = 300
 MOST_TILES, MOST_ENDS = 12, 3
 
