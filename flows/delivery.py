@@ -19,7 +19,7 @@ from pathlib import Path
 
 from flows import clock
 from flows.settings import Settings
-from reports import alerts, channels
+from reports import alerts, channels, site
 from reports.alerts import Message
 from warehouse import errors, lake, outbox
 from warehouse.tables import ops
@@ -86,10 +86,12 @@ def deliver(options: Settings, now: datetime, as_of: date, report: Path | None, 
         with _writer(options) as writer:
             # A sender that died before it could say so: first of all, so that nothing is sent again.
             _settle(writer, receipts, [], now)
-            draft = _draft(writer, sender, as_of, report)
+            url = (options.report_address(as_of) or report.resolve().as_uri()) if report else ""
+            draft = _draft(writer, sender, as_of, url)
             n_told = outbox.write(writer, draft, list(addresses), now) if draft else 0
             claimed = outbox.claim(writer, sender, list(addresses))
-        refused = _hand_over(claimed, addresses, receipts)
+        carried = None if options.report_url else options.reports_path
+        refused = _hand_over(claimed, addresses, receipts, carried)
         with _writer(options) if claimed else lake.open_reader(options.lake) as opened:
             if claimed:
                 _settle(opened, receipts, refused, now)
@@ -111,7 +113,7 @@ def refuse_silence(sent: Sent) -> None:
         )
 
 
-def _draft(writer: lake.Lake, sender: outbox.Sender, as_of: date, report: Path | None) -> outbox.Draft | None:
+def _draft(writer: lake.Lake, sender: outbox.Sender, as_of: date, url: str) -> outbox.Draft | None:
     """A message about every alert of which none tells yet, None when there is none or the hour has had its messages."""
     untold = outbox.read_untold(writer, sender.severities)
     if not untold.num_rows:
@@ -123,7 +125,6 @@ def _draft(writer: lake.Lake, sender: outbox.Sender, as_of: date, report: Path |
     fingerprints = tuple(untold["fingerprint"].to_pylist())
     message_id = hashlib.sha256("|".join([sender.at.isoformat(), *fingerprints]).encode()).hexdigest()[:16]
     note = LAST_OF_THE_HOUR.format(sender.per_hour) if n_left == 1 else ""
-    url = report.resolve().as_uri() if report else ""
     message = alerts.compose(untold, as_of=as_of, report_url=url, message_id=message_id, note=note)
     return outbox.Draft(message_id, message.severity, message.title, message.body, fingerprints, as_of)
 
@@ -137,9 +138,16 @@ def _settle(writer: lake.Lake, receipts: outbox.Receipts, refused: Sequence[outb
 
 
 def _hand_over(
-    claimed: Sequence[outbox.Claimed], addresses: dict[str, str], receipts: outbox.Receipts
+    claimed: Sequence[outbox.Claimed], addresses: dict[str, str], receipts: outbox.Receipts, reports: Path | None
 ) -> list[outbox.Outcome]:
-    """The tries that failed; the others have a receipt. A channel that cannot be opened fails for its own messages."""
+    """The tries that failed; the others have a receipt. A channel that cannot be opened fails for its own messages.
+
+    Args:
+        claimed: what to send.
+        addresses: of the channels, by name.
+        receipts: where to note what was taken.
+        reports: folder of the reports that messages carry, None where they lead to an address instead.
+    """
     opened: dict[str, channels.Channel] = {}
     refused: list[outbox.Outcome] = []
     in_a_row: dict[str, list[str]] = {}
@@ -151,7 +159,7 @@ def _hand_over(
         try:
             if one.channel not in opened:
                 opened[one.channel] = channels.open_channel(one.channel, addresses[one.channel])
-            opened[one.channel].send(Message(one.title, one.body, one.severity, one.message_id))
+            opened[one.channel].send(_message(one, reports))
         except errors.DaybookError as exc:
             log.warning(
                 "message waits channel=%s message=%s tries=%s: %s", one.channel, one.message_id, one.n_tries, exc
@@ -162,6 +170,12 @@ def _hand_over(
             receipts.add(one.message_id, one.channel)
             failures.clear()
     return refused
+
+
+def _message(one: outbox.Claimed, reports: Path | None) -> Message:
+    report = reports / f"{one.as_of_date}{site.MAIL_SUFFIX}" if reports else None
+    held = report if report and report.exists() else None
+    return Message(one.title, one.body, one.severity, one.message_id, held)
 
 
 def _sender_name(folder: Path) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import json
 import logging
 import os
@@ -15,7 +16,7 @@ import shutil
 import subprocess
 import tempfile
 import webbrowser
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -25,7 +26,8 @@ import pyarrow.compute as pc
 
 from flows import settings
 from flows.context import Context
-from reports import desk, dictionary, mail, proof, site, subject_pages
+from reports import channels, desk, dictionary, mail, proof, site, subject_pages
+from reports.blocks import Section
 from warehouse import checks, errors, lake, outages, runs
 from warehouse.tables import SCHEMA_VERSION
 
@@ -58,7 +60,10 @@ def publish(context: Context, as_of: date) -> Published:
     with context.writer() as open_lake:
         snapshot = open_lake.snapshot
         runs.pin_snapshot(open_lake, context.run_id, snapshot)
-    return _build_day(context, as_of, snapshot, with_index=True)
+    addresses = [secret.get_secret_value() for secret in context.settings.alert_channels]
+    # Alerts that go by mail carry the day, where there is no address to lead to.
+    with_mail = channels.has_mail(addresses) and not context.settings.report_url
+    return _build_day(context, as_of, snapshot, with_index=True, with_mail=with_mail)
 
 
 def _pinned(options: settings.Settings, snapshot: int) -> contextlib.AbstractContextManager[lake.Lake]:
@@ -161,7 +166,7 @@ def rebuild(context: Context, as_of: date, snapshot: int | None = None, *, with_
     return _build_day(context, as_of, snapshot, with_index=with_index).page
 
 
-def _build_day(context: Context, as_of: date, snapshot: int, *, with_index: bool) -> Published:
+def _build_day(context: Context, as_of: date, snapshot: int, *, with_index: bool, with_mail: bool = False) -> Published:
     run_id = f"daily/{as_of}"
     with _pinned(context.settings, snapshot) as pinned:
         refuse_older(pinned, as_of)
@@ -175,6 +180,7 @@ def _build_day(context: Context, as_of: date, snapshot: int, *, with_index: bool
             up_colour=context.settings.up_colour,
             with_index=with_index,
             own=own,
+            mail=_mailer(context, as_of, snapshot) if with_mail else None,
         )
     for problem in own.problems:
         log.warning("block not shown as_of=%s reason=%s", as_of, problem)
@@ -222,16 +228,26 @@ def write_mail(context: Context, as_of: date) -> Path:
     """
     run_id = f"daily/{as_of}"
     with _pinned(context.settings, _read_snapshot(context, run_id)) as pinned:
-        trace = {"run_id": run_id, "snapshot": pinned.snapshot, "code_version": settings.code_version()}
         sections = site.read_day(pinned, as_of, desk.read(pinned, context.settings.blocks_path, as_of))
-    body = mail.compose(sections, trace=trace, as_of=as_of, up_colour=context.settings.up_colour)
-    path = context.settings.reports_path / f"{as_of}.eml"
+    body = _mailer(context, as_of, pinned.snapshot)(sections)
+    path = context.settings.reports_path / f"{as_of}{site.MAIL_SUFFIX}"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(body)
     except OSError as exc:
         raise errors.ConfigError(f"{path} cannot be written: {exc.strerror}. Make the folder writable.") from exc
     return path
+
+
+def _mailer(context: Context, as_of: date, snapshot: int) -> Callable[[Sequence[Section]], bytes]:
+    """What makes a mail of a day's sections."""
+    return functools.partial(
+        mail.compose,
+        trace={"run_id": f"daily/{as_of}", "snapshot": snapshot, "code_version": settings.code_version()},
+        as_of=as_of,
+        up_colour=context.settings.up_colour,
+        page_url=context.settings.report_address(as_of),
+    )
 
 
 def write_pdf(context: Context, as_of: date) -> Path:

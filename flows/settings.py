@@ -143,6 +143,12 @@ class Settings(pydantic_settings.BaseSettings):
     up_colour: Literal["red", "green"] = Field("red", description="Colour of a rise in the report.")
     desk_blocks: Path | None = Field(None, description="Folder of a desk's own blocks for the report, a file each.")
     alert_channels: tuple[SecretStr, ...] = Field((), description='Apprise addresses as JSON, such as ["mailto://…"].')
+    report_url: str = Field(
+        "",
+        pattern=r"^(https?://[^\s?#]+)?$",
+        description="Address at which others reach the folder of reports, such as https://desk.example/daybook;"
+        " messages lead there. Without one, mails carry the day's report.",
+    )
     alert_messages_per_hour: int = Field(
         10, ge=1, description="Messages a channel may get within an hour; what is found beyond is told in the next one."
     )
@@ -233,6 +239,10 @@ class Settings(pydantic_settings.BaseSettings):
     def models_path(self) -> Path:
         """Where fitted models are kept."""
         return self.root / "models"
+
+    def report_address(self, as_of: date) -> str:
+        """Where others read the page of a day, empty where they cannot."""
+        return f"{self.report_url.rstrip('/')}/{as_of}.html" if self.report_url else ""
 
     @property
     def reports_path(self) -> Path:

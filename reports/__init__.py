@@ -17,7 +17,8 @@ What is here
     numbers.py     how a number, a share, an amount or a missing value is written
     texts.py       how a text is shown that others wrote
     template.html, index.html, list.html, style.css, page.js, index.js    the pages around the blocks
-    mail.py, mail.html                      the same day as the body of a mail
+    mail.py, mail.html, mail_block.html     the same day as a mail
+    digest.py, plain.py, pictures.py        what of the day is in it, as plain text, and its charts as PNG
     dictionary.py  the page that says what every table and column means; its template, style and script beside it
     alerts.py, channels.py                  the message about new alerts, and where it goes
 

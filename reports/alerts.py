@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -29,12 +30,14 @@ class Message:
         body: plain text.
         severity: the gravest among its alerts, `high`, `medium` or `low`.
         message_id: the same for every try, so that a receiver can tell one that came twice.
+        report: the day's report as a mail, for channels that can carry a file; None where there is none.
     """
 
     title: str
     body: str
     severity: str
     message_id: str = ""
+    report: Path | None = None
 
 
 def compose(alerts: pa.Table, *, as_of: date, report_url: str, message_id: str = "", note: str = "") -> Message:

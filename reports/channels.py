@@ -9,6 +9,7 @@ write a class with `send` here and choose it in `open_channel`.
 from __future__ import annotations
 
 import contextlib
+import email
 import json
 import logging
 import re
@@ -37,6 +38,9 @@ STATUS = re.compile(r"error=(\d{3})\b")
 # Apprise and the libraries below it write whole addresses to their logs.
 TALKATIVE = ("apprise", "urllib3", "requests")
 SILENT = logging.CRITICAL + 1
+# From here on an SMTP server means never, below it not now (RFC 5321, section 4.2.1).
+PERMANENT = 500
+MAIL_SCHEMES = ("mailto", "mailtos")
 
 
 class Channel(Protocol):
@@ -61,6 +65,11 @@ def named(addresses: Sequence[str]) -> dict[str, str]:
         place = 1 + sum(name.rpartition("-")[0] == scheme for name in by_name)
         by_name[f"{scheme}-{place}"] = address
     return by_name
+
+
+def has_mail(addresses: Sequence[str]) -> bool:
+    """Whether one of the addresses is that of a mail server."""
+    return any(_scheme(address) in MAIL_SCHEMES for address in addresses)
 
 
 def open_channel(name: str, address: str) -> Channel:
@@ -135,9 +144,10 @@ class MailChannel(_Addressed):
         """
         service = self._service
         people = [address for _, address in service.targets] + sorted({*service.cc, *service.bcc})
+        report = _read_report(message)
         try:
             with self._connected() as server:
-                refused = server.sendmail(service.from_addr[1], people, self._written(message))
+                refused = self._handed(server, people, message, report)
                 # Whatever comes now, such as a failing goodbye, the mail is taken.
         except smtplib.SMTPResponseException as exc:
             raise _refused(self._name, f"the mail server answered {exc.smtp_code}") from None
@@ -146,6 +156,21 @@ class MailChannel(_Addressed):
         if refused:
             log.error("the mail server refused recipients channel=%s refused=%s", self._name, len(refused))
         log.info("sent message=%s channel=%s", message.message_id, self._name)
+
+    def _handed(
+        self, server: smtplib.SMTP, people: Sequence[str], message: Message, report: bytes
+    ) -> dict[str, tuple[int, bytes]]:
+        """The recipients that were refused; what the server will not take with the report goes without it."""
+        sender = self._service.from_addr[1]
+        if report:
+            try:
+                return server.sendmail(sender, people, self._written(message, report))
+            except (smtplib.SMTPDataError, smtplib.SMTPSenderRefused) as exc:
+                # Refused for good, such as 552 for its size: nothing was taken, so it does not come twice.
+                if exc.smtp_code < PERMANENT:
+                    raise
+                log.warning("the mail server refused the report channel=%s code=%s", self._name, exc.smtp_code)
+        return server.sendmail(sender, people, self._written(message, b""))
 
     @contextlib.contextmanager
     def _connected(self) -> Iterator[smtplib.SMTP]:
@@ -169,7 +194,7 @@ class MailChannel(_Addressed):
             # An SMTP server answers for a mail at its last dot; a goodbye that fails takes nothing back.
             server.close()
 
-    def _written(self, message: Message) -> bytes:
+    def _written(self, message: Message, report: bytes) -> bytes:
         service = self._service
         mail = EmailMessage(policy=SMTP)
         # A line break in a header would begin another header.
@@ -184,6 +209,11 @@ class MailChannel(_Addressed):
             mail["Message-ID"] = f"<{message.message_id}@{MESSAGE_DOMAIN}>"
         mail["Importance"] = "high" if message.severity == "high" else "normal"
         mail.set_content(texts.readable(message.body))
+        if report and message.report:
+            attached = email.message_from_bytes(report, policy=SMTP)
+            mail.add_attachment(attached, filename=f"daybook-{message.report.name}")
+            # The same for every try, as the mail is.
+            mail.set_boundary(f"daybook-{message.message_id or 'report'}")
         return mail.as_bytes()
 
 
@@ -218,6 +248,17 @@ def _scheme(address: str) -> str:
     """The scheme of an address, and nothing that could be secret."""
     scheme, found, _ = address.partition("://")
     return scheme.lower() if found and SCHEME.fullmatch(scheme.lower()) else ""
+
+
+def _read_report(message: Message) -> bytes:
+    """The report that a message carries, empty where it is gone: an alert is not lost for it."""
+    if message.report is None:
+        return b""
+    try:
+        return message.report.read_bytes()
+    except OSError as exc:
+        log.warning("the message goes without its report message=%s: %s", message.message_id, exc.strerror)
+        return b""
 
 
 def _refused(name: str, reason: str) -> errors.VendorUnavailable:

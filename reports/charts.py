@@ -19,6 +19,8 @@ from reports.axes import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDE, WIDTH, Floats, 
 
 Row = tuple[str | float | None, ...]
 
+# What a histogram's numbers are.
+BIN_HEADS = ("from", "to", "count")
 # Room for a number beside a bar.
 NUMBER_WIDTH = 56
 # Of a heat map's colours: a number on a stronger ground would be read with effort, in the dark above all.
@@ -39,6 +41,8 @@ class Chart:
         marks: how its marks follow from the rows, so that a pointer or key finds them: `bars` and `columns` are one a
             row, `cells` one a number, `squares` one a number column by column, `points` one a row; empty in others.
         unit: `%` when the numbers are fractions that the picture writes as percentages.
+        tell: how a text beside the picture writes its numbers; None where none repeats them.
+        narrow: the same picture at WIDTH where this one is wider, for a mail; None where it is that already.
     """
 
     svg: str
@@ -48,6 +52,8 @@ class Chart:
     legend: tuple[tuple[str, str], ...] = ()
     marks: str = ""
     unit: str = ""
+    tell: Write | None = None
+    narrow: Chart | None = None
 
 
 @dataclass(frozen=True)
@@ -76,6 +82,7 @@ def line_chart(
     width: int = WIDTH,
     shaded: Shade | None = None,
     step: str = "date",
+    tell: Write | None = None,
 ) -> Chart:
     """Lines over time with a legend.
 
@@ -88,6 +95,7 @@ def line_chart(
         width: WIDTH, or WIDE for a figure of the whole page's width.
         shaded: dates to draw on darker ground; they are a column of the chart's numbers too.
         step: what stands on the horizontal axis, where it is no date.
+        tell: how a text beside the picture writes a number, where the axis does so too coarsely.
     """
     stacked = np.concatenate([line.values for line in lines]) if lines else np.zeros(0)
     low, high = axes.value_range(stacked, zero=zero)
@@ -110,6 +118,9 @@ def line_chart(
     rows = zip(map(str, dates), *values, strict=True)
     legend = [(f"k{number}", line.name) for number, line in enumerate(lines, start=1)]
     legend += [("shade", shaded.name)] if shaded else []
+    narrow = None
+    if width > WIDTH:
+        narrow = line_chart(dates, lines, label=label, write=write, zero=zero, shaded=shaded, step=step)
     told = [(line.name, line.values) for line in lines]
     says = descriptions.line(dates, told, write, shaded.name if shaded else "")
     return Chart(
@@ -119,6 +130,8 @@ def line_chart(
         (LEFT, width - RIGHT),
         tuple(legend),
         unit=axes.unit(write),
+        tell=tell or write,
+        narrow=narrow,
     )
 
 
@@ -173,7 +186,7 @@ def bars(
             f"{axes.escaped(write(value))}</text>"
         )
     svg = axes.svg(parts, label, height, says=says)
-    return Chart(svg, ("name", "value"), all_rows, marks="bars", unit=axes.unit(write))
+    return Chart(svg, ("name", "value"), all_rows, marks="bars", unit=axes.unit(write), tell=write)
 
 
 def columns(labels: Sequence[str], values: Floats, *, label: str, write: Write) -> Chart:
@@ -201,12 +214,19 @@ def columns(labels: Sequence[str], values: Floats, *, label: str, write: Write) 
     return Chart(svg, ("name", "value"), rows, marks="columns", unit=axes.unit(write))
 
 
-def histogram(values: Floats, *, label: str, write: Write, n_bins: int = 40, split: float | None = 0.0) -> Chart:
-    """How often values fall where; bars below `split` and above it differ in colour."""
+def histogram(
+    values: Floats,
+    *,
+    label: str,
+    write: Write,
+    n_bins: int = 40,
+    split: float | None = 0.0,
+    tell: Write | None = None,
+) -> Chart:
+    """How often values fall where; bars below `split` and above it differ in colour; `tell` as for `line_chart`."""
     present = values[np.isfinite(values)]
-    heads = ("from", "to", "count")
     if not len(present):
-        return Chart(axes.svg([], label, says=descriptions.NOTHING), heads, ())
+        return Chart(axes.svg([], label, says=descriptions.NOTHING), BIN_HEADS, ())
     low, high = np.quantile(present, [0.002, 0.998])
     edges = np.linspace(low, high if high > low else low + 1e-9, n_bins + 1)
     counts, _ = np.histogram(np.clip(present, edges[0], edges[-1]), edges)
@@ -220,7 +240,7 @@ def histogram(values: Floats, *, label: str, write: Write, n_bins: int = 40, spl
         )
     rows = zip(edges[:-1].tolist(), edges[1:].tolist(), counts.tolist(), strict=True)
     svg = axes.svg(parts, label, says=descriptions.histogram(edges, counts, write))
-    return Chart(svg, heads, tuple(rows), marks="columns")
+    return Chart(svg, BIN_HEADS, tuple(rows), marks="columns", tell=tell or write)
 
 
 def scatter(

@@ -14,7 +14,7 @@ import json
 import logging
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date
 from importlib import resources
@@ -41,6 +41,7 @@ FACTS_VERSION = 2
 MOST_SPARK_DAYS = 1000
 # Written by `reports/dictionary.py`; the index leads there.
 DICTIONARY = "dictionary.html"
+MAIL_SUFFIX = ".eml"
 NO_BLOCKS = desk.Found()
 
 
@@ -63,6 +64,7 @@ def publish_day(
     up_colour: str = "red",
     with_index: bool = True,
     own: desk.Found = NO_BLOCKS,
+    mail: Callable[[Sequence[Section]], bytes] | None = None,
 ) -> Path:
     """The path of the page of a day, written with its facts as JSON and the index of all days.
 
@@ -75,6 +77,7 @@ def publish_day(
         up_colour: `red` as in Shanghai, or `green` as in New York.
         with_index: whether the index is written too; who writes many days writes it once, at their end.
         own: the desk's own blocks.
+        mail: makes the day's mail, written beside the page; None for no mail.
 
     Raises:
         ConfigError: the folder cannot be written.
@@ -88,6 +91,8 @@ def publish_day(
         out_dir.mkdir(parents=True, exist_ok=True)
         write_whole(out_dir / f"{as_of}.json", _facts(sections, as_of, trace))
         write_whole(path, page)
+        if mail:
+            write_whole(path.with_suffix(MAIL_SUFFIX), mail(sections).decode("ascii"))
         if with_index:
             write_index(out_dir, up_colour)
     except OSError as exc:

@@ -148,6 +148,7 @@ class Receiver:
         self.taken: list[Any] = []
         self.n_handed = 0
         self.refuse_every = 0
+        self.most_bytes = 0
 
     def takes(self, what: Any) -> bool:
         """Keep what was handed over, unless it is the turn of a refusal."""
@@ -182,6 +183,10 @@ class _MailHandler(socketserver.StreamRequestHandler):
                     lines.append(text)
                 if not text:
                     return
+                most = self.server.receiver.most_bytes  # type: ignore[attr-defined]
+                if most and sum(map(len, lines)) > most:
+                    self.say("552 too large")
+                    continue
                 mail = email.message_from_bytes(b"".join(lines), policy=email.policy.default)
                 is_taken = self.server.receiver.takes(mail)  # type: ignore[attr-defined]
                 self.say("250 taken" if is_taken else "451 not now")

@@ -54,6 +54,7 @@ HOMES = {
     "keras": ("models.mlp",),
     "jinja2": ("reports",),
     "apprise": ("reports",),
+    "resvg_py": ("reports",),
 }
 # Where a library with a home may also be, and why.
 NOT_AT_HOME: dict[tuple[str, str], str] = {}

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
+import email.policy
 import json
 import logging
+from datetime import date
 
+import numpy as np
 import pytest
 
-from reports import channels
+from reports import channels, charts, mail
 from reports.alerts import Message
+from reports.blocks import Figure, Note, Section
 from warehouse import errors
 
 MESSAGE = Message("Daybook 2026-11-20: a day is missing", "What to do.", "high", "0123456789abcdef")
@@ -42,6 +47,64 @@ def test_mail_is_one_for_all_recipients_and_every_try_has_the_same_identity(mail
     assert (first["Subject"], first.get_content().strip()) == (MESSAGE.title, MESSAGE.body)
     assert first["To"] == "quant@desk.example, risk@desk.example"
     assert first.get_all("Message-ID") == ["<0123456789abcdef@daybook.invalid>"] == second.get_all("Message-ID")
+
+
+@pytest.fixture
+def report(tmp_path):
+    """A day's report as a mail."""
+    line = charts.line_chart(["2026-11-20"], [charts.Line("up", np.array([0.5]))], label="Breadth", write=str)
+    shown = (Note("Alles da, 平安"), Figure("Breadth", line, "Share."))
+    path = tmp_path / "2026-11-20.eml"
+    path.write_bytes(
+        mail.compose(
+            [Section("overview", "Today", shown)],
+            trace={"run_id": "daily/2026-11-20", "snapshot": 12, "code_version": "2026.1"},
+            as_of=date(2026, 11, 20),
+            up_colour="red",
+        )
+    )
+    return path
+
+
+def with_report(path):
+    return dataclasses.replace(MESSAGE, report=path)
+
+
+def test_mail_carries_the_report_whole_and_the_alerts_as_text(mail_server, report):
+    mail_at(mail_server.port).send(with_report(report))
+
+    (taken,) = mail_server.taken
+    assert taken.get_body(("plain",)).get_content().strip() == MESSAGE.body
+    (attached,) = taken.iter_attachments()
+    assert (attached.get_content_type(), attached.get_filename()) == ("message/rfc822", "daybook-2026-11-20.eml")
+    # Lines end in the same signs on both sides once the mail is read.
+    lines = report.read_bytes().splitlines()
+    sent = attached.get_content().as_bytes(policy=email.policy.SMTP).splitlines()
+    assert sent == lines
+
+
+def test_mail_server_that_refuses_the_report_gets_the_alerts_alone_and_once(mail_server, report):
+    mail_server.most_bytes = 800
+    mail_at(mail_server.port).send(with_report(report))
+
+    (taken,) = mail_server.taken
+    assert taken.get_content().strip() == MESSAGE.body
+    assert taken["Message-ID"] == "<0123456789abcdef@daybook.invalid>"
+
+
+def test_mail_server_that_is_busy_is_not_asked_again_without_the_report(mail_server, report):
+    mail_server.refuse_every = 1
+
+    with pytest.raises(errors.VendorUnavailable, match="451"):
+        mail_at(mail_server.port).send(with_report(report))
+
+    assert mail_server.n_handed == 1
+
+
+def test_message_whose_report_is_gone_goes_without_it(mail_server, tmp_path):
+    mail_at(mail_server.port).send(with_report(tmp_path / "gone.eml"))
+
+    assert mail_server.taken[0].get_content().strip() == MESSAGE.body
 
 
 def test_mail_with_chinese_names_and_a_line_break_in_its_title_arrives_whole(mail_server):

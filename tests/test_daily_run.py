@@ -295,12 +295,15 @@ def files_with(folder, text):
 
 
 def test_new_alerts_are_sent_once_to_the_channel_that_is_configured(
-    evening_before, back_to_evening_before, truth, scripted
+    evening_before, back_to_evening_before, truth, scripted, mail_server
 ):
     back_to_evening_before()
     scripted.will_answer(b"ok")
-    address = f"json://{scripted.url.removeprefix('http://')}/hook"
-    options = evening_before.options.model_copy(update={"alert_channels": (pydantic.SecretStr(address),)})
+    addresses = (
+        f"json://{scripted.url.removeprefix('http://')}/hook",
+        f"mailto://127.0.0.1:{mail_server.port}?from=daybook@desk.example&to=quant@desk.example&mode=insecure",
+    )
+    options = evening_before.options.model_copy(update={"alert_channels": tuple(map(pydantic.SecretStr, addresses))})
     desk = Desk(options, evening_before.vendor)
 
     desk.run(truth.session_dates[-1])
@@ -314,6 +317,13 @@ def test_new_alerts_are_sent_once_to_the_channel_that_is_configured(
     n_told = sum(alert["title"] in message for alert in open_alerts)
     assert n_told == min(len(open_alerts), MOST_ALERTS)
     assert n_told == len(open_alerts) or f"and {len(open_alerts) - n_told} more, all in the report." in message
+    # The mail carries the day, as `daybook report --format mail` writes it.
+    (mail,) = mail_server.taken
+    (attached,) = mail.iter_attachments()
+    day = attached.get_content()
+    assert mail.get_body(("plain",)).get_content().split() == message.split()
+    assert day["Subject"].startswith(f"Daybook {truth.session_dates[-1]}: ")
+    assert "Open alerts" in day.get_body(("html",)).get_content()
 
 
 READER = """

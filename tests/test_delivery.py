@@ -77,6 +77,27 @@ def deliver(options, at=NOW, **facts):
     return delivery.deliver(options, at, DAY, None, **facts)
 
 
+def test_mail_about_alerts_carries_the_report_of_its_day_and_leads_to_it_where_it_has_an_address(
+    desk_of, webhook, mail_server
+):
+    options = desk_of(hook(webhook), mail(mail_server))
+    page = options.reports_path / f"{DAY}.html"
+    options.reports_path.mkdir(parents=True)
+    page.with_suffix(".eml").write_text("Subject: the day\r\n\r\nAll is well.\r\n")
+    find(options, "A")
+    delivery.deliver(options, NOW, DAY, page)
+
+    served = options.model_copy(update={"report_url": "https://desk.example/daybook/"})
+    find(served, "B")
+    delivery.deliver(served, NOW + timedelta(days=1), DAY, page)
+
+    carried, led = mail_server.taken
+    assert [one.get_content()["Subject"] for one in carried.iter_attachments()] == ["the day"]
+    assert not list(led.iter_attachments())
+    address = f"Report: https://desk.example/daybook/{DAY}.html"
+    assert address in led.get_content() and address in webhook.taken[1][1]["message"]
+
+
 def test_every_alert_is_told_once_on_every_channel(desk_of, webhook, mail_server):
     options = desk_of(hook(webhook), mail(mail_server))
     find(options, "A", "B")

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import email
+import email.policy
 import http.server
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
 import threading
 import time
 import urllib.request
+from datetime import date
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import models
-from flows import demo, probes, settings, vendors
-from reports import figures
+from flows import demo, probes, publishing, settings, steps, vendors
+from reports import digest, figures, pictures
 from warehouse import lake
 
 
@@ -355,6 +359,57 @@ def test_printing_cuts_no_chart_and_no_row(home, browser):
     assert max(page.eval_on_selector_all("figure", "all => all.map(one => one.offsetHeight)")) < 1017
     assert page.pdf(prefer_css_page_size=True)[:5] == b"%PDF-"
     context.close()
+
+
+def test_pdf_has_no_chart_and_no_row_on_two_pages(home):
+    if not any(shutil.which(name) for name in publishing.BROWSERS):
+        pytest.skip("needs Chromium, which .ci/run installs")
+    context = steps.open_context(settings.read_settings(home=home / "demo"), "daily")
+
+    path = publishing.write_pdf(context, date.fromisoformat(pages_of(home)[-1].stem))
+
+    # Chromium tags what it prints (ISO 32000-1, section 14.8): each element says on which leaf its parts are.
+    printed = path.read_bytes()
+    objects = dict(re.findall(rb"\n(\d+) 0 obj\n(<</Type /StructElem\n.*?)\nendobj", printed, re.DOTALL))
+    parts = {}
+    for number, said in objects.items():
+        parts.setdefault(re.search(rb"/P (\d+) 0 R", said)[1], []).append(number)
+
+    def inside(number):
+        yield number
+        for part in parts.get(number, ()):
+            yield from inside(part)
+
+    def leaves(number):
+        return {leaf for part in inside(number) for leaf in re.findall(rb"/Pg (\d+) 0 R", objects[part])}
+
+    def is_a(kind, number):
+        return b"/S /%s\n" % kind in objects[number]
+
+    # The headings of a table that goes on stand on each of its leaves.
+    rows = [one for one in objects if is_a(b"TR", one) and any(is_a(b"TD", part) for part in inside(one))]
+    drawn = [one for one in objects if is_a(b"Figure", one)]
+    text = pages_of(home)[-1].read_text("utf-8")
+    assert printed.startswith(b"%PDF-") and printed.count(b"/Type /Page\n") > 4
+    assert len(rows) >= text.count('<tr><th scope="row"') and len(drawn) >= text.count("<figure") > 10
+    assert {len(leaves(one)) for one in [*rows, *drawn]} == {1}
+
+
+def test_mail_of_a_day_has_its_pictures_and_its_limits(home):
+    context = steps.open_context(settings.read_settings(home=home / "demo"), "daily")
+    day = date.fromisoformat(pages_of(home)[-1].stem)
+
+    raw = publishing.write_mail(context, day).read_bytes()
+    again = publishing.write_mail(context, day).read_bytes()
+
+    message = email.message_from_bytes(raw, policy=email.policy.default)
+    html = message.get_body(("html",)).get_content()
+    assert raw == again and len(raw) < 500_000 and len(html.encode()) < 100_000
+    titles = re.findall(r"font-weight:600\">([^<]*)</p>", html)
+    assert set(digest.PICTURED) | set(digest.TOLD) <= set(titles)
+    assert not [title for title in titles if title.startswith(digest.LOOKED_UP)]
+    if pictures.has_letters():
+        assert html.count("<img") == len(digest.PICTURED)
 
 
 def test_list_of_securities_is_searched_and_leads_to_a_page(home, browser):

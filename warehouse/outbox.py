@@ -65,6 +65,7 @@ class Claimed:
     title: str
     body: str
     n_tries: int
+    as_of_date: date
 
 
 @dataclass(frozen=True, slots=True)

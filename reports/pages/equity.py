@@ -158,6 +158,7 @@ def _score_figure(lake: Reader, version: str, as_of: date) -> Figure:
         lines,
         label="Cumulated equity factor scores",
         write=lambda v: numbers.decimal(v, 0),
+        tell=lambda v: numbers.decimal(v, 1, signed=True),
         zero=True,
         width=axes.WIDE,
     )

@@ -155,6 +155,7 @@ def _score_figure(lake: Reader, version: str, as_of: date) -> Figure:
         lines,
         label="Macro factor scores",
         write=lambda v: numbers.decimal(v, 1),
+        tell=lambda v: numbers.decimal(v, signed=True),
         zero=True,
         width=axes.WIDE,
         shaded=shaded,

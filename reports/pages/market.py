@@ -205,6 +205,7 @@ def _breadth_figures(course: _Course) -> list[Block]:
         [charts.Line("share of securities up", reading.floats(days, "share_up"))],
         label="Share of securities with a positive return",
         write=lambda v: numbers.share(v, 0),
+        tell=numbers.share,
     )
     spread = charts.line_chart(
         dates,

@@ -72,6 +72,7 @@ def security_blocks(lake: Reader, session: date) -> list[Block]:
         reading.floats(rows, "simple_return_1d"),
         label="Distribution of one-day returns",
         write=lambda v: numbers.change(v, 1),
+        tell=numbers.change,
     )
     held = rows.to_pylist()
     # Of equal returns the lower code stands first, on both lists.

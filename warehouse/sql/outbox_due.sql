@@ -9,7 +9,7 @@ with taken as (
     group by channel
 ),
 due as (
-    select message_id, channel, severity, title, body, n_tries + 1 as n_tries, created_at
+    select message_id, channel, severity, title, body, n_tries + 1 as n_tries, as_of_date, created_at
     from ops.outbox
     where channel in (select unnest($channels))
         and severity in (select unnest($severities))
@@ -18,7 +18,7 @@ due as (
             or state = 'claimed' and (claimed_by = $sender or claimed_at < $dead_before)
         )
 )
-select d.message_id, d.channel, d.severity, d.title, d.body, d.n_tries
+select d.message_id, d.channel, d.severity, d.title, d.body, d.n_tries, d.as_of_date
 from due as d
 left join taken as t using (channel)
 qualify row_number() over (partition by d.channel order by d.created_at, d.message_id)
