@@ -16,7 +16,7 @@ import shutil
 import subprocess
 import tempfile
 import webbrowser
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -28,7 +28,7 @@ from flows import settings
 from flows.context import Context
 from reports import channels, desk, dictionary, mail, proof, site, subject_pages
 from reports.blocks import Section
-from warehouse import checks, errors, lake, outages, runs
+from warehouse import checks, errors, furnishing, lake, outages, runs
 from warehouse.tables import SCHEMA_VERSION
 
 log = logging.getLogger(__name__)
@@ -66,14 +66,34 @@ def publish(context: Context, as_of: date) -> Published:
     return _build_day(context, as_of, snapshot, with_index=True, with_mail=with_mail)
 
 
-def _pinned(options: settings.Settings, snapshot: int) -> contextlib.AbstractContextManager[lake.Lake]:
+@contextlib.contextmanager
+def pinned_lake(options: settings.Settings, snapshot: int, as_of: date) -> Iterator[lake.Lake]:
     """The lake as of a snapshot, for pages.
 
     One thread: several add up in another order each time, so that a page built again might differ in a last digit, and
     a page's hundred small questions cost twice the processor time (4.0 s and 2.4 s a day's page of 300 securities,
     measured 2026-11-22).
+
+    Args:
+        options: where the lake is.
+        snapshot: which of its snapshots.
+        as_of: day of the page, for messages.
+
+    Raises:
+        ConfigError: the snapshot lacks what this Daybook's pages read, because an older one wrote it.
+        LakeError: the lake cannot be read.
     """
-    return lake.open_reader(dataclasses.replace(options.lake, threads=1), snapshot=snapshot)
+    with lake.open_reader(dataclasses.replace(options.lake, threads=1), snapshot=snapshot) as pinned:
+        refuse_older(pinned, as_of)
+        try:
+            yield pinned
+        except errors.LakeError as exc:
+            if furnishing.has_own_views(pinned):
+                raise
+            raise errors.ConfigError(
+                f"the report of {as_of} reads snapshot {snapshot}, whose views another Daybook wrote; this one cannot "
+                "build or verify it again. The page built then stays as it is."
+            ) from exc
 
 
 def publish_beside(context: Context, as_of: date, snapshot: int) -> int:
@@ -91,7 +111,7 @@ def publish_beside(context: Context, as_of: date, snapshot: int) -> int:
         )
     if newest is not None and newest > as_of:
         return 0
-    with _pinned(context.settings, snapshot) as pinned:
+    with pinned_lake(context.settings, snapshot, as_of) as pinned:
         dictionary.publish(pinned, context.settings.reports_path, code_version=settings.code_version())
         return subject_pages.publish(pinned, context.settings.reports_path, _maker(context, as_of), is_again=False)
 
@@ -142,7 +162,7 @@ def build_site(context: Context, progress: Callable[[str, int, int], None]) -> S
             left.append(f"{run['as_of_date']} is left as it is: {exc}")
         progress("days", number, len(published))
     newest, folder = published[-1], context.settings.reports_path
-    with _pinned(context.settings, newest["snapshot"]) as pinned:
+    with pinned_lake(context.settings, newest["snapshot"], newest["as_of_date"]) as pinned:
         dictionary.publish(pinned, folder, code_version=settings.code_version())
         n_beside = subject_pages.publish(pinned, folder, _maker(context, newest["as_of_date"]), is_again=True)
     return Site(folder / "index.html", len(published) - len(left), n_beside, tuple(left))
@@ -168,8 +188,7 @@ def rebuild(context: Context, as_of: date, snapshot: int | None = None, *, with_
 
 def _build_day(context: Context, as_of: date, snapshot: int, *, with_index: bool, with_mail: bool = False) -> Published:
     run_id = f"daily/{as_of}"
-    with _pinned(context.settings, snapshot) as pinned:
-        refuse_older(pinned, as_of)
+    with pinned_lake(context.settings, snapshot, as_of) as pinned:
         own = desk.read(pinned, context.settings.blocks_path, as_of)
         path = site.publish_day(
             pinned,
@@ -227,7 +246,7 @@ def write_mail(context: Context, as_of: date) -> Path:
         LakeError: the lake cannot be read.
     """
     run_id = f"daily/{as_of}"
-    with _pinned(context.settings, _read_snapshot(context, run_id)) as pinned:
+    with pinned_lake(context.settings, _read_snapshot(context, run_id), as_of) as pinned:
         sections = site.read_day(pinned, as_of, desk.read(pinned, context.settings.blocks_path, as_of))
     body = _mailer(context, as_of, pinned.snapshot)(sections)
     path = context.settings.reports_path / f"{as_of}{site.MAIL_SUFFIX}"
@@ -326,7 +345,7 @@ def prove(options: settings.Settings, path: Path) -> int:
         raise errors.ConfigError(
             f"{path} cannot be checked: {exc}. Build it again with `daybook report --as-of DATE`, and compare."
         ) from exc
-    with _pinned(options, snapshot) as pinned:
+    with pinned_lake(options, snapshot, as_of) as pinned:
         n_figures, differences = site.prove(
             text, pinned, code_version=settings.code_version(), blocks_folder=options.blocks_path
         )

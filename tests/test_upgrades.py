@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
-from flows import publishing
+from flows import publishing, settings
 from warehouse import derive, errors, lake, load, maintenance, outbox, returns, tables, upgrades, verify
 from warehouse.partitions import PARTITION_COLUMNS
 from warehouse.tables import feature, market, ops
@@ -120,6 +120,32 @@ def test_report_of_a_snapshot_of_before_is_not_built_again_and_says_why(old_lake
         pytest.raises(errors.ConfigError, match=r"2023-01-27 reads snapshot \d+, which a Daybook of schema version 1"),
     ):
         publishing.refuse_older(older, date(2023, 1, 27))
+
+
+def test_report_of_a_snapshot_with_other_views_is_left_as_it_is_and_says_why(location, lay_out, tmp_path):
+    """A Daybook that added a view, and no table: its pages ask for what the snapshot does not have."""
+    options = settings.read_settings(home=tmp_path, _env_file=None)
+    lay_out(location)
+    with lake.open_writer(location, holder="new") as opened:
+
+        def as_another_would(connection):
+            connection.execute("drop view analyst.market_day")
+            connection.execute("update ops.property set value = 'another' where name = 'views_digest'")
+
+        opened.commit(as_another_would, message="another's views")
+        before = opened.snapshot
+    with lake.open_writer(location, holder="new") as opened:
+        after = opened.snapshot
+
+    def ask(snapshot, question="from analyst.market_day"):
+        with publishing.pinned_lake(options, snapshot, date(2023, 1, 27)) as pinned:
+            return pinned.read(question).num_rows
+
+    with pytest.raises(errors.ConfigError, match=r"2023-01-27 reads snapshot \d+, whose views another Daybook wrote"):
+        ask(before)
+    assert ask(after) == 0
+    with pytest.raises(errors.LakeError, match="no_such_view"):
+        ask(after, "from analyst.no_such_view")
 
 
 def test_alert_of_an_older_lake_is_not_told_again_and_its_life_begins_when_it_opened(location):

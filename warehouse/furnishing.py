@@ -116,6 +116,15 @@ def _add_columns(transaction: duckdb.DuckDBPyConnection, table: Table, existing:
         transaction.execute(statement)
 
 
+def has_own_views(lake: Lake) -> bool:
+    """Whether a lake, or a snapshot of it, has the views and macros of this Daybook.
+
+    Raises:
+        LakeError: the lake cannot be read.
+    """
+    return bool(_read_properties(lake.connection).get("views_digest") == _views_digest())
+
+
 @functools.cache
 def _views_digest() -> str:
     text = "\n".join([*(sql.load(f"views/{name}") for name in sql.names("views")), *macros.texts()])
