@@ -161,12 +161,11 @@ def svg(parts: Sequence[str], label: str, height: float = HEIGHT, width: int = W
 
 def framed(start: str, body: str, label: str, says: str) -> str:
     """A picture named by its title and described by its `desc`, both found by ids that follow from what it holds."""
-    own = "p" + hashlib.sha256("\n".join((label, says, body)).encode()).hexdigest()[:10]
+    title, text = escaped(label), escaped(says)
+    own = "p" + hashlib.sha256("\n".join((title, text, body)).encode()).hexdigest()[:10]
     described = f' aria-describedby="{own}-d"' if says else ""
-    desc = f'<desc id="{own}-d">{escaped(says)}</desc>' if says else ""
-    return (
-        f'{start} aria-labelledby="{own}-t"{described}><title id="{own}-t">{escaped(label)}</title>{desc}{body}</svg>'
-    )
+    desc = f'<desc id="{own}-d">{text}</desc>' if says else ""
+    return f'{start} aria-labelledby="{own}-t"{described}><title id="{own}-t">{title}</title>{desc}{body}</svg>'
 
 
 def unit(write: Write) -> str:
