@@ -22,6 +22,7 @@ Write = Callable[[float], str]
 WIDTH, WIDE, HEIGHT = 480, 980, 240
 LEFT, RIGHT, TOP, BOTTOM = 52, 10, 12, 28
 MOST_TICKS = 5
+LETTERS = str.maketrans("0123456789", "ghijklmnop")
 
 
 @dataclass(frozen=True)
@@ -162,7 +163,9 @@ def svg(parts: Sequence[str], label: str, height: float = HEIGHT, width: int = W
 def framed(start: str, body: str, label: str, says: str) -> str:
     """A picture named by its title and described by its `desc`, both found by ids that follow from what it holds."""
     title, text = escaped(label), escaped(says)
-    own = "p" + hashlib.sha256("\n".join((title, text, body)).encode()).hexdigest()[:10]
+    # In letters alone: an id is no figure.
+    digest = hashlib.sha256("\n".join((title, text, body)).encode()).hexdigest()[:10]
+    own = "p" + digest.translate(LETTERS)
     described = f' aria-describedby="{own}-d"' if says else ""
     desc = f'<desc id="{own}-d">{text}</desc>' if says else ""
     return f'{start} aria-labelledby="{own}-t"{described}><title id="{own}-t">{title}</title>{desc}{body}</svg>'
