@@ -25,6 +25,7 @@ MOST_TICKS = 5
 LEGEND_SAMPLE = 24
 # Of a letter in the pictures' size, on average.
 LETTER_WIDTH = 6.2
+LETTERS = str.maketrans("0123456789", "ghijklmnop")
 
 
 @dataclass(frozen=True)
@@ -213,12 +214,13 @@ def svg(parts: Sequence[str], label: str, height: float = HEIGHT, width: int = W
 
 def framed(start: str, body: str, label: str, says: str) -> str:
     """A picture named by its title and described by its `desc`, both found by ids that follow from what it holds."""
-    own = "p" + hashlib.sha256("\n".join((label, says, body)).encode()).hexdigest()[:10]
+    title, text = escaped(label), escaped(says)
+    # In letters alone: an id is no figure.
+    digest = hashlib.sha256("\n".join((title, text, body)).encode()).hexdigest()[:10]
+    own = "p" + digest.translate(LETTERS)
     described = f' aria-describedby="{own}-d"' if says else ""
-    desc = f'<desc id="{own}-d">{escaped(says)}</desc>' if says else ""
-    return (
-        f'{start} aria-labelledby="{own}-t"{described}><title id="{own}-t">{escaped(label)}</title>{desc}{body}</svg>'
-    )
+    desc = f'<desc id="{own}-d">{text}</desc>' if says else ""
+    return f'{start} aria-labelledby="{own}-t"{described}><title id="{own}-t">{title}</title>{desc}{body}</svg>'
 
 
 def unit(write: Write) -> str:
