@@ -4,6 +4,7 @@ Read `site.py` first: it builds one self-contained page a day and the index of a
 
 What is here
     site.py        render a day, write it whole, keep the index
+    index_lines.py the index's small lines, and its file
     pages/         what each section shows: views in, blocks out; `pages.SECTIONS` is their order
     subjects/      pages about one thing each: a security, a model version, a factor, an alert
     subject_pages.py, addresses.py          those pages and their lists, and where they lie in the site's folder

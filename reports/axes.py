@@ -25,7 +25,8 @@ MOST_TICKS = 5
 LEGEND_SAMPLE = 24
 # Of a letter in the pictures' size, on average.
 LETTER_WIDTH = 6.2
-LETTERS = str.maketrans("0123456789", "ghijklmnop")
+# No letters that make up `nan` or `inf`, which a picture must not hold.
+LETTERS = str.maketrans("0123456789", "ghjkmpqrst")
 
 
 @dataclass(frozen=True)

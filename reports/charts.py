@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -52,7 +52,8 @@ class Chart:
     legend: tuple[tuple[str, str], ...] = ()
     marks: str = ""
     unit: str = ""
-    tell: Write | None = None
+    # How a number is written is not what a chart shows, and two functions that write alike are not equal.
+    tell: Write | None = field(default=None, compare=False)
     narrow: Chart | None = None
 
 
@@ -102,11 +103,8 @@ def line_chart(
     legend_height = 18 if len(lines) > 1 else 0
     x = Scale(0, max(len(dates) - 1, 1), LEFT, width - RIGHT)
     y = Scale(low, high, HEIGHT - BOTTOM, TOP + legend_height)
-    parts = [
-        axes.bands(x, shaded.is_in) if shaded else "",
-        axes.horizontal_grid(y, write, width),
-        axes.date_axis(dates, x),
-    ]
+    parts = [axes.bands(x, shaded.is_in) if shaded else "", axes.horizontal_grid(y, write, width)]
+    parts.append(axes.date_axis(dates, x))
     for number, line in enumerate(lines, start=1):
         parts.append(f'<path class="line c{number}" d="{axes.path(x, y, line.values)}"/>')
     if legend_height:
@@ -121,10 +119,12 @@ def line_chart(
     narrow = None
     if width > WIDTH:
         narrow = line_chart(dates, lines, label=label, write=write, zero=zero, shaded=shaded, step=step)
-    told = [(line.name, line.values) for line in lines]
-    says = descriptions.line(dates, told, write, shaded.name if shaded else "")
+    by_name = [(line.name, line.values) for line in lines]
+    svg = axes.svg(
+        parts, label, width=width, says=descriptions.line(dates, by_name, write, shaded.name if shaded else "")
+    )
     return Chart(
-        axes.svg(parts, label, width=width, says=says),
+        svg,
         heads,
         tuple(rows),
         (LEFT, width - RIGHT),

@@ -19,13 +19,11 @@ from dataclasses import asdict, dataclass
 from datetime import date
 from importlib import resources
 from pathlib import Path
-from typing import Any
 
 import jinja2
 import markupsafe
-import numpy as np
 
-from reports import addresses, axes, charts, desk, figures, numbers, pages, proof, texts
+from reports import addresses, desk, figures, index_lines, pages, proof, texts
 from reports.blocks import Listing, Note, Section, Subject, Tiles
 from reports.subjects import KINDS
 from reports.subjects.page import SubjectPage
@@ -37,8 +35,6 @@ log = logging.getLogger(__name__)
 
 UP_COLOURS = ("red", "green")
 FACTS_VERSION = 2
-# Newest days in the small charts of the index: a session each, four years.
-MOST_SPARK_DAYS = 1000
 # Written by `reports/dictionary.py`; the index leads there.
 DICTIONARY = "dictionary.html"
 MAIL_SUFFIX = ".eml"
@@ -337,7 +333,7 @@ def _render_index(out_dir: Path, up_colour: str) -> str:
         {
             "as_of": day["as_of"],
             "state": "whole" if day["status"] and day["status"]["tone"] == "good" else "not whole",
-            "cells": _by_label(day["tiles"], labels),
+            "cells": index_lines.by_label(day["tiles"], labels),
         }
         for day in days
     ]
@@ -346,8 +342,8 @@ def _render_index(out_dir: Path, up_colour: str) -> str:
     return template("index.html").render(
         labels=labels,
         rows=rows,
-        sparks=[_spark(label, rows, at) for at, label in enumerate(labels)],
-        csv=_index_csv(labels, rows),
+        sparks=[index_lines.spark(label, rows, at) for at, label in enumerate(labels)],
+        csv=index_lines.csv_link(labels, rows),
         up_colour=up_colour,
         style=style(),
         script=script,
@@ -359,34 +355,6 @@ def _render_index(out_dir: Path, up_colour: str) -> str:
 
 def _has_list(out_dir: Path, kind: str) -> bool:
     return (out_dir / addresses.list_of(kind)).exists()
-
-
-def _spark(label: str, rows: Sequence[dict[str, Any]], at: int) -> charts.Chart | None:
-    """A column of the index as a line, oldest day first."""
-    shown = rows[MOST_SPARK_DAYS - 1 :: -1] if len(rows) > MOST_SPARK_DAYS else rows[::-1]
-    values = np.array([_exact(row["cells"][at]) for row in shown])
-    days = [row["as_of"] for row in shown]
-    return charts.sparkline(values, label=f"{label}, {len(values)} days", dates=days)
-
-
-def _index_csv(labels: Sequence[str], rows: Sequence[dict[str, Any]]) -> str:
-    """Every figure of the index as a file, oldest day first; one file, as its lines share their days."""
-    held = tuple(
-        (row["as_of"], row["state"], *axes.present(np.array([_exact(cell) for cell in row["cells"]])))
-        for row in reversed(rows)
-    )
-    return figures.csv_link(charts.Chart("", ("day", "state", *labels), held))
-
-
-def _exact(cell: dict[str, str]) -> float:
-    """The number behind a cell; facts of older versions have none."""
-    return float(cell.get("exact") or "nan")
-
-
-def _by_label(tiles: list[dict[str, str]], labels: list[str]) -> list[dict[str, str]]:
-    held = {tile["label"].split(",")[0]: tile for tile in tiles}
-    nothing = {"value": numbers.MISSING, "tone": ""}
-    return [held.get(label, nothing) for label in labels]
 
 
 def write_whole(path: Path, text: str) -> None:
