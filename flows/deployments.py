@@ -6,6 +6,7 @@ retried only for what may heal by itself. Schedules carry their market's zone. P
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from datetime import date
 from typing import Any
@@ -25,6 +26,8 @@ from prefect.types.entrypoint import EntrypointType
 from flows import delivery, events, ingest, promoting, schedules, scoring, settings, steps, upkeep
 from flows.context import Context
 from warehouse import errors
+
+log = logging.getLogger(__name__)
 
 RETRIES = 2
 RETRY_FIRST_S = 30.0
@@ -91,8 +94,7 @@ def daily(as_of: date | None = None) -> steps.Facts:
     try:
         facts = steps.run_daily(context, day, call_as_task)
     finally:
-        _show_alerts(context, day)
-        events.tell_changes(context)
+        _tell_of_alerts(context, day)
     artifacts.create_link_artifact(
         link=report_link(context.settings, day), link_text=f"Report of {day}", key="daybook-report"
     )
@@ -102,6 +104,15 @@ def daily(as_of: date | None = None) -> steps.Facts:
 def report_link(options: settings.Settings, day: date) -> str:
     """Where `daybook serve` shows the report of a day."""
     return f"http://127.0.0.1:{options.reports_port}/{day}.html"
+
+
+def _tell_of_alerts(context: Context, day: date) -> None:
+    """What a run found, on the server; where that fails, the run ends as it would have."""
+    try:
+        _show_alerts(context, day)
+        events.tell_changes(context)
+    except errors.DaybookError as exc:
+        log.warning("alerts are not shown in Prefect as_of=%s: %s", day, exc)
 
 
 def _show_alerts(context: Context, day: date) -> None:
@@ -206,7 +217,7 @@ def deployments() -> list[RunnerDeployment]:
         _deployed(macro, "morning", fires["macro"]),
         _deployed(refit, "weekly", fires["refit"]),
         _deployed(maintain, "nightly", fires["maintain"]),
-        _deployed(alerts, "hourly", fires["alerts"], triggers=events.triggers_of_alerts()),
+        _deployed(alerts, "hourly", fires["alerts"], triggers=events.triggers_of_alerts(), tags=(events.TAG,)),
         _deployed(backfill, "by-hand", None),
         # Without the tag of the others: a run that cannot tell must not be told of.
         _deployed(tell, "by-event", None, triggers=events.triggers_of_tell(), tags=()),
@@ -219,7 +230,7 @@ def _deployed(
     schedule: schedules.Schedule | None,
     *,
     triggers: Sequence[DeploymentEventTrigger] = (),
-    tags: Sequence[str] = (events.TAG,),
+    tags: Sequence[str] = (events.TAG, events.TAG_DUE),
 ) -> RunnerDeployment:
     """A path as entry point would fail in the folder where the flow's process runs; a module is found anywhere."""
     made = flow.to_deployment(

@@ -14,8 +14,11 @@ from prefect.events import DeploymentEventTrigger, emit_event
 from prefect.events.schemas.automations import Posture
 
 from flows.context import Context
+from warehouse.tables import ops
 
 TAG = "daybook"
+# Of flows whose lateness is told: one that comes every hour is tried again before anybody looks.
+TAG_DUE = "daybook-due"
 # Beyond these an outage would fill the feed; the alerts' table has them all.
 MOST_EVENTS = 200
 # Started late by so much is too late for the evening: a vendor's and a worker's hiccups are over by then.
@@ -36,7 +39,7 @@ def tell_changes(context: Context) -> int:
             "select c.fingerprint, c.event, a.severity, a.rule, a.subject, a.subject_date, a.title, a.action"
             " from ops.alert_change as c join ops.alert as a using (fingerprint)"
             " where c.changed_at = $now and c.event in (select unnest($told))"
-            " order by a.severity = 'high' desc, c.event, a.rule, a.subject, c.change_no limit $most",
+            f" order by {ops.GRAVEST_FIRST}, c.event, a.rule, a.subject, c.change_no limit $most",
             now=context.now,
             told=list(TOLD),
             most=MOST_EVENTS,
@@ -60,10 +63,8 @@ def _text(template: str) -> dict[str, str]:
     return {"__prefect_kind": "jinja", "template": template}
 
 
-OF_DAYBOOK: dict[str, str | list[str]] = {
-    "prefect.resource.role": "tag",
-    "prefect.resource.id": f"prefect.tag.{TAG}",
-}
+def _tagged(tag: str) -> dict[str, str | list[str]]:
+    return {"prefect.resource.role": "tag", "prefect.resource.id": f"prefect.tag.{tag}"}
 
 
 def triggers_of_tell() -> list[DeploymentEventTrigger]:
@@ -73,7 +74,7 @@ def triggers_of_tell() -> list[DeploymentEventTrigger]:
             name="daybook: a run failed",
             expect={"prefect.flow-run.Failed", "prefect.flow-run.Crashed", "prefect.flow-run.TimedOut"},
             match={"prefect.resource.id": "prefect.flow-run.*"},
-            match_related=OF_DAYBOOK,
+            match_related=_tagged(TAG),
             parameters={
                 "title": _text("{{ flow.name }}: {{ flow_run.name }} {{ flow_run.state.name | lower }}"),
                 "body": _text("{{ flow_run.state.message }}"),
@@ -85,7 +86,7 @@ def triggers_of_tell() -> list[DeploymentEventTrigger]:
             after={"prefect.flow-run.Late"},
             expect={"prefect.flow-run.Running"},
             match={"prefect.resource.id": "prefect.flow-run.*"},
-            match_related=OF_DAYBOOK,
+            match_related=_tagged(TAG_DUE),
             for_each={"prefect.resource.id"},
             within=LATE,
             parameters={

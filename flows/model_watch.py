@@ -36,11 +36,12 @@ RULES = (FEATURE_DRIFT, FORECAST_DECAY, COVERAGE_OFF, CHAMPION_LOST)
 
 # What is usually called a large shift; a feature that wandered as far in training must go half as far again.
 LARGE_SHIFT, BEYOND_TRAINING = 0.25, 1.5
-# A month beside the training window, of which every fifth session stands for its week.
+# A month beside the training window, of which every fifth session stands for its week. The month itself is taken
+# whole: a sample that moves on by a day would find and lose a single strange session in turn.
 RECENT, EVERY = 20, 5
 FEWEST_TRAINED = 60
-# One-sided 1 % and two-sided 1 %: some models and a rule each are asked every evening.
-DECAY_T, COVERAGE_T = -2.33, 2.58
+# Some models and two rules are asked every evening.
+CHANCE = 0.01
 # Below this a miss of the promised coverage changes no decision.
 COVERAGE_TOLERATED = 0.05
 
@@ -75,17 +76,35 @@ def find(lake: Lake, settings: Settings, as_of: date, session: date) -> pa.Table
         LakeError: the lake cannot be read.
     """
     decisions = roles.read_decisions(lake, as_of)
-    scoring = forecasts.read_scoring(lake, as_of)
-    found = [*_drifts(lake, [one.model_version for one in scoring], session)]
-    fitted = _read_fitted(lake, [one.model_version for one in scoring])
+    versions = [one.model_version for one in forecasts.read_scoring(lake, as_of)]
+    troubles = _drifts(lake, versions, session)
+    fitted = _read_fitted(lake, versions)
     for live in _read_live(lake, as_of, settings.live_sessions):
         if len(live.coverage) >= settings.live_min_sessions and live.model_name in fitted:
-            found += [*_decay(live, fitted[live.model_name]), *_coverage(live, fitted[live.model_name])]
-    found += _lost_champion(decisions)
-    return pa.Table.from_pylist(found, schema=checks.FINDING_SCHEMA)
+            troubles += [*_decay(live, fitted[live.model_name]), *_coverage(live)]
+    standing = {
+        (row["rule"], row["subject"]): row["subject_date"]
+        for row in lake.read(
+            "select rule, subject, min(subject_date) as subject_date from ops.alert where state <> 'resolved'"
+            " and rule in (select unnest($rules)) group by rule, subject",
+            rules=list(ACTIONS),
+        ).to_pylist()
+    }
+    found = [_finding(one, standing.get((one.rule, one.subject), as_of), as_of) for one in troubles]
+    return pa.Table.from_pylist([*found, *_lost_champion(decisions)], schema=checks.FINDING_SCHEMA)
 
 
-def _drifts(lake: Lake, versions: Sequence[str], session: date) -> list[dict[str, Any]]:
+@dataclass(frozen=True)
+class _Trouble:
+    """What a rule found about a feature or a model."""
+
+    rule: str
+    subject: str
+    title: str
+    evidence: dict[str, Any]
+
+
+def _drifts(lake: Lake, versions: Sequence[str], session: date) -> list[_Trouble]:
     trained = lake.read(
         f"select min(train_start) as first, max(train_end) as last from {model.MODEL_VERSION.full_name}"
         " where list_contains($versions, model_version) and model_name <> $naive",
@@ -106,11 +125,17 @@ def _drifts(lake: Lake, versions: Sequence[str], session: date) -> list[dict[str
     usual = _read_features(lake, before[::EVERY])
     edges = drift.bin_edges(usual.values)
     expected = drift.shares(usual.values, edges)
-    now = drift.population_stability(expected, drift.shares(_read_features(lake, days[-RECENT::EVERY]).values, edges))
+    now = drift.population_stability(expected, drift.shares(_read_features(lake, days[-RECENT:]).values, edges))
     wandered = _most_in_a_month(usual, edges, expected)
     columns = zip(feature.FEATURES, now, wandered, strict=True)
     return [
-        _drift_finding(column.name, (float(index), float(most)), trained["last"], session)
+        _Trouble(
+            FEATURE_DRIFT,
+            column.name,
+            f"{column.name} has left the distribution it had in training: stability index {index:.2f},"
+            f" {most:.2f} at most in a month of training",
+            {"stability_index": round(float(index), 4), "most_in_training": round(float(most), 4)},
+        )
         for column, index, most in columns
         if index > max(LARGE_SHIFT, BEYOND_TRAINING * most)
     ]
@@ -145,41 +170,17 @@ def _read_features(lake: Lake, days: Sequence[date]) -> _Features:
     return _Features(values.astype(np.float64), rows["trade_date"].to_numpy())
 
 
-def _drift_finding(name: str, told: tuple[float, float], trained: date, session: date) -> dict[str, Any]:
-    index, most = told
-    return {
-        "rule": FEATURE_DRIFT,
-        "severity": "low",
-        "subject": name,
-        "subject_date": trained,
-        "title": f"{name} has left the distribution it had in training: stability index {index:.2f},"
-        f" {most:.2f} at most in a month of training",
-        "action": "Look for a change of unit or of coverage; if the market itself changed, the next refit takes it in.",
-        "evidence": json.dumps({"stability_index": round(index, 4), "most_in_training": round(most, 4)}),
-        "evidence_sql": f"select trade_date, median({name}) as median, avg(({name} is null)::int) as missing_share"
-        f" from feature.feature where trade_date between date '{session}' - 60 and date '{session}'"
-        " group by trade_date order by trade_date",
-    }
-
-
-@dataclass(frozen=True)
-class Fitted:
-    """A model's newest version: the day it was fitted, and its mean rank IC out of sample."""
-
-    day: date
-    rank_ic: float
-
-
-def _read_fitted(lake: Lake, versions: Sequence[str]) -> dict[str, Fitted]:
+def _read_fitted(lake: Lake, versions: Sequence[str]) -> dict[str, float]:
+    """Mean rank IC out of sample of the newest version of each model."""
     rows = lake.read(
-        f"select v.model_name, v.as_of_date, e.value from {model.EVALUATION.full_name} as e"
+        f"select v.model_name, e.value from {model.EVALUATION.full_name} as e"
         f" join {model.MODEL_VERSION.full_name} as v using (model_version) where e.metric = 'rank_ic_mean'"
         " and e.fold = 0 and list_contains($versions, model_version) and v.model_name <> $naive and e.value is not null"
         " order by v.as_of_date",
         versions=list(versions),
         naive=forecasts.BASELINE,
     ).to_pylist()
-    return {row["model_name"]: Fitted(row["as_of_date"], row["value"]) for row in rows}
+    return {row["model_name"]: row["value"] for row in rows}
 
 
 def _read_live(lake: Lake, as_of: date, n_sessions: int) -> list[Live]:
@@ -205,62 +206,57 @@ def _read_live(lake: Lake, as_of: date, n_sessions: int) -> list[Live]:
     ]
 
 
-def _decay(live: Live, fitted: Fitted) -> list[dict[str, Any]]:
-    shortfall = (live.rank_ic - fitted.rank_ic)[np.isfinite(live.rank_ic)]
-    # Targets of neighbouring sessions overlap; the lag is that of the evaluation.
-    t = (
-        evaluation.newey_west_t(shortfall, lag=2 * forecasts.HORIZON - 1)
-        if len(shortfall) > forecasts.HORIZON
-        else np.nan
-    )
-    if not t < DECAY_T:
+def _decay(live: Live, fitted: float) -> list[_Trouble]:
+    shortfall = (live.rank_ic - fitted)[np.isfinite(live.rank_ic)]
+    if evaluation.mean_p_value(shortfall, horizon=forecasts.HORIZON, alternative="less") >= CHANCE:
         return []
     mean, n = float(np.nanmean(live.rank_ic)), len(shortfall)
-    return [
-        _live_finding(
-            FORECAST_DECAY,
-            live.model_name,
-            fitted.day,
-            f"{live.model_name} ranks worse than when it was fitted: rank IC {mean:+.3f} over {n} published sessions,"
-            f" {fitted.rank_ic:+.3f} out of sample",
-            {"rank_ic": round(mean, 4), "rank_ic_out_of_sample": round(fitted.rank_ic, 4), "t": round(float(t), 2)},
-        )
-    ]
+    title = (
+        f"{live.model_name} ranks worse than when it was tested: rank IC {mean:+.3f} over {n} published sessions,"
+        f" {fitted:+.3f} out of sample"
+    )
+    evidence = {"rank_ic": round(mean, 4), "rank_ic_out_of_sample": round(fitted, 4), "sessions": n}
+    return [_Trouble(FORECAST_DECAY, live.model_name, title, evidence)]
 
 
-def _coverage(live: Live, fitted: Fitted) -> list[dict[str, Any]]:
+def _coverage(live: Live) -> list[_Trouble]:
     excess = live.coverage - live.nominal
     mean, n = float(excess.mean()), len(excess)
-    t = evaluation.newey_west_t(excess, lag=2 * forecasts.HORIZON - 1) if n > forecasts.HORIZON else np.nan
-    if not (abs(mean) > COVERAGE_TOLERATED and abs(t) > COVERAGE_T):
+    p_value = evaluation.mean_p_value(excess, horizon=forecasts.HORIZON, alternative="two-sided")
+    if abs(mean) <= COVERAGE_TOLERATED or p_value >= CHANCE:
         return []
-    return [
-        _live_finding(
-            COVERAGE_OFF,
-            live.model_name,
-            fitted.day,
-            f"{live.model_name}'s {live.nominal:.0%} intervals held {live.nominal + mean:.1%} of the outcomes"
-            f" over {n} published sessions",
-            {"realised_coverage": round(live.nominal + mean, 4), "nominal_coverage": live.nominal, "sessions": n},
-        )
-    ]
+    title = (
+        f"{live.model_name}'s {live.nominal:.0%} intervals held {live.nominal + mean:.1%} of the outcomes"
+        f" over {n} published sessions"
+    )
+    evidence = {"realised_coverage": round(live.nominal + mean, 4), "nominal_coverage": live.nominal, "sessions": n}
+    return [_Trouble(COVERAGE_OFF, live.model_name, title, evidence)]
 
 
-def _live_finding(rule: str, model_name: str, fitted: date, title: str, evidence: dict[str, Any]) -> dict[str, Any]:
-    # Of the day of the fit: the same trouble is one alert, evening for evening, until a refit is judged anew.
-    actions = {
-        FORECAST_DECAY: "Look at what changed in its features; `daybook refit` fits it on what came since.",
-        COVERAGE_OFF: "Read its intervals as too narrow or too wide by this much, until they have adapted.",
-    }
+ACTIONS = {
+    FEATURE_DRIFT: "Look for a change of unit or of coverage; if the market changed, the next refit takes it in.",
+    FORECAST_DECAY: "Look at what changed in its features; `daybook refit` fits it on what came since.",
+    COVERAGE_OFF: "Read its intervals as too narrow or too wide by this much, until they have adapted.",
+}
+
+
+def _finding(one: _Trouble, since: date, as_of: date) -> dict[str, Any]:
+    """A trouble as a finding of the day it was first found on, so that it is one alert for as long as it lasts."""
+    of_feature = (
+        f"select trade_date, median({one.subject}) as median, avg(({one.subject} is null)::int) as missing_share"
+        f" from feature.feature where trade_date between date '{as_of}' - 60 and date '{as_of}'"
+        " group by trade_date order by trade_date"
+    )
+    of_model = f"from analyst.forecast_outcome where model_name = '{one.subject}' order by forecast_date"
     return {
-        "rule": rule,
+        "rule": one.rule,
         "severity": "low",
-        "subject": model_name,
-        "subject_date": fitted,
-        "title": title,
-        "action": actions[rule],
-        "evidence": json.dumps(evidence),
-        "evidence_sql": f"from analyst.forecast_outcome where model_name = '{model_name}' order by forecast_date",
+        "subject": one.subject,
+        "subject_date": since,
+        "title": one.title,
+        "action": ACTIONS[one.rule],
+        "evidence": json.dumps(one.evidence),
+        "evidence_sql": of_feature if one.rule == FEATURE_DRIFT else of_model,
     }
 
 

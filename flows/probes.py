@@ -78,11 +78,12 @@ def _fred_key(asked: clients.Clients) -> Fact:
 
 
 def _tushare(asked: clients.Clients) -> Fact:
-    topic, day = "TUSHARE_TOKEN", clock.known_date(clock.read_now(asked.options.clock_url))
+    topic = "TUSHARE_TOKEN"
     try:
         source = asked.build_tushare()
         if source is None:
             return Fact(topic, "not set: without it only the macro half runs", None)
+        day = clock.known_date(clock.read_now(asked.options.clock_url))
         source.fetch_trade_cal(day, day)
     except errors.BadCredentials as exc:
         return Fact(topic, "refused by Tushare", False, f"Set it to the account's token. {exc}")

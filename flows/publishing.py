@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
+import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -85,10 +86,12 @@ def pinned_lake(options: settings.Settings, snapshot: int, as_of: date) -> Itera
     """
     with lake.open_reader(dataclasses.replace(options.lake, threads=1), snapshot=snapshot) as pinned:
         refuse_older(pinned, as_of)
+        has_own_views = furnishing.has_own_views(pinned)
         try:
             yield pinned
         except errors.LakeError as exc:
-            if furnishing.has_own_views(pinned):
+            # Only what the catalog does not have; a disk or a server that is gone stays what it is.
+            if has_own_views or not isinstance(exc.__cause__, (duckdb.CatalogException, duckdb.BinderException)):
                 raise
             raise errors.ConfigError(
                 f"the report of {as_of} reads snapshot {snapshot}, whose views another Daybook wrote; this one cannot "

@@ -88,7 +88,7 @@ class Settings(pydantic_settings.BaseSettings):
     lake_s3_secret: SecretStr | None = Field(None, description="Secret of the access key.")
     lake_s3_use_ssl: bool = Field(True, description="Whether the storage is reached by HTTPS.")
     lake_memory_limit: str = Field("4GB", description="DuckDB's memory limit.")
-    lake_threads: int | None = Field(None, ge=1, description="Threads DuckDB may use; empty for one a core.")
+    lake_threads: int | None = Field(None, ge=1, description="Threads DuckDB may use; unset, one a core.")
     lake_wait_s: float = Field(120.0, ge=0, description="Seconds to wait for another writer.")
 
     snapshot_retention_days: int = Field(30, ge=0, description="Days the lake can be read as of every commit.")

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -283,6 +284,34 @@ def newey_west_t(values: Floats, *, lag: int) -> float:
     n_dates = len(values)
     variance = _variance_of_mean(values, lag) if n_dates > 1 else 0.0
     return float(values.mean()) / math.sqrt(variance) if variance > 0 else math.nan
+
+
+def mean_p_value(values: Floats, *, horizon: int, alternative: Literal["less", "two-sided"]) -> float:
+    """How likely a mean is as far from zero by chance, for few values whose targets overlap.
+
+    Every `horizon`-th value has a target of its own; Student's t of these is exact for normal values, where a
+    Newey-West error of some tens of values rejects several times too often. There are `horizon` ways to begin, and the
+    median of their p values is taken, so that a day more or less does not turn the answer.
+
+    Args:
+        values: (n_dates,) in time, finite.
+        horizon: dates until targets no longer overlap.
+        alternative: `less` for a mean below zero, `two-sided` for one that is not zero.
+
+    Returns:
+        The p value; 1 with fewer than two values a way, 0 or 1 where the values are all the same.
+    """
+    found = []
+    for start in range(horizon):
+        apart = values[start::horizon]
+        if len(apart) < 2:
+            return 1.0
+        if np.ptp(apart) == 0:
+            is_off = apart[0] < 0 if alternative == "less" else apart[0] != 0
+            found.append(0.0 if is_off else 1.0)
+        else:
+            found.append(float(stats.ttest_1samp(apart, 0.0, alternative=alternative).pvalue))
+    return float(np.median(found))
 
 
 def diebold_mariano(loss_a: Floats, loss_b: Floats, horizon: int) -> LossComparison:

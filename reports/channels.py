@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import email
-import json
 import logging
 import re
 import smtplib
@@ -19,7 +18,6 @@ from collections.abc import Iterator, Sequence
 from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import formataddr
-from pathlib import Path
 from typing import Any, Protocol
 
 from reports import texts
@@ -215,33 +213,6 @@ class MailChannel(_Addressed):
             # The same for every try, as the mail is.
             mail.set_boundary(f"daybook-{message.message_id or 'report'}")
         return mail.as_bytes()
-
-
-class FileChannel:
-    """A file to which each message is added as one line of JSON.
-
-    Args:
-        path: the file, made when missing.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    def send(self, message: Message) -> None:
-        """Add the message.
-
-        Raises:
-            ConfigError: the file cannot be written.
-        """
-        line = {"title": message.title, "body": message.body, "severity": message.severity}
-        try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            with self._path.open("a", encoding="utf-8") as stream:
-                stream.write(json.dumps(line, ensure_ascii=False) + "\n")
-        except OSError as exc:
-            raise errors.ConfigError(
-                f"alerts cannot be written to {self._path}: {exc.strerror}. Make the file writable."
-            ) from exc
 
 
 def _scheme(address: str) -> str:

@@ -28,7 +28,6 @@ TOLD = ("Dispersion", "Industries")
 # Beginnings of the captions of tables to look things up in, not to act on.
 LOOKED_UP = (
     "Published values",
-    "Rotation since",
     "Groups of",
     "Walk-forward evaluation",
     "Versions behind",
@@ -36,7 +35,7 @@ LOOKED_UP = (
     "Corrected or completed",
 )
 # Too wide for a mail; the page has them.
-WIDE_COLUMNS = ("Before, at first", "In standard errors", "Known since", "Since, seen", "More, in SQL")
+WIDE_COLUMNS = ("Before, at first", "In standard errors", "Known since", "Last seen", "Runs")
 LONGEST_SENTENCE, LONGEST_CELL, LONGEST_LABEL = 400, 200, 60
 LONGEST_NAMES = 300
 MOST_TILES, MOST_ENDS = 12, 3
@@ -140,7 +139,7 @@ def _ends(chart: Chart) -> str:
     rows = sorted((row for row in chart.rows if isinstance(row[1], (int, float))), key=lambda row: -float(row[1] or 0))
 
     def told(some: Sequence[Row]) -> str:
-        return ", ".join(f"{texts.shortened(str(name))} {_written(chart, value)}" for name, value in some)
+        return ", ".join(f"{texts.shortened(str(name))} {_written(chart, value)}" for name, value, *_ in some)
 
     if len(rows) <= 2 * MOST_ENDS:
         return told(rows)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import email.policy
-import json
 import logging
 from datetime import date
 
@@ -160,20 +159,3 @@ def test_channels_are_named_by_scheme_and_place():
     addresses = ["mailto://a", "json://b", "mailto://c", f"{SECRET}", f"{SECRET}!://d"]
 
     assert list(channels.named(addresses)) == ["mailto-1", "json-1", "mailto-2", "unreadable-1", "unreadable-2"]
-
-
-def test_file_keeps_one_line_per_message(tmp_path):
-    channel = channels.FileChannel(tmp_path / "new" / "alerts.jsonl")
-
-    channel.send(MESSAGE)
-    channel.send(MESSAGE)
-
-    lines = (tmp_path / "new" / "alerts.jsonl").read_text().splitlines()
-    assert [json.loads(line)["title"] for line in lines] == [MESSAGE.title] * 2
-
-
-def test_file_that_cannot_be_written_is_a_setting_error(tmp_path):
-    (tmp_path / "taken").write_text("")
-
-    with pytest.raises(errors.ConfigError, match="taken"):
-        channels.FileChannel(tmp_path / "taken" / "alerts.jsonl").send(MESSAGE)

@@ -289,3 +289,24 @@ def test_skill_vanishes_when_the_target_is_shuffled() -> None:
 def test_metrics_refuse_a_missing_forecast() -> None:
     with pytest.raises(base.MissingValues, match=r"1 of 2 rows to evaluate .* Drop them"):
         evaluation.metrics(np.array([np.nan, 1.0]), np.zeros(2), days(2))
+
+
+def test_p_value_of_a_mean_keeps_its_promise_for_overlapping_targets():
+    """Moving sums of five have no mean: of 2,000 such series about one in a hundred is called below zero."""
+    noise = np.random.default_rng(8).normal(size=(2000, 44))
+    overlapping = np.lib.stride_tricks.sliding_window_view(noise, 5, axis=1).sum(axis=2)
+
+    p_values = [evaluation.mean_p_value(one, horizon=5, alternative="less") for one in overlapping]
+
+    assert np.mean(np.array(p_values) < 0.01) < 0.015
+    shifted = [evaluation.mean_p_value(one - 6.0, horizon=5, alternative="less") for one in overlapping[:200]]
+    assert np.mean(np.array(shifted) < 0.01) > 0.95
+
+
+@pytest.mark.parametrize(("value", "alternative", "expected"), [(-1, "less", 0), (1, "less", 1), (1, "two-sided", 0)])
+def test_p_value_of_values_that_are_all_the_same_is_certain(value, alternative, expected):
+    assert evaluation.mean_p_value(np.full(20, float(value)), horizon=5, alternative=alternative) == expected
+
+
+def test_p_value_of_too_few_values_says_nothing():
+    assert evaluation.mean_p_value(np.full(9, -1.0), horizon=5, alternative="less") == 1.0

@@ -237,13 +237,13 @@ def test_mail_keeps_its_limits_whatever_a_day_holds():
 
 def test_long_table_is_cut_and_says_how_much_more_the_page_has():
     rows = [[blocks.text(f"60{at:04}.SH"), blocks.text("select")] for at in range(300)]
-    table = Table("Alerts that stand", ("Code", "More, in SQL"), rows)
+    table = Table("Alerts that stand", ("Code", "Last seen"), rows)
 
     _, message = compose(sections=[Section("data", "Data", [table])])
 
     for part in (plain_of(message), html_of(message)):
         assert "600009.SH" in part and "600010.SH" not in part and "select" not in part
-        assert "290 more on the page, with the columns More, in SQL." in part
+        assert "290 more on the page, with the columns Last seen." in part
 
 
 def test_plain_text_stands_in_columns_also_beside_chinese_names():

@@ -156,6 +156,25 @@ def test_intervals_that_miss_their_promise_are_named_either_way(desk, shift, n_f
         assert json.loads(found[0]["evidence"])["realised_coverage"] == pytest.approx(coverage.mean(), abs=1e-4)
 
 
+@pytest.mark.parametrize("share", [0.0, 1.0])
+def test_intervals_that_hold_all_or_none_are_named(desk, share):
+    desk.features()
+    rank_ic, coverage = as_fitted(desk.rng)
+    desk.outcomes(rank_ic, np.full(len(coverage), share))
+
+    assert [one["rule"] for one in desk.found()] == ["interval_coverage_off"]
+
+
+def test_session_without_a_value_is_named_once_for_as_long_as_it_is_in_the_month(desk):
+    """Evening by evening: it comes, stays, and is gone when the month has moved on."""
+    gone = SESSIONS[125]
+    desk.features(lambda days, values: np.where(days == gone, np.nan, values))
+
+    found = [bool(desk.found(day)) for day in SESSIONS[124:148]]
+
+    assert found == [False] + [True] * 20 + [False] * 3
+
+
 def test_few_sessions_say_nothing(desk):
     desk.features()
     rank_ic, coverage = as_fitted(desk.rng, n=15)

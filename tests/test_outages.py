@@ -218,3 +218,20 @@ def test_one_series_that_fails_and_one_that_is_late_are_no_outage(macro_lake):
         ("failed_load", "macro.observation"),
         ("stale_series", "DFF"),
     ]
+
+
+def test_outage_is_told_beside_a_series_that_failed_before_and_keeps_its_day_while_it_heals(macro_lake):
+    lake, pull = macro_lake
+    first, second, third = (KNOWN + timedelta(days=days) for days in (3, 4, 5))
+    pull(first, failing=("DFF",))
+    assert [alert[:2] for alert in named(macro_evening(lake, first))] == [("failed_load", "macro.observation")]
+
+    pull(second, failing=SERIES)
+    both = named(macro_evening(lake, second))
+    pull(third, failing=("DGS10", "VIXCLS"))
+    healing = named(macro_evening(lake, third))
+    pull(third)
+
+    assert [alert[:2] for alert in both] == [("failed_load", "macro.observation"), ("vendor_outage", "fred")]
+    assert both[1] in healing
+    assert macro_evening(lake, third) == []

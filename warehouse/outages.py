@@ -10,7 +10,7 @@ whose findings these are.
 from __future__ import annotations
 
 import json
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Collection, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -90,30 +90,33 @@ def _of_market(lake: Lake, rows: Sequence[Row], standing: Container[Key]) -> lis
     return [_Outage(_finding(day, of_day, n_listed.get(day, 0)), of_day) for day, of_day in sorted(parts.items())]
 
 
-def _of_macro(rows: Sequence[Row], standing: Container[Key]) -> list[_Outage]:
+def _of_macro(rows: Sequence[Row], standing: Collection[Key]) -> list[_Outage]:
     """Series that could not be pulled, and those of them that go stale by it."""
     failed = next((row for row in rows if (row["rule"], row["subject"]) == (OF_TABLE, SERIES)), None)
     if failed is None:
         return []
     evidence = json.loads(failed["evidence"])
     series = set(evidence["partitions"])
-    since: date = failed["subject_date"]
-    if len(series) < LEAST_SERIES and (RULE, MACRO_VENDOR, since) not in standing:
+    # An outage keeps the day it was first told with, while single series heal and others go on failing.
+    told_days = [day for rule, subject, day in standing if (rule, subject) == (RULE, MACRO_VENDOR)]
+    if len(series) < LEAST_SERIES and not told_days:
         return []
+    since: date = min(told_days, default=failed["subject_date"])
     stale = [row for row in rows if row["rule"] == OF_SERIES and row["subject"] in series]
     parts = [row for row in (failed, *stale) if _key(row) not in standing]
     told = f"; overdue by now: {', '.join(sorted(row['subject'] for row in stale))}" if stale else ""
+    known = failed["subject_date"]
     finding = {
         "rule": RULE,
         "severity": "high",
         "subject": MACRO_VENDOR,
         "subject_date": since,
-        "title": f"{MACRO_VENDOR} gave no answer for {len(series)} series, known through {since}{told}",
+        "title": f"{MACRO_VENDOR} gave no answer for {len(series)} series, known through {known}{told}",
         "action": MACRO_ACTION,
         "evidence": json.dumps(evidence | {"overdue": [row["subject"] for row in stale]}),
         "evidence_sql": failed["evidence_sql"],
     }
-    return [_Outage(finding, parts)] if parts else []
+    return [_Outage(finding, parts)]
 
 
 def derived_from(tables: Iterable[str]) -> list[str]:

@@ -106,10 +106,8 @@ def _read_live(lake: Reader, as_of: date) -> dict[str, dict[str, Any]]:
     Of two versions that forecast the same session the newer one counts.
     """
     rows = lake.read(
-        "with known as (select model_name, forecast_date, max_by(squared_error, model_version) as squared_error,"
-        " max_by(naive_squared_error, model_version) as naive_squared_error, max_by(rank_ic, model_version) as rank_ic,"
-        " max_by(n_rows, model_version) as n_rows, max_by(realised_coverage, model_version) as realised_coverage"
-        " from analyst.forecast_outcome where known_date <= $as_of group by model_name, forecast_date),"
+        "with known as (select * from analyst.forecast_outcome where known_date <= $as_of"
+        " qualify row_number() over (partition by model_name, forecast_date order by model_version desc) = 1),"
         " newest as (select * from known qualify"
         f" row_number() over (partition by model_name order by forecast_date desc) <= {LIVE_SESSIONS})"
         " select model_name, count(*) as n_sessions,"

@@ -87,7 +87,8 @@ def _read_course(lake: Reader, session: date) -> _Course:
     at_limit = limits.read(
         "select trade_date, count(*) filter (close > limit_up_cny - 0.005) as n_limit_up,"
         " count(*) filter (close < limit_down_cny + 0.005) as n_limit_down"
-        " from main.price_limits_between($first, $session) where has_limit group by trade_date order by trade_date",
+        " from main.price_limits_between($first, $session) where has_limit and limit_fraction > 0.05"
+        " group by trade_date order by trade_date",
         first=first,
         session=session,
     )
@@ -221,8 +222,10 @@ def _breadth_figures(course: _Course) -> list[Block]:
         write=lambda v: numbers.decimal(v, 1 if np.nanmax(amounts) < 1e11 else 0),
         zero=True,
     )
-    ratio = amounts[-1] / amounts[:-1].mean() - 1 if len(amounts) > 1 else None
-    said = f"{numbers.amount_cny(float(amounts[-1]))}, {numbers.change(ratio, 0)} against the 60-session mean."
+    before = amounts[:-1][np.isfinite(amounts[:-1])]
+    ratio = amounts[-1] / before.mean() - 1 if len(before) else None
+    mean = f"the mean of the {numbers.count(len(before))} sessions before"
+    said = f"{numbers.amount_cny(float(amounts[-1]))}, {numbers.change(ratio, 0)} against {mean}."
     return [
         Figure(
             "Breadth", breadth, f"Share of securities that rose, last {len(dates)} sessions.", source=course.of_days
@@ -247,7 +250,7 @@ def _count_figures(course: _Course) -> list[Block]:
             ("up", "down"),
             ("n_limit_up", "n_limit_down"),
             course.of_limits,
-            "Securities that closed at the limit of their board; sessions without one are left out.",
+            "Securities that closed at the limit of their board; those without one, and at 5 % (ST), are left out.",
         ),
         (
             "Highs and lows of 252 sessions",
@@ -292,14 +295,14 @@ def _calm(lake: Reader, session: date) -> Note:
 
 def _abnormal_note(lake: Reader, session: date) -> Note:
     """Whether anything stands out; what does is told once, with its evidence, among the anomalies."""
-    n_open = lake.read_value(
-        "select count(*) from analyst.alert where state = 'open' and subject_date = $session"
+    n_standing = lake.read_value(
+        "select count(*) from analyst.alert where state <> 'resolved' and subject_date = $session"
         " and rule in (select unnest($rules))",
         session=session,
         rules=sorted(OUT_OF_THE_ORDINARY),
     )
-    if not n_open:
+    if not n_standing:
         return _calm(lake, session)
-    are = "1 alert of this session is" if n_open == 1 else f"{numbers.count(n_open)} alerts of this session are"
-    words = f"{are} open, about securities or their bars, see Anomalies."
+    stand = "1 alert of this session stands" if n_standing == 1 else f"{numbers.count(n_standing)} alerts of it stand"
+    words = f"{stand}, about securities or their bars, see Anomalies."
     return Note(blocks.linked(words, blocks.Lead("Anomalies", anomalies.ANCHOR)))

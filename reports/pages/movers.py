@@ -110,12 +110,15 @@ def halt_blocks(lake: Reader, session: date) -> list[Block]:
     Raises:
         LakeError: the lake cannot be read.
     """
-    state = lake.read_value(
-        "select any_value(state) from ops.ledger where dataset = 'market.suspend_d' and partition = $day",
-        day=session.isoformat(),
-    )
-    if state not in ("ok", "empty_confirmed"):
+    held = lake.read(
+        "select trade_date, trade_date::varchar in (select partition from ops.ledger where dataset = 'market.suspend_d'"
+        " and state in ('ok', 'empty_confirmed')) as is_held from analyst.market_day where trade_date <= $session"
+        " order by trade_date desc limit 2",
+        session=session,
+    )["is_held"].to_pylist()
+    if not held or not held[0]:
         return [Note(f"Which securities are suspended is not known: there is no list of {session}.")]
+    is_compared = len(held) == 2 and held[1]
     rows = lake.read(
         "with listed as (select ts_code, trade_date = $session as is_today, suspend_timing is null as is_whole"
         " from market.suspend_d where suspend_type = 'S' and trade_date in ($session, (select max(trade_date)"
@@ -133,6 +136,8 @@ def halt_blocks(lake: Reader, session: date) -> list[Block]:
     shown = [row for row in rows if row["is_out"] != row["was_out"] and (row["is_out"] or row["has_bar"])]
     n_out, n_halted = (sum(row[name] for row in rows) for name in ("is_out", "is_halted"))
     said = f"Suspended for the whole session: {numbers.count(n_out)}; for a part of it: {numbers.count(n_halted)}."
+    if not is_compared:
+        return [Note(f"{said} Since when is not known: there is no list of the session before.")]
     if not shown:
         return [Note(f"{said} Nobody is suspended since today, and nobody trades again.")]
     shown.sort(key=lambda row: (row["is_out"], -abs(row["simple_return_1d"] or 0.0), row["ts_code"]))

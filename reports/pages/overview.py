@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import date
 from typing import Any
 
+import numpy as np
+
 from reports import blocks, charts, numbers, reading
 from reports.blocks import Lead, Listing, Note, Section, Subject, Tile, Tiles
 from reports.pages import anomalies, changes
@@ -167,12 +169,13 @@ def _market_tiles(lake: Reader, session: date | None) -> list[Tile]:
         )
     )
     amounts = reading.floats(days, "amount_cny")
-    ratio = amounts[-1] / amounts[:-1].mean() - 1 if len(amounts) > 1 else None
+    before = amounts[:-1][np.isfinite(amounts[:-1])]
+    ratio = amounts[-1] / before.mean() - 1 if len(before) else None
     tiles.append(
         Tile(
             "Traded",
             numbers.amount_cny(today["amount_cny"]),
-            f"{numbers.change(ratio, 0)} against the 60-session mean",
+            f"{numbers.change(ratio, 0)} against the mean of the {len(before)} before",
             spark=charts.sparkline(
                 amounts, label="Amount traded, last 60 sessions", dates=dates, write=numbers.amount_cny
             ),

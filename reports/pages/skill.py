@@ -223,7 +223,11 @@ def spread_blocks(lake: Reader, labels: Mapping[str, str]) -> list[Block]:
     lines = []
     for label, held in found.items():
         total = np.full(len(dates), np.nan)
-        total[np.searchsorted(dates, held.dates[APART])] = np.cumsum(np.nan_to_num(spread[label]))
+        own = np.searchsorted(dates, held.dates[APART])
+        total[own] = np.cumsum(np.nan_to_num(spread[label]))
+        # Versions fitted on other days have other test dates; between two of its own a sum stays what it was.
+        inside = slice(int(own[0]), int(own[-1]) + 1)
+        total[inside] = total[own][np.searchsorted(own, np.arange(inside.start, inside.stop), side="right") - 1]
         lines.append(charts.Line(label, total))
     chart = charts.line_chart(
         dates,

@@ -1,7 +1,8 @@
 -- Bars from `start_date` to `end_date` with the price limits of their day, in CNY: one row per security and session.
 -- Limits are 20 % on STAR (688, 689) and, since 2020-08-24, ChiNext (300, 301, 302); 30 % in Beijing; 10 % elsewhere;
 -- 5 % for securities under special treatment (ST) of the other boards. The limit price is pre_close x (1 +- limit), half
--- a fen rounded away from pre_close: 69.85 x 1.1 is 76.84, though its binary form lies below 76.835. Without limit
+-- a fen rounded up, the lower limit too: 69.85 x 1.1 is 76.84, though its binary form lies below 76.835, and 10.05 x 0.9
+-- is 9.05. Without limit
 -- (`has_limit` is false) are a security's first five sessions on boards with registration (STAR; ChiNext since
 -- 2020-08-24; the others since 2023-04-10), and else its first.
 -- Rule easy to get wrong: the vendor's name is today's, so ST counts only from the day the lake first held the list, by
@@ -53,7 +54,7 @@ special as (
     select
         bar.ts_code,
         bar.trade_date,
-        bar.high > round(bar.pre_close * 1.05 + 1e-6, 2) + 0.005 or bar.low < round(bar.pre_close * 0.95 - 1e-6, 2) - 0.005 as is_beyond
+        bar.high > round(bar.pre_close * 1.05 + 1e-6, 2) + 0.005 or bar.low < round(bar.pre_close * 0.95 + 1e-6, 2) - 0.005 as is_beyond
     from bar
     join named using (ts_code, trade_date)
     where named.name like '%ST%'
@@ -100,6 +101,6 @@ select
     pre_close,
     limit_fraction,
     round(pre_close * (1 + limit_fraction) + 1e-6, 2) as limit_up_cny,
-    round(pre_close * (1 - limit_fraction) - 1e-6, 2) as limit_down_cny,
+    round(pre_close * (1 - limit_fraction) + 1e-6, 2) as limit_down_cny,
     has_limit
 from limited
