@@ -109,6 +109,8 @@ AT_LIMIT = {
     "600001.SH": ("10.00", 10, "10.99"),
     "600002.SH": ("69.85", 10, "76.84"),
     "600003.SH": ("10.00", 10, "9.00"),
+    # Half a fen, rounded up as well.
+    "600004.SH": ("10.05", 10, "9.05"),
     "300001.SZ": ("10.00", 20, "11.00"),
     "300002.SZ": ("10.00", 20, "8.00"),
     "688001.SH": ("10.05", 20, "12.06"),
@@ -145,11 +147,12 @@ def test_price_limits_are_those_of_the_board_and_the_page_counts_who_closed_at_t
         before, percent, _ = AT_LIMIT[row["ts_code"]]
         share = Decimal(percent) / 100
         assert row["limit_up_cny"] == float((Decimal(before) * (1 + share)).quantize(cent, ROUND_HALF_UP))
+        assert row["limit_down_cny"] == float((Decimal(before) * (1 - share)).quantize(cent, ROUND_HALF_UP))
         assert row["limit_fraction"] == share
         assert row["has_limit"] == (row["ts_code"] != "600009.SH")
     assert len(found) == len(AT_LIMIT)
-    # At the upper limit: 600000, 600002, 688001, 920002; at the lower one: 600003 and 300002.
-    assert course.limits.to_pylist() == [{"trade_date": DAY, "n_limit_up": 4, "n_limit_down": 2}]
+    # At the upper limit: 600000, 600002, 688001, 920002; at the lower one: 600003, 600004 and 300002.
+    assert course.limits.to_pylist() == [{"trade_date": DAY, "n_limit_up": 4, "n_limit_down": 3}]
     assert course.of_limits.views == ("main.price_limits_between",)
 
 
