@@ -21,7 +21,6 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
-import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -89,9 +88,8 @@ def pinned_lake(options: settings.Settings, snapshot: int, as_of: date) -> Itera
         has_own_views = furnishing.has_own_views(pinned)
         try:
             yield pinned
-        except errors.LakeError as exc:
-            # Only what the catalog does not have; a disk or a server that is gone stays what it is.
-            if has_own_views or not isinstance(exc.__cause__, (duckdb.CatalogException, duckdb.BinderException)):
+        except errors.NotInLake as exc:
+            if has_own_views:
                 raise
             raise errors.ConfigError(
                 f"the report of {as_of} reads snapshot {snapshot}, whose views another Daybook wrote; this one cannot "

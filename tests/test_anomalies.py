@@ -202,4 +202,4 @@ def test_market_says_how_many_of_its_alerts_stand_among_the_anomalies(
 
     notes = [block.text for block in market.section(empty_lake, WED).blocks if isinstance(block, Note)]
 
-    assert "1 alert of this session is open, about securities or their bars, see Anomalies." in notes
+    assert "1 alert of this session stands, about securities or their bars, see Anomalies." in notes

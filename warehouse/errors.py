@@ -19,6 +19,7 @@
     ├── ReportDiffers                a page says something else than the snapshot it names
     └── LakeError                    the lake cannot be used as it is
         ├── LakeBusy                 another writer holds it
+        ├── NotInLake                a query names a table, view or column that is not there
         └── LakeTooNew               written by a newer Daybook
 
 Every message has three parts: what happened, to which input, what to do next. No message ever carries a secret.
@@ -141,6 +142,10 @@ class LakeError(DaybookError):
 
 class LakeBusy(LakeError):
     """Another writer holds the lake."""
+
+
+class NotInLake(LakeError):
+    """A query names a table, a view, a macro or a column that the lake, or this snapshot of it, does not have."""
 
 
 class LakeTooNew(LakeError):

@@ -88,6 +88,7 @@ class Lake:
             An Arrow table, in the query's order.
 
         Raises:
+            NotInLake: the query names what is not there.
             LakeError: the query cannot be run; the message carries DuckDB's own words.
         """
         try:
@@ -97,7 +98,9 @@ class Lake:
 
     def _refused(self, exc: duckdb.Error, statement: str) -> errors.LakeError:
         told = f"query failed: {self.location.told(exc)} Query: {_shortened(statement)}"
-        return errors.LakeError(self.location.scrubbed(told))
+        is_unknown = isinstance(exc, (duckdb.CatalogException, duckdb.BinderException))
+        kind = errors.NotInLake if is_unknown else errors.LakeError
+        return kind(self.location.scrubbed(told))
 
     def stream(self, statement: str, **params: Any) -> Iterator[pa.RecordBatch]:
         """The rows a query returns, a batch at a time, so that a result larger than memory can be read.
