@@ -7,10 +7,11 @@ columns, never row by row in Python. Partners: `warehouse/data_files.py`, and `w
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import hashlib
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent import futures
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -134,7 +135,8 @@ def check_files(lake: Lake) -> Check:
             faults.append(f"{row['path']} of {row['table_name']} has {size} bytes, not {row['n_bytes']}")
         else:
             readable.append(row)
-    counts = _read_footers(lake, [row["path"] for row in readable])
+    with _from_disk(lake):
+        counts = _read_footers(lake, [row["path"] for row in readable])
     for row in readable:
         count = counts.get(row["path"])
         # Deletes of several snapshots may share a file, and each counts its own.
@@ -147,6 +149,16 @@ def check_files(lake: Lake) -> Check:
     n_unknown = sum(name.endswith(".parquet") and name not in known for name in sizes)
     note = f"{n_unknown} files that the catalog does not know; `daybook maintain` removes old ones" if n_unknown else ""
     return _checked("files", len(named), faults, note)
+
+
+@contextlib.contextmanager
+def _from_disk(lake: Lake) -> Iterator[None]:
+    """Reads files as they are now: DuckDB keeps parts of them, and takes a file of the same second for the same."""
+    lake.connection.execute("set enable_external_file_cache = false")
+    try:
+        yield
+    finally:
+        lake.connection.execute("set enable_external_file_cache = true")
 
 
 def _read_footers(lake: Lake, paths: Sequence[str]) -> dict[str, int]:
@@ -173,7 +185,8 @@ def check_rows(lake: Lake) -> Check:
     n_rows, faults = 0, []
     for table in data_files.read_tables(lake):
         try:
-            read = data_files.fingerprints(lake, [table])[table.full_name].n_rows
+            with _from_disk(lake):
+                read = data_files.fingerprints(lake, [table])[table.full_name].n_rows
             counted = lake.read_value(f"select count(*) from {table.full_name}")
         except errors.LakeError as exc:
             faults.append(f"{table.full_name} cannot be read ({exc})")
