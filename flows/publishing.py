@@ -11,11 +11,6 @@ import dataclasses
 import functools
 import json
 import logging
-import os
-import shutil
-import subprocess
-import tempfile
-import webbrowser
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -24,7 +19,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from flows import settings
+from flows import browsers, settings
 from flows.context import Context
 from reports import channels, desk, dictionary, mail, proof, site, subject_pages
 from reports.blocks import Section
@@ -36,9 +31,6 @@ log = logging.getLogger(__name__)
 # What a terminal shows at once.
 MOST_DIFFERENCES = 20
 LONGEST_SAID = 80
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-# A minute on a busy machine; a page prints in two seconds.
-PRINT_S = 120
 
 
 @dataclass(frozen=True)
@@ -226,19 +218,6 @@ def refuse_older(pinned: lake.Lake, as_of: date) -> None:
         )
 
 
-def show(path: Path) -> None:
-    """Open a file in the browser of whoever asked.
-
-    Raises:
-        ConfigError: there is no browser here that opens it.
-    """
-    if not webbrowser.open(path.as_uri()):
-        raise errors.ConfigError(
-            f"{path} is written, but no browser was found to open it. Open it by hand, or name a browser in the"
-            " variable BROWSER."
-        )
-
-
 def write_mail(context: Context, as_of: date) -> Path:
     """The path of a day's report as a mail, from the snapshot its run published.
 
@@ -277,32 +256,7 @@ def write_pdf(context: Context, as_of: date) -> Path:
         ConfigError: no run has published that day, or there is no Chromium here that prints.
         LakeError: the lake cannot be read.
     """
-    page = rebuild(context, as_of)
-    path = page.with_suffix(".pdf")
-    browser = next((found for name in BROWSERS if (found := shutil.which(name))), None)
-    if browser is None:
-        raise errors.ConfigError(
-            f"{page} cannot be printed: none of {', '.join(BROWSERS)} is on the path. Install Chromium, or print the"
-            " page from a browser."
-        )
-    # The page's own policy lets it fetch nothing; root has no sandbox to give.
-    flags = [
-        "--headless",
-        "--disable-gpu",
-        "--no-first-run",
-        "--disable-background-networking",
-        "--no-pdf-header-footer",
-    ]
-    if os.geteuid() == 0:
-        flags.append("--no-sandbox")
-    with tempfile.TemporaryDirectory(prefix="daybook-print-") as profile:
-        command = [browser, *flags, f"--user-data-dir={profile}", f"--print-to-pdf={path}", page.as_uri()]
-        path.unlink(missing_ok=True)
-        done = subprocess.run(command, capture_output=True, text=True, timeout=PRINT_S, check=False)
-    if not path.exists():
-        last = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
-        raise errors.ConfigError(f"{page} was not printed by {browser}: {last}. Print the page from a browser.")
-    return path
+    return browsers.print_pdf(rebuild(context, as_of))
 
 
 def read_figures(page: Path) -> str:

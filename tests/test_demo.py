@@ -22,7 +22,7 @@ import numpy as np
 import pytest
 
 import models
-from flows import demo, probes, publishing, settings, steps, vendors
+from flows import browsers, demo, probes, publishing, settings, steps, vendors
 from reports import digest, figures, pictures
 from warehouse import lake
 
@@ -362,7 +362,7 @@ def test_printing_cuts_no_chart_and_no_row(home, browser):
 
 
 def test_pdf_has_no_chart_and_no_row_on_two_pages(home):
-    if not any(shutil.which(name) for name in publishing.BROWSERS):
+    if not any(shutil.which(name) for name in browsers.BROWSERS):
         pytest.skip("needs Chromium, which .ci/run installs")
     context = steps.open_context(settings.read_settings(home=home / "demo"), "daily")
 

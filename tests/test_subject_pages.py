@@ -456,7 +456,7 @@ def test_page_is_shown_in_the_browser_that_is_named(tmp_path, monkeypatch):
     browser.write_text(f'#!/bin/sh\necho "$1" > {tmp_path}/shown\n')
     browser.chmod(0o755)
     monkeypatch.setenv("BROWSER", str(browser))
-    code = "import sys, pathlib; from flows import publishing; publishing.show(pathlib.Path(sys.argv[1]))"
+    code = "import sys, pathlib; from flows import browsers; browsers.show(pathlib.Path(sys.argv[1]))"
 
     subprocess.run([sys.executable, "-c", code, str(tmp_path / "a b.html")], check=True)
 

@@ -39,7 +39,7 @@ def report(
     is_open: Annotated[bool, typer.Option("--open", help="Show it in the browser too.")] = False,
 ) -> None:
     """Build a day's report again, from the snapshot its run published, or check the figures of one."""
-    from flows import publishing, steps
+    from flows import browsers, publishing, steps
 
     if is_open and (verify is not None or form is Form.JSON):
         raise terminal.config_error("there is no page to open with --verify or --format json. Leave --open out.")
@@ -62,7 +62,7 @@ def report(
     path = write(context, day)
     print(path)
     if is_open:
-        publishing.show(path)
+        browsers.show(path)
 
 
 def site(action: Annotated[SiteAction, typer.Argument(help="What to do.")]) -> None:
