@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import email
 import email.policy
+import http
 import http.server
 import json
 import os
@@ -14,6 +15,7 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.error
 import urllib.request
 from datetime import date
 from pathlib import Path
@@ -504,8 +506,16 @@ def ask(address, path, **body):
     request = urllib.request.Request(
         f"{address}/api{path}", data=json.dumps(body).encode(), headers={"Content-Type": "application/json"}
     )
-    with urllib.request.urlopen(request, timeout=10) as reply:
-        return json.load(reply)
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            with urllib.request.urlopen(request, timeout=10) as reply:
+                return json.load(reply)
+        except urllib.error.HTTPError as refusal:
+            # Prefect's server answers so while its SQLite file is locked; Prefect's own client asks again too.
+            if refusal.code != http.HTTPStatus.SERVICE_UNAVAILABLE or time.monotonic() > deadline:
+                raise
+        time.sleep(0.5)
 
 
 def deployments_of(address):
