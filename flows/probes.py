@@ -13,7 +13,11 @@ import urllib.error
 import urllib.request
 from dataclasses import dataclass
 from datetime import timedelta
+from http import HTTPStatus
 from pathlib import Path
+from typing import Any
+
+import tenacity
 
 from flows import clients, clock, serving, settings
 from warehouse import errors
@@ -26,6 +30,7 @@ SERIES = "UNRATE"
 # A run for the evening of a day is a matter of minutes around 17:00, and of days around midnight.
 MOST_CLOCK_DRIFT = timedelta(minutes=5)
 DEPLOYMENTS_ASKED = 200
+BUSY_ATTEMPTS = 5
 
 
 @dataclass(frozen=True)
@@ -150,17 +155,37 @@ def _port(topic: str, port: int, variable: str) -> Fact:
     return Fact(topic, f"{port} is free", True)
 
 
-def _deployments(options: settings.Settings) -> Fact:
-    """Whether the flows that the server knows are of the version installed here."""
-    topic, here = "version of the worker", settings.code_version()
+def _is_busy(exc: BaseException) -> bool:
+    """Prefect's server refuses so while another request has locked its SQLite file."""
+    return isinstance(exc, urllib.error.HTTPError) and exc.code == HTTPStatus.SERVICE_UNAVAILABLE
+
+
+@tenacity.retry(
+    retry=tenacity.retry_if_exception(_is_busy),
+    stop=tenacity.stop_after_attempt(BUSY_ATTEMPTS),
+    wait=tenacity.wait_fixed(1.0),
+    reraise=True,
+)
+def _offered(api_url: str) -> list[dict[str, Any]]:
     request = urllib.request.Request(
-        f"{serving.api_url(options)}/deployments/filter",
+        f"{api_url}/deployments/filter",
         data=json.dumps({"limit": DEPLOYMENTS_ASKED}).encode(),
         headers={"Content-Type": "application/json"},
     )
     try:
         with urllib.request.urlopen(request, timeout=10.0) as reply:
-            offered = json.load(reply)
+            found: list[dict[str, Any]] = json.load(reply)
+    except urllib.error.HTTPError as exc:
+        exc.close()
+        raise
+    return found
+
+
+def _deployments(options: settings.Settings) -> Fact:
+    """Whether the flows that the server knows are of the version installed here."""
+    topic, here = "version of the worker", settings.code_version()
+    try:
+        offered = _offered(serving.api_url(options))
     except (urllib.error.URLError, TimeoutError, ConnectionError, ValueError) as exc:
         return Fact(topic, f"the server does not tell ({type(exc).__name__})", False, "Look at its log, server.log.")
     others = sorted({str(one["version"]) for one in offered} - {here})

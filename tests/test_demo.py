@@ -512,6 +512,7 @@ def ask(address, path, **body):
             with urllib.request.urlopen(request, timeout=10) as reply:
                 return json.load(reply)
         except urllib.error.HTTPError as refusal:
+            refusal.close()
             # Prefect's server answers so while its SQLite file is locked; Prefect's own client asks again too.
             if refusal.code != http.HTTPStatus.SERVICE_UNAVAILABLE or time.monotonic() > deadline:
                 raise

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import subprocess
 import sys
 
 import pytest
+import tenacity
 
-from flows import doctor, settings, vendors
+from flows import doctor, probes, settings, vendors
 from warehouse import extensions, lake
 from warehouse.sources import market, simulator
 
@@ -135,6 +137,21 @@ def test_ports_that_others_have_are_named(options):
 
     assert "DAYBOOK__PREFECT_PORT" in found["port of Prefect's server"]
     assert "DAYBOOK__REPORTS_PORT" in found["port of the reports"]
+
+
+def test_server_that_is_busy_for_a_moment_is_asked_again(options, scripted, monkeypatch):
+    """Prefect answers 503 while its SQLite file is locked; one that stays so is named."""
+    monkeypatch.setattr(probes._offered.retry, "wait", tenacity.wait_none())
+    here = options(prefect_port=scripted.server.server_address[1])
+    busy = (503, b"{}")
+
+    scripted.will_answer(b"true", busy, busy, json.dumps([{"version": settings.code_version()}]).encode())
+    asked_again = probes.ports(here)
+    scripted.will_answer(b"true", busy)
+    never = probes.ports(here)
+
+    assert [fact.is_good for fact in asked_again] == [True, True]
+    assert [fact.is_good for fact in never] == [True, False] and "does not tell" in never[1].found
 
 
 def test_postgresql_that_is_down_is_named(options, free_port):
