@@ -8,6 +8,7 @@ from datetime import UTC, date, datetime
 
 import pyarrow as pa
 import pytest
+from planting import insert
 
 from flows import detecting, market_watch, model_watch
 from reports import addresses, blocks, site, tracing
@@ -118,7 +119,7 @@ def test_day_without_alerts_says_so_and_what_was_looked_at(empty_lake, load_sess
             "checked_at": pa.array([datetime(2024, 1, 9, 10, 5, tzinfo=UTC)], pa.timestamp("us", tz="UTC")),
         }
     )
-    write(empty_lake, ops.CHECKED_SESSION, looked)
+    insert(empty_lake, ops.CHECKED_SESSION, looked)
 
     (note,) = anomalies.section(empty_lake, WED).blocks
 
@@ -128,15 +129,6 @@ def test_day_without_alerts_says_so_and_what_was_looked_at(empty_lake, load_sess
     assert note.text.endswith("looked at is 2024-01-09, 2 bars, at 18:05 in Shanghai on 2024-01-09.")
     assert nothing.text.endswith("No session's bars have been looked at yet.")
     assert "2024-01-09" not in anomalies.section(empty_lake, MON).blocks[0].text
-
-
-def write(lake, table, rows):
-    def work(connection):
-        connection.register("given", rows)
-        connection.execute(f"insert into {table.full_name} by name select * from given")
-        connection.unregister("given")
-
-    lake.commit(work, message="test")
 
 
 @pytest.mark.parametrize(

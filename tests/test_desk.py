@@ -7,7 +7,7 @@ import re
 from datetime import UTC, date, datetime
 from pathlib import Path
 
-import pyarrow as pa
+import planting
 import pytest
 
 from flows import settings, steps
@@ -40,14 +40,7 @@ def home(tmp_path_factory, lay_out):
     changes = [{"ts_code": code, "trade_date": DAY, "log_return_1d": 0.0} for code in codes]
     with lake.open_writer(location, holder="test") as opened:
         for table, rows in ((market.DAILY, bars), (feature.LOG_RETURN, changes)):
-            given = pa.Table.from_pylist(rows)
-
-            def work(connection, table=table, given=given):
-                connection.register("given", given)
-                connection.execute(f"insert into {table.full_name} by name select * from given")
-                connection.unregister("given")
-
-            opened.commit(work, message="test")
+            planting.insert(opened, table, rows)
     return folder
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
+from planting import insert
 
 from reports import tracing
 from reports.blocks import Figure, Note, Table
@@ -120,18 +121,6 @@ def test_section_begins_with_what_is_whole_and_late_and_names_its_views(followed
     assert {"analyst.coverage", "analyst.arrival"} <= set(fresh.source.views)
 
 
-def write(lake, table, rows):
-    given = pa.Table.from_pylist(rows)
-    names = [name for name in table.column_names if name in given.column_names]
-
-    def work(connection):
-        connection.register("given", given)
-        connection.execute(f"insert into {table.full_name} by name select {', '.join(names)} from given")
-        connection.unregister("given")
-
-    lake.commit(work, message="test")
-
-
 def series(name, frequency="M", lag=10, group="prices"):
     return {
         "series_id": name,
@@ -170,9 +159,9 @@ def test_release_is_overdue_when_it_is_later_than_ever_before_and_due_by_its_usu
     lags = [10, 12, 17, 11, 10, 13, 12, 11]
     released = [end + timedelta(days=lag) for end, lag in zip(month_ends(months), lags, strict=True)]
     rows = [observation("CPI", month.date(), 1.0, day) for month, day in zip(months, released, strict=True)]
-    write(empty_lake, macro_tables.SERIES, [series("CPI", lag=99)])
+    insert(empty_lake, macro_tables.SERIES, [series("CPI", lag=99)])
     # It comes in the end, and an old day does not know of it.
-    write(empty_lake, macro_tables.OBSERVATION, [*rows, observation("CPI", date(2023, 12, 1), 1.0, date(2024, 2, 9))])
+    insert(empty_lake, macro_tables.OBSERVATION, [*rows, observation("CPI", date(2023, 12, 1), 1.0, date(2024, 2, 9))])
 
     on_last, overdue, at_last = (
         arrivals.read_overdue(empty_lake, date(2023, 12, 31) + timedelta(days=days)) for days in (17, 18, 40)
@@ -206,8 +195,8 @@ def test_release_is_overdue_when_it_is_later_than_ever_before_and_due_by_its_usu
 )
 def test_series_without_seen_releases_is_overdue_by_its_declared_lag_and_grace(empty_lake, frequency, newest, due):
     grace = {"M": 15, "Q": 30}.get(frequency, 7)
-    write(empty_lake, macro_tables.SERIES, [series("X", frequency, lag=5)])
-    write(empty_lake, macro_tables.OBSERVATION, [observation("X", newest, 1.0, newest, is_estimated=True)])
+    insert(empty_lake, macro_tables.SERIES, [series("X", frequency, lag=5)])
+    insert(empty_lake, macro_tables.OBSERVATION, [observation("X", newest, 1.0, newest, is_estimated=True)])
 
     last, first = (arrivals.read_overdue(empty_lake, due + timedelta(days=grace + more)) for more in (0, 1))
 
@@ -224,8 +213,8 @@ def test_calendar_of_macro_tells_whole_months_from_partial_missing_and_those_not
     rows += [observation("D", months[0], 1.0, date(2024, 2, 9)), observation("D", months[1], None, date(2024, 3, 9))]
     groups = {"A": "prices", "B": "prices", "C": "output", "D": "money"}
     kinds = {"C": "Q"}
-    write(empty_lake, macro_tables.SERIES, [series(name, kinds.get(name, "M"), group=groups[name]) for name in groups])
-    write(empty_lake, macro_tables.OBSERVATION, rows)
+    insert(empty_lake, macro_tables.SERIES, [series(name, kinds.get(name, "M"), group=groups[name]) for name in groups])
+    insert(empty_lake, macro_tables.OBSERVATION, rows)
 
     found = empty_lake.read(sql.load("macro_coverage"), as_of=date(2024, 4, 20), n_months=4).to_pylist()
 
@@ -252,8 +241,8 @@ def test_revisions_are_ordered_by_each_series_own_steps_and_only_known_ones_are_
         rows += [observation(name, day, value, first) for day, value in zip(months[:-1], values[:-1], strict=True)]
         rows.append(observation(name, months[-1], values[-1], first, revised - timedelta(days=1)))
         rows.append(observation(name, months[-1], values[-1] + change, revised))
-    write(empty_lake, macro_tables.SERIES, [series(name) for name in moves])
-    write(empty_lake, macro_tables.OBSERVATION, rows)
+    insert(empty_lake, macro_tables.SERIES, [series(name) for name in moves])
+    insert(empty_lake, macro_tables.OBSERVATION, rows)
 
     (table,) = revisions.macro_blocks(empty_lake, revised)
     (silent,) = revisions.macro_blocks(empty_lake, revised - timedelta(days=1))
@@ -268,10 +257,10 @@ def test_revisions_are_ordered_by_each_series_own_steps_and_only_known_ones_are_
 def test_move_to_another_base_is_named_and_not_measured(empty_lake):
     day, revised = date(2023, 11, 1), date(2024, 1, 9)
     rows = [observation("X", day, 100.0, date(2023, 12, 9), revised - timedelta(days=1))]
-    write(empty_lake, macro_tables.SERIES, [series("X")])
-    write(empty_lake, macro_tables.OBSERVATION, [*rows, observation("X", day, 250.0, revised)])
+    insert(empty_lake, macro_tables.SERIES, [series("X")])
+    insert(empty_lake, macro_tables.OBSERVATION, [*rows, observation("X", day, 250.0, revised)])
     rebase = dict.fromkeys(macro_tables.REBASE.column_names) | {"series_id": "X", "vintage_date": revised}
-    write(
+    insert(
         empty_lake,
         macro_tables.REBASE,
         [rebase | {"kind": "level", "ratio": 2.5, "n_common": 1, "old_text": "", "new_text": "", "load_id": "test"}],
@@ -297,7 +286,7 @@ def test_corrections_of_the_market_are_named_by_security_while_they_are_few(empt
         }
         for at in range(1, n_values + 1)
     ]
-    write(empty_lake, ops.REVISION, rows)
+    insert(empty_lake, ops.REVISION, rows)
 
     counted, *named = revisions.market_blocks(empty_lake, date(2024, 1, 10))
 

@@ -10,6 +10,7 @@ from datetime import UTC, date, datetime, timedelta
 import numpy as np
 import pyarrow as pa
 import pytest
+from planting import insert
 
 from reports import pages, site, tracing
 from reports.blocks import Figure, Listing, Note, Table, Tiles
@@ -407,18 +408,6 @@ def model_card():
         }
 
     return make
-
-
-def insert(lake, table, rows):
-    given = pa.Table.from_pylist(rows)
-    names = [name for name in table.column_names if name in given.column_names]
-
-    def work(connection):
-        connection.register("given", given)
-        connection.execute(f"insert into {table.full_name} by name select {', '.join(names)} from given")
-        connection.unregister("given")
-
-    lake.commit(work, message="test")
 
 
 EVALUATED = "Walk-forward evaluation: every forecast was made by a fit that ended before, with an embargo"

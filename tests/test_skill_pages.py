@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
+from planting import insert
 from scipy import stats
 
 from reports import figures, pages, proof, site, tracing
@@ -40,18 +41,6 @@ def version(name):
 
 def of(name):
     return {"model_version": version(name), "model_name": name}
-
-
-def insert(opened, table, rows):
-    given = rows if isinstance(rows, pa.Table) else pa.Table.from_pylist(rows)
-    names = ", ".join(name for name in table.column_names if name in given.column_names)
-
-    def work(connection):
-        connection.register("given", given)
-        connection.execute(f"insert into {table.full_name} by name select {names} from given")
-        connection.unregister("given")
-
-    opened.commit(work, message="test")
 
 
 def walked_rows():

@@ -14,8 +14,8 @@ from datetime import UTC, date, datetime, timedelta
 from html.parser import HTMLParser
 from pathlib import Path
 
-import pyarrow as pa
 import pytest
+from planting import insert
 
 from flows import clock, publishing, settings, steps, upkeep
 from flows.commands import reading
@@ -40,19 +40,6 @@ NAMES = {
     "etc-74ccf3c5": "{{ 7 * 7 }}{% raw %}",
 }
 CLOSES = dict.fromkeys(NAMES, (10.0, 11.0, 12.1)) | {"600002.SH": (20.0, 19.0)}
-
-
-def insert(opened, table, rows):
-    names = dict.fromkeys(name for row in rows for name in row)
-    given = pa.Table.from_pylist([{name: row.get(name) for name in names} for row in rows])
-
-    def work(connection):
-        connection.register("given", given)
-        names = ", ".join(f'"{name}"' for name in given.column_names)
-        connection.execute(f"insert into {table.full_name} by name select {names} from given")
-        connection.unregister("given")
-
-    opened.commit(work, message="test")
 
 
 def alert(fingerprint, subject, **facts):
