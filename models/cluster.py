@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import threadpoolctl
 from sklearn import cluster, metrics
 
 from models import base
@@ -107,7 +108,9 @@ def cluster_points(points: Floats, *, n_clusters: int | None = None, seed: int) 
 
 
 def _clustered(points: Floats, n_clusters: int, seed: int) -> Clustering:
-    fitted = cluster.KMeans(n_clusters=n_clusters, n_init=N_STARTS, random_state=seed).fit(points)
+    # Over so few points threads only wait for each other: on a machine with other work a fit took seconds.
+    with threadpoolctl.threadpool_limits(1):
+        fitted = cluster.KMeans(n_clusters=n_clusters, n_init=N_STARTS, random_state=seed).fit(points)
     found, centres = np.asarray(fitted.labels_), np.asarray(fitted.cluster_centers_, dtype=np.float64)
     sizes = np.bincount(found, minlength=n_clusters)
     # The last key of lexsort is the first to sort by.

@@ -180,7 +180,8 @@ class _MailHandler(socketserver.StreamRequestHandler):
                 self.say("354 go on")
                 lines = []
                 while (text := self.rfile.readline()) not in (b".\r\n", b""):
-                    lines.append(text)
+                    # RFC 5321, 4.5.2: the sender doubles a dot that begins a line.
+                    lines.append(text.removeprefix(b"."))
                 if not text:
                     return
                 most = self.server.receiver.most_bytes  # type: ignore[attr-defined]
