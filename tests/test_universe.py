@@ -91,7 +91,7 @@ def test_list_without_the_delisted_is_partial_and_an_alert_until_it_comes_whole(
 
     assert ran.exit_code == errors.PartialData.exit_code
     assert "no security is delisted" in ran.message
-    assert without == ("partial", "")
+    assert without == ("partial", "truncated")
     assert [alert for alert in alerts if alert[0] == "failed_load"] == [("failed_load", "market.stock_basic", first)]
     assert desk.read("select count(*) as n from market.stock_basic where list_status = 'L'")[0]["n"] > 0
     assert "stock_basic" not in healed.message

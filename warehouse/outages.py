@@ -24,8 +24,8 @@ from warehouse.tables import market
 
 RULE = "vendor_outage"
 MARKET_VENDOR, MACRO_VENDOR = "tushare", "fred"
-# Gaps of a session, by table; and pulls of a whole table, which fail with the newest session.
-OF_SESSION, OF_TABLE = ("missing_day", "partial_day"), "failed_load"
+# Gaps of a session, by table; and pulls of a whole table, which fail with the newest session, as do comparisons.
+OF_SESSION, OF_TABLE, OF_HISTORY = ("missing_day", "partial_day"), "failed_load", "factors_not_compared"
 # A series whose pulls fail goes stale in its time.
 OF_SERIES, SERIES = "stale_series", "macro.observation"
 # One table that is late is no outage: daily_basic comes an hour after the bars. Nor is a series or two.
@@ -137,7 +137,7 @@ def _outage_of(row: Row, days: set[date]) -> date | None:
         day: date = row["subject_date"]
         return day
     is_pull = row["rule"] == OF_TABLE and row["subject"].startswith("market.")
-    return max(days, default=None) if is_pull else None
+    return max(days, default=None) if is_pull or row["rule"] == OF_HISTORY else None
 
 
 def _count_listed(lake: Lake, days: Mapping[date, object]) -> dict[date, int]:

@@ -54,7 +54,9 @@ explained as (
         end as reason,
         case
             when state = 'empty_confirmed' then coalesce(nullif(cause, ''), 'genuine')
-            when n_received > 0 or state = 'ok' then ''
+            when state = 'ok' then ''
+            -- A refused question may leave rows too: those that are known without the vendor.
+            when failure = '' and n_received > 0 then ''
             else coalesce(nullif(cause, ''), 'vendor_error')
         end as cause,
         asked_date,

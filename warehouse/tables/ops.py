@@ -62,7 +62,7 @@ LEDGER = Table(
         Column(
             "cause",
             "VARCHAR",
-            "Why nothing came: `holiday`, `genuine` (both whole), `not_yet_published`, `no_permission`, `rate_limited`, `truncated` or `vendor_error`; empty when rows came.",
+            "Why nothing came, or not all: `holiday`, `genuine` (both whole), `not_yet_published`, `no_permission`, `rate_limited`, `truncated` or `vendor_error`; empty when rows came and the vendor refused nothing.",
         ),
         Column(
             "asked_date",
