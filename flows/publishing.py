@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 
 from flows import browsers, settings
 from flows.context import Context
-from reports import channels, desk, dictionary, mail, proof, site, subject_pages
+from reports import channels, desk, dictionary, mail, proof, proving, site, subject_pages
 from reports.blocks import Section
 from warehouse import checks, errors, furnishing, lake, outages, runs
 from warehouse.tables import SCHEMA_VERSION
@@ -105,7 +105,7 @@ def publish_beside(context: Context, as_of: date, snapshot: int) -> int:
     if newest is not None and newest > as_of:
         return 0
     with pinned_lake(context.settings, snapshot, as_of) as pinned:
-        dictionary.publish(pinned, context.settings.reports_path, code_version=settings.code_version())
+        dictionary.publish(pinned, context.settings.reports_path, as_of=as_of, code_version=settings.code_version())
         return subject_pages.publish(pinned, context.settings.reports_path, _maker(context, as_of), is_again=False)
 
 
@@ -156,7 +156,7 @@ def build_site(context: Context, progress: Callable[[str, int, int], None]) -> S
         progress("days", number, len(published))
     newest, folder = published[-1], context.settings.reports_path
     with pinned_lake(context.settings, newest["snapshot"], newest["as_of_date"]) as pinned:
-        dictionary.publish(pinned, folder, code_version=settings.code_version())
+        dictionary.publish(pinned, folder, as_of=newest["as_of_date"], code_version=settings.code_version())
         n_beside = subject_pages.publish(pinned, folder, _maker(context, newest["as_of_date"]), is_again=True)
     return Site(folder / "index.html", len(published) - len(left), n_beside, tuple(left))
 
@@ -301,7 +301,7 @@ def prove(options: settings.Settings, path: Path) -> int:
             f"{path} cannot be checked: {exc}. Build it again with `daybook report --as-of DATE`, and compare."
         ) from exc
     with pinned_lake(options, snapshot, as_of) as pinned:
-        n_figures, differences = site.prove(
+        n_figures, differences = proving.prove(
             text, pinned, code_version=settings.code_version(), blocks_folder=options.blocks_path
         )
     if differences:

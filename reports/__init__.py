@@ -11,7 +11,7 @@ What is here
     blocks.py      the few kinds of thing a section is made of
     tracing.py     which views and model versions a block was read from, by listening
     desk.py        blocks that a desk adds by dropping a file into a folder
-    figures.py, proof.py    the name of every figure; is each still what the lake says?
+    figures.py, proof.py, proving.py        the name of every figure; is each still what the lake says?
     charts.py      numbers in, inline SVG out; colours come from the page's style, so dark and print follow
     skill_charts.py    two charts of what forecasts are worth: a strip a model, and outcomes beside forecasts
     axes.py        what charts are drawn on: scales, ticks, grids, legends

@@ -8,10 +8,11 @@ which only hides what a search does not find; the script is ours, named by its h
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import date
 from pathlib import Path
 from typing import Any
 
-from reports import numbers, site
+from reports import figures, numbers, site
 from warehouse import dictionary, errors
 from warehouse.dictionary import Entry, Extent, Function
 from warehouse.lake import VIEW_SCHEMA, Lake
@@ -25,29 +26,25 @@ ABOUT = {
     "ops": "How Daybook itself is doing: runs, what is loaded, set aside, corrected or wrong.",
     "vendor": "What was asked of the vendors and what they answered.",
 }
+# What a page says of itself, so that it can be checked.
+KIND = "dictionary"
 SHORT_TYPES = {"TIMESTAMP WITH TIME ZONE": "TIMESTAMPTZ"}
 
 
-def publish(lake: Lake, out_dir: Path, *, code_version: str) -> Path:
+def publish(lake: Lake, out_dir: Path, *, as_of: date, code_version: str) -> Path:
     """The path of the dictionary's page, written whole.
 
     Args:
         lake: open for reading, pinned to the snapshot the page is of.
         out_dir: folder of the reports, made when missing.
+        as_of: day of the run behind the snapshot.
         code_version: Daybook's version.
 
     Raises:
         ConfigError: the folder cannot be written.
         LakeError: the lake cannot be read.
     """
-    entries = dictionary.read_entries(lake)
-    page = render(
-        entries,
-        dictionary.read_extents(lake, entries),
-        dictionary.read_functions(lake),
-        snapshot=lake.snapshot,
-        code_version=code_version,
-    )
+    page = read_page(lake, as_of=as_of, code_version=code_version)
     path = out_dir / site.DICTIONARY
     try:
         out_dir.mkdir(parents=True, exist_ok=True)
@@ -60,13 +57,28 @@ def publish(lake: Lake, out_dir: Path, *, code_version: str) -> Path:
     return path
 
 
+def read_page(lake: Lake, *, as_of: date, code_version: str) -> str:
+    """The page as HTML.
+
+    Args:
+        lake: open for reading.
+        as_of: day of the run behind the lake's snapshot, kept in the page so that it can be checked.
+        code_version: Daybook's version.
+
+    Raises:
+        LakeError: the lake cannot be read.
+    """
+    entries = dictionary.read_entries(lake)
+    return render(
+        entries,
+        dictionary.read_extents(lake, entries),
+        dictionary.read_functions(lake),
+        trace={"as_of": as_of.isoformat(), "snapshot": lake.snapshot, "code_version": code_version, "kind": KIND},
+    )
+
+
 def render(
-    entries: Sequence[Entry],
-    extents: dict[str, Extent],
-    functions: Sequence[Function],
-    *,
-    snapshot: int,
-    code_version: str,
+    entries: Sequence[Entry], extents: dict[str, Extent], functions: Sequence[Function], *, trace: dict[str, object]
 ) -> str:
     """The page as HTML, views first.
 
@@ -74,8 +86,7 @@ def render(
         entries: tables and views.
         extents: rows and newest day of the tables.
         functions: macros.
-        snapshot: the lake's snapshot, shown in the last line.
-        code_version: Daybook's version, shown there too.
+        trace: as_of, snapshot and code_version, shown in the last line, and the kind of page.
     """
     schemas = sorted(dict.fromkeys(entry.schema for entry in entries), key=lambda schema: _place(schema))
     groups = [
@@ -92,14 +103,16 @@ def render(
         shown = [_shown_function(function) for function in functions]
         groups.insert(1, {"anchor": "functions", "title": "Functions", "about": about, "entries": shown})
     script, own_style = site.resource("dictionary.js"), site.resource("dictionary.css")
+    name = figures.Namer()
     return site.template("dictionary.html").render(
         groups=groups,
-        snapshot=snapshot,
-        code_version=code_version,
+        trace=trace,
         style=site.style(),
         own_style=own_style,
         script=script,
         policy=site.policy(styles=[site.style(), own_style], scripts=[script]),
+        name=name,
+        listed=site.listing(name, trace),
     )
 
 

@@ -14,7 +14,7 @@ import json
 import logging
 import os
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date
 from importlib import resources
@@ -23,7 +23,7 @@ from pathlib import Path
 import jinja2
 import markupsafe
 
-from reports import addresses, desk, figures, index_lines, pages, proof, texts
+from reports import addresses, desk, figures, index_lines, pages, texts
 from reports.blocks import Listing, Note, Section, Subject, Tiles
 from reports.subjects import KINDS
 from reports.subjects.page import SubjectPage
@@ -113,50 +113,6 @@ def read_day(lake: Lake, as_of: date, own: desk.Found = NO_BLOCKS) -> list[Secti
     return own.put_into([read_section(lake, section, as_of) for section in pages.SECTIONS])
 
 
-def read_subject(lake: Lake, subject: Subject, as_of: date) -> SubjectPage:
-    """What the page about one thing shows, as known on a day.
-
-    Raises:
-        ValueError: there was no such thing on that day.
-        LakeError: the lake cannot be read.
-    """
-    build = next((kind.build for kind in KINDS if kind.name == subject.kind), None)
-    shown = next(iter(build(lake, [subject.name], as_of)), None) if build else None
-    if shown is None:
-        raise ValueError(f"snapshot {lake.snapshot} knows no {subject.kind} {subject.name!r} on {as_of}")
-    return shown
-
-
-def prove(
-    text: str, lake: Lake, *, code_version: str, blocks_folder: Path | None = None
-) -> tuple[int, list[proof.Difference]]:
-    """How many figures a page shows, and those that are not what the lake says.
-
-    Args:
-        text: the page.
-        lake: pinned to the snapshot that the page names.
-        code_version: Daybook's version; a page of another version is compared figure by figure only.
-        blocks_folder: the desk's own blocks.
-
-    Raises:
-        ValueError: the text is no page of a day.
-        LakeError: the lake cannot be read.
-    """
-    found = proof.read_page(text)
-    as_of = date.fromisoformat(str(found.trace["as_of"]))
-    trace = {"run_id": f"daily/{as_of}", "snapshot": lake.snapshot, "code_version": code_version}
-    # A colour that is none differs from any, and is named.
-    colour = next((known for known in UP_COLOURS if known == found.trace.get("up_colour")), UP_COLOURS[0])
-    if "kind" in found.trace:
-        subject = Subject(str(found.trace["kind"]), str(found.trace.get("name", "")))
-        shown = read_subject(lake, subject, as_of)
-        page = render_subject(shown, subject=subject, trace=trace, as_of=as_of, up_colour=colour)
-    else:
-        own = desk.read(lake, blocks_folder, as_of)
-        page = render_day(read_day(lake, as_of, own), trace=trace, as_of=as_of, up_colour=colour)
-    return len(found.listed), proof.compare(found, proof.read_page(page))
-
-
 def render_day(sections: list[Section], *, trace: dict[str, object], as_of: date, up_colour: str) -> str:
     """The page of a day as HTML.
 
@@ -209,8 +165,13 @@ def _render(
         script=script,
         policy=policy(styles=[style()], scripts=[script]),
         name=name,
-        listed=lambda: as_script_data({"trace": whole_trace, "figures": name.values}),
+        listed=listing(name, whole_trace),
     )
+
+
+def listing(name: figures.Namer, trace: Mapping[str, object]) -> Callable[[], markupsafe.Markup]:
+    """What a page lists at its end: where it comes from, and every figure that was named until then."""
+    return lambda: as_script_data({"trace": trace, "figures": name.values})
 
 
 def policy(*, styles: Sequence[str], scripts: Sequence[str] = ()) -> markupsafe.Markup:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
-from reports import addresses, site
+from reports import addresses, figures, site
 from reports.blocks import Subject
 from reports.subjects import KINDS
 from reports.subjects.page import Entry, Kind
@@ -26,6 +26,8 @@ log = logging.getLogger(__name__)
 
 # A line of a list is about 150 bytes; the list of every A-share listed stays below a megabyte.
 MOST_LISTED = 6000
+# What a list says of itself, so that it can be checked.
+LIST = "list"
 # The trace stands first in a page's list of figures.
 _LIST, _TRACE_BYTES = b'id="figures">', 1000
 _SNAPSHOT = re.compile(rb'"snapshot":(\d{1,18})[,}]')
@@ -103,20 +105,41 @@ def _write_pages(lake: Lake, out_dir: Path, kind: Kind, names: Sequence[str], ma
     return n_written
 
 
+def read_list(lake: Lake, kind_name: str, maker: Maker) -> str:
+    """The page that lists everything of a kind, as HTML.
+
+    Raises:
+        ValueError: there is no such kind.
+        LakeError: the lake cannot be read.
+    """
+    kind = next((one for one in KINDS if one.name == kind_name), None)
+    if kind is None:
+        raise ValueError(f"there are no lists of {kind_name!r}")
+    return _render_list(lake, kind, kind.read_entries(lake, maker.as_of), maker)
+
+
 def _render_list(lake: Lake, kind: Kind, entries: Sequence[Entry], maker: Maker) -> str:
     script = site.resource("index.js")
+    trace = {
+        "as_of": maker.as_of.isoformat(),
+        "snapshot": lake.snapshot,
+        "code_version": maker.code_version,
+        "kind": LIST,
+        "name": kind.name,
+    }
+    name = figures.Namer()
     return site.template("list.html").render(
         title=kind.title,
         columns=kind.columns,
         entries=[(entry, _path(kind, entry)) for entry in entries[:MOST_LISTED]],
         n_left_out=max(0, len(entries) - MOST_LISTED),
         lists=[(addresses.list_of(one.name), one.title) for one in KINDS if one is not kind],
-        as_of=maker.as_of.isoformat(),
-        snapshot=lake.snapshot,
-        code_version=maker.code_version,
+        trace=trace,
         style=site.style(),
         script=script,
         policy=site.policy(styles=[site.style()], scripts=[script]),
+        name=name,
+        listed=site.listing(name, trace),
     )
 
 

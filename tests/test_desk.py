@@ -11,7 +11,7 @@ import planting
 import pytest
 
 from flows import settings, steps
-from reports import desk, site
+from reports import desk, proving, site
 from reports.blocks import Figure, Note, Table
 from warehouse import lake, runs
 from warehouse.tables import feature, market
@@ -110,12 +110,12 @@ def test_block_of_every_shape_is_shown(opened, page_of, tmp_path, shape, words):
 def test_block_is_verified_and_one_changed_since_is_named(opened, page_of, tmp_path):
     page = page_of(read(opened, tmp_path, amounts=SHARES))
 
-    _, differences = site.prove(page, opened, code_version="2026.1", blocks_folder=tmp_path)
+    _, differences = proving.prove(page, opened, code_version="2026.1", blocks_folder=tmp_path)
     assert differences == []
 
     twice = SHARES.replace("select ts_code, amount_cny", "select ts_code, 2 * amount_cny as amount_cny")
     (tmp_path / "amounts.toml").write_text(twice)
-    _, differences = site.prove(page, opened, code_version="2026.1", blocks_folder=tmp_path)
+    _, differences = proving.prove(page, opened, code_version="2026.1", blocks_folder=tmp_path)
     assert "desk/amounts/600001.SH/amount_cny" in [one.name for one in differences]
 
 

@@ -55,7 +55,7 @@ def entries(empty_lake):
 
 @pytest.fixture
 def written(empty_lake, tmp_path):
-    return page.publish(empty_lake, tmp_path / "reports", code_version="2026.1")
+    return page.publish(empty_lake, tmp_path / "reports", as_of=date(2024, 1, 10), code_version="2026.1")
 
 
 def test_every_column_of_every_table_and_view_has_a_meaning_and_every_double_a_unit(entries):
@@ -153,7 +153,8 @@ def test_page_runs_our_script_alone_and_fetches_nothing(written):
     scripts = re.findall(r"<script>(.*?)</script>", text, re.DOTALL)
     digest = base64.b64encode(hashlib.sha256(scripts[0].encode()).digest()).decode()
 
-    assert len(scripts) == text.count("<script") == 1
+    data = re.findall(r'<script type="application/json" id="figures">', text)
+    assert (len(scripts), len(data), text.count("<script")) == (1, 1, 2)
     assert f"script-src 'sha256-{digest}'" in text and "default-src 'none'" in text
     assert not re.search(r"https?://|@import|\bfetch\(|XMLHttpRequest|innerHTML", text)
 
@@ -162,7 +163,7 @@ def test_markup_in_a_meaning_is_shown_as_text_and_backticks_as_code():
     column = dictionary.ColumnEntry("<b>", "VARCHAR", True, "<i>", "see `<s>` and <u>")
     entry = dictionary.Entry("market", "own", False, "`one", "<q>", (), (column,), "")
 
-    text = page.render([entry], {}, [], snapshot=1, code_version="2026.1")
+    text = page.render([entry], {}, [], trace={"snapshot": 1, "code_version": "2026.1"})
 
     assert not re.search(r"<(b|i|s|u|q)>", text)
     assert "see <code>&lt;s&gt;</code> and &lt;u&gt;" in text
@@ -177,7 +178,7 @@ def test_index_leads_to_the_dictionary_once_it_is_there(empty_lake, tmp_path):
         return (tmp_path / "index.html").read_text()
 
     before = index()
-    page.publish(empty_lake, tmp_path, code_version="2026.1")
+    page.publish(empty_lake, tmp_path, as_of=date(2024, 1, 10), code_version="2026.1")
 
     assert 'href="dictionary.html"' not in before
     assert 'href="dictionary.html"' in index()
@@ -187,7 +188,7 @@ def test_folder_that_cannot_be_made_is_a_setting_error(empty_lake, tmp_path):
     (tmp_path / "taken").write_text("")
 
     with pytest.raises(errors.ConfigError, match="taken"):
-        page.publish(empty_lake, tmp_path / "taken" / "reports", code_version="2026.1")
+        page.publish(empty_lake, tmp_path / "taken" / "reports", as_of=date(2024, 1, 10), code_version="2026.1")
 
 
 def test_search_hides_what_is_not_found_and_no_page_is_wider_than_its_screen(written, browser):

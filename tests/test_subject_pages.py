@@ -19,7 +19,7 @@ from planting import insert
 
 from flows import clock, publishing, settings, steps, upkeep
 from flows.commands import reading
-from reports import addresses, figures, proof, site, subject_pages
+from reports import addresses, dictionary, figures, proof, proving, site, subject_pages
 from reports.blocks import Subject
 from reports.subjects import KINDS
 from warehouse import errors, lake, runs
@@ -270,10 +270,48 @@ def test_every_page_is_what_its_snapshot_says(built, pinned):
     n_figures = 0
     for folder in addresses.FOLDERS.values():
         for page in (built / folder).iterdir():
-            n, differences = site.prove(page.read_text("utf-8"), pinned, code_version=MAKER.code_version)
+            n, differences = proving.prove(page.read_text("utf-8"), pinned, code_version=MAKER.code_version)
             assert differences == [], page
             n_figures += n
     assert n_figures > 300
+
+
+@pytest.mark.parametrize("kind", addresses.FOLDERS)
+def test_list_of_pages_is_what_its_snapshot_says(built, pinned, kind):
+    text = (built / addresses.list_of(kind)).read_text("utf-8")
+    listed = proof.read_page(text).listed
+
+    n, differences = proving.prove(text, pinned, code_version=MAKER.code_version)
+    figure = next(name for name, value in listed.items() if value and f'data-figure="{name}">{value}<' in text)
+    changed = text.replace(f'data-figure="{figure}">{listed[figure]}<', f'data-figure="{figure}">7<')
+    _, found = proving.prove(changed, pinned, code_version=MAKER.code_version)
+
+    assert (n, differences) == (len(listed), []) and changed != text
+    assert [(one.name, one.found, one.expected) for one in found] == [(figure, "7", listed[figure])]
+
+
+def test_list_of_what_there_are_no_lists_of_is_refused(built, pinned):
+    text = (built / addresses.list_of("alert")).read_text("utf-8").replace('"name":"alert"', '"name":"planet"')
+
+    with pytest.raises(ValueError, match="there are no lists of 'planet'"):
+        proving.prove(text, pinned, code_version=MAKER.code_version)
+
+
+def test_dictionary_is_what_its_snapshot_says_and_a_changed_count_is_named(built, pinned):
+    path = dictionary.publish(pinned, built, as_of=MAKER.as_of, code_version=MAKER.code_version)
+    text = path.read_text("utf-8")
+    n_codes = pinned.read_value("select count(*) from market.stock_basic")
+
+    n, differences = proving.prove(text, pinned, code_version=MAKER.code_version)
+    changed = text.replace(
+        f'data-figure="market.stock_basic/2">{n_codes} rows<', 'data-figure="market.stock_basic/2">9 rows<'
+    )
+    _, found = proving.prove(changed, pinned, code_version=MAKER.code_version)
+
+    assert n > 100 and differences == []
+    assert [(one.name, one.found, one.expected) for one in found] == [
+        ("market.stock_basic/2", "9 rows", f"{n_codes} rows")
+    ]
 
 
 def test_digit_changed_in_a_page_is_named(built, pinned):
@@ -281,7 +319,7 @@ def test_digit_changed_in_a_page_is_named(built, pinned):
     changed = page.replace(">12.10<", ">12.20<", 1)
     assert changed != page
 
-    _, differences = site.prove(changed, pinned, code_version=MAKER.code_version)
+    _, differences = proving.prove(changed, pinned, code_version=MAKER.code_version)
 
     assert [one.name for one in differences] == ["overview/close/value"]
 
@@ -290,7 +328,7 @@ def test_page_about_what_the_snapshot_does_not_know_is_refused(built, pinned):
     page = page_of(built, "security", "600001.SH").replace('"name":"600001.SH"', '"name":"600009.SH"')
 
     with pytest.raises(ValueError, match=r"knows no security '600009\.SH' on 2024-01-10"):
-        site.prove(page, pinned, code_version=MAKER.code_version)
+        proving.prove(page, pinned, code_version=MAKER.code_version)
 
 
 def test_site_is_the_same_to_the_byte_when_built_again(built, pinned, tmp_path):
