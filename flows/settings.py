@@ -18,7 +18,7 @@ import pydantic
 import pydantic_settings
 from pydantic import AliasChoices, Field, SecretStr
 
-from flows import schedules
+from flows import routing, schedules
 from models import MODELS
 from warehouse import errors
 from warehouse.sources import limits
@@ -142,7 +142,11 @@ class Settings(pydantic_settings.BaseSettings):
 
     up_colour: Literal["red", "green"] = Field("red", description="Colour of a rise in the report.")
     desk_blocks: Path | None = Field(None, description="Folder of a desk's own blocks for the report, a file each.")
-    alert_channels: tuple[SecretStr, ...] = Field((), description='Apprise addresses as JSON, such as ["mailto://…"].')
+    alert_channels: tuple[routing.Route, ...] = Field(
+        (),
+        description='Apprise addresses as JSON, such as ["mailto://…"]; an object such as {"address": "jsons://…",'
+        ' "least": "high"} for a channel that gets only alerts from that severity up: low, medium or high.',
+    )
     report_url: str = Field(
         "",
         pattern=r"^(https?://[^\s?#]+)?$",
@@ -180,6 +184,12 @@ class Settings(pydantic_settings.BaseSettings):
         if unknown:
             raise ValueError(f"there is no model {unknown}; choose from {sorted(MODELS)}, or name a plug-in's class")
         return value
+
+    @pydantic.field_validator("alert_channels", mode="before")
+    @classmethod
+    def _has_routes(cls, value: object) -> tuple[routing.Route, ...]:
+        """Read here, not by pydantic, whose errors would name keys of an element that is malformed."""
+        return routing.read(value)
 
     @pydantic.field_validator("schedules")
     @classmethod
@@ -303,6 +313,8 @@ def masked(value: object) -> str:
     """The value as text, secrets as stars."""
     if isinstance(value, SecretStr):
         return "********"
+    if isinstance(value, routing.Route):
+        return f"******** ({value.describe()})"
     if isinstance(value, tuple):
         return "[" + ", ".join(masked(one) for one in value) + "]"
     return "-" if value is None else str(value)

@@ -292,6 +292,72 @@ def test_quiet_hours_let_only_grave_alerts_through_and_tell_of_the_others_afterw
     assert ["C is wrong" in body["title"] for _, body in webhook.taken] == [True, False]
 
 
+def only_high(address):
+    return {"address": address, "least": "high"}
+
+
+def n_alerts(options):
+    rows = read(options, "select channel, n_alerts from ops.outbox order by channel, n_alerts")
+    return [(row["channel"], row["n_alerts"]) for row in rows]
+
+
+def test_channel_gets_only_alerts_of_its_severities_and_another_all_of_them(desk_of, webhook, mail_server):
+    """What both take is one message with one identity, what only the mail takes another."""
+    options = desk_of(only_high(hook(webhook)), mail(mail_server))
+    find(options, "A", "B")
+    find(options, "C", severity="low")
+    find(options, "D", severity="high")
+
+    first, second = deliver(options), deliver(options)
+
+    assert (first.n_told, first.n_sent, first.n_waiting, second.n_told, second.n_sent) == (4, 3, 0, 0, 0)
+    ((headers, posted),) = webhook.taken
+    assert "D is wrong" in posted["message"] and "A is wrong" not in posted["message"]
+    grave, rest = mail_server.taken
+    assert grave["Message-ID"] == f"<{headers['Idempotency-Key']}@daybook.invalid>"
+    assert [f"{one} is wrong" in rest.get_content() for one in "ABCD"] == [True, True, True, False]
+    assert n_alerts(options) == [("json-1", 1), ("mailto-1", 1), ("mailto-1", 3)]
+
+
+def test_alert_that_no_channel_takes_waits_until_one_does_and_costs_no_writing(desk_of, webhook):
+    options = desk_of(only_high(hook(webhook)))
+    find(options, "A")
+    before = read(options, "select id from ducklake_current_snapshot('lake')")
+
+    narrow = deliver(options)
+    untouched = read(options, "select id from ducklake_current_snapshot('lake')") == before
+    wide = deliver(options.model_copy(update={"alert_channels": desk_secrets(hook(webhook))}))
+
+    assert (narrow.n_told, untouched, wide.n_told, len(webhook.taken)) == (0, True, 1, 1)
+
+
+def test_message_that_waits_comes_although_its_channel_takes_less_by_now(desk_of, webhook):
+    options = desk_of(hook(webhook))
+    find(options, "A")
+    webhook.refuse_every = 1
+    deliver(options)
+    webhook.refuse_every = 0
+
+    deliver(options.model_copy(update={"alert_channels": desk_secrets(only_high(hook(webhook)))}), is_urgent=True)
+
+    assert "A is wrong" in webhook.taken[0][1]["message"]
+
+
+def test_hour_of_one_channel_does_not_keep_grave_alerts_from_another(desk_of, webhook, mail_server):
+    """The mail has had its message of the hour when the grave alert is found, the webhook none."""
+    options = desk_of(only_high(hook(webhook)), mail(mail_server), alert_messages_per_hour=1)
+    find(options, "A")
+    deliver(options)
+    find(options, "B", severity="high")
+
+    within = deliver(options, NOW + timedelta(minutes=1))
+    n_within = len(webhook.taken), len(mail_server.taken)
+    after = deliver(options, NOW + timedelta(hours=1, minutes=1))
+
+    assert (within.n_sent, n_within) == (1, (1, 1))
+    assert (after.n_sent, len(webhook.taken), len(mail_server.taken)) == (1, 1, 2)
+
+
 def test_reopened_alert_is_told_again_and_one_still_open_is_not(desk_of, webhook):
     options = desk_of(hook(webhook))
     find(options, "A", "B")

@@ -100,20 +100,19 @@ def read_untold(lake: Lake, severities: Sequence[str] = ops.SEVERITIES) -> pa.Ta
     )
 
 
-def count_written(lake: Lake, at: datetime) -> int:
-    """How many messages were written within the hour before an instant.
+def count_written(lake: Lake, at: datetime) -> dict[str, int]:
+    """How many messages were written for each channel within the hour before an instant; none, no entry.
 
     Raises:
         LakeError: the lake cannot be read.
     """
-    return int(
-        lake.read_value(
-            f"select count(distinct message_id) from {ops.OUTBOX.full_name}"
-            " where created_at > $since and created_at <= $at",
-            since=at - HOUR,
-            at=at,
-        )
+    rows = lake.read(
+        f"select channel, count(*) as n from {ops.OUTBOX.full_name}"
+        " where created_at > $since and created_at <= $at group by channel",
+        since=at - HOUR,
+        at=at,
     )
+    return dict(zip(rows["channel"].to_pylist(), rows["n"].to_pylist(), strict=True))
 
 
 def write(lake: Lake, draft: Draft, channels: Sequence[str], at: datetime) -> int:
