@@ -7,7 +7,7 @@ What is here
     ingest.py       vendors -> lake          scoring.py     lake -> models -> lake
     detecting.py    lake -> alerts           publishing.py  lake -> report
     delivery.py     alerts -> people, through the outbox
-    routing.py      which channel takes which alerts
+    routing.py      which channel takes which alerts; digesting.py, its digest
     upkeep.py       maintenance, verification, backup and restore
     steps.py        the five daily steps in order, as plain functions: start reading here
     deployments.py  the same steps as Prefect flows, with their schedules

@@ -20,7 +20,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from flows import clock, routing
+from flows import clock, digesting, routing
 from flows.routing import Route
 from flows.settings import Settings
 from reports import alerts, channels, site
@@ -79,13 +79,16 @@ def deliver(options: Settings, now: datetime, as_of: date, report: Path | None, 
     routes = routing.named(options.alert_channels)
     is_quiet = not is_urgent and clock.is_within(now, options.alert_quiet_hours)
     severities = ops.SEVERITIES[:1] if is_quiet else ops.SEVERITIES
+    found = digesting.of_routes(routes, now)
+    held = tuple(one.channel for one in found)
     with lake.open_reader(options.lake) as reader:
         audiences = _audiences(outbox.read_untold(reader, severities), routes)
-        n_waiting = outbox.count_waiting(reader)
-    if not routes or not (audiences or n_waiting):
+        n_waiting = outbox.count_waiting(reader, held)
+        has_digests = digesting.has_work(reader, found, now, is_quiet=is_quiet)
+    if not routes or not (audiences or n_waiting or has_digests):
         return Sent(n_waiting=n_waiting)
     folder = options.root / FOLDER
-    sender = outbox.Sender(_sender_name(folder), now, options.alert_messages_per_hour, is_urgent, severities)
+    sender = outbox.Sender(_sender_name(folder), now, options.alert_messages_per_hour, is_urgent, severities, held)
     with outbox.sender_lock(folder, options.lake_wait_s):
         receipts = outbox.Receipts(folder / RECEIPTS)
         with _writer(options) as writer:
@@ -93,13 +96,14 @@ def deliver(options: Settings, now: datetime, as_of: date, report: Path | None, 
             _settle(writer, receipts, [], now)
             url = (options.report_address(as_of) or report.resolve().as_uri()) if report else ""
             n_told = _write(writer, sender, routes, as_of, url)
+            digesting.hold_and_gather(writer, found, sender, as_of, url, is_quiet=is_quiet)
             claimed = outbox.claim(writer, sender, list(routes))
         carried = None if options.report_url else options.reports_path
         refused = _hand_over(claimed, routes, receipts, carried)
         with _writer(options) if claimed else lake.open_reader(options.lake) as opened:
             if claimed:
                 _settle(opened, receipts, refused, now)
-            n_waiting = outbox.count_waiting(opened)
+            n_waiting = outbox.count_waiting(opened, held)
     lines = tuple(dict.fromkeys(one.refusal for one in refused))
     return Sent(n_told, len(claimed) - len(refused), n_waiting, lines)
 
@@ -117,16 +121,26 @@ def refuse_silence(sent: Sent) -> None:
         )
 
 
-def _audiences(untold: pa.Table, routes: Mapping[str, Route]) -> dict[tuple[str, ...], pa.Table]:
-    """Alerts by the names of the channels that take them, the gravest first; those that none takes are left out.
+@dataclass(frozen=True)
+class Audience:
+    """Channels that are told of the same alerts: those at once, and those in their digest."""
+
+    at_once: tuple[str, ...]
+    held: tuple[str, ...]
+
+
+def _audiences(untold: pa.Table, routes: Mapping[str, Route]) -> dict[Audience, pa.Table]:
+    """Alerts by the channels that take them, the gravest first; those that none takes are left out.
 
     An alert is in one message, which says who was told of it; so alerts that go to different channels are not in the
     same.
     """
-    severities: dict[tuple[str, ...], list[str]] = {}
+    severities: dict[Audience, list[str]] = {}
     for severity in ops.SEVERITIES:
-        audience = tuple(name for name, route in routes.items() if severity in route.severities)
-        if audience:
+        takers = {name: route.holds(severity) for name, route in routes.items() if severity in route.severities}
+        held = tuple(name for name, is_held in takers.items() if is_held)
+        if takers:
+            audience = Audience(tuple(name for name in takers if name not in held), held)
             severities.setdefault(audience, []).append(severity)
     found = {
         audience: untold.filter(pc.is_in(untold["severity"], pa.array(taken, pa.string())))
@@ -141,12 +155,14 @@ def _write(writer: lake.Lake, sender: outbox.Sender, routes: Mapping[str, Route]
     for audience, untold in _audiences(outbox.read_untold(writer, sender.severities), routes).items():
         n_written = outbox.count_written(writer, sender.at)
         # By the channel that has most of its hour left: the others' messages wait in the outbox for theirs.
-        n_left = sender.per_hour - min(n_written.get(name, 0) for name in audience)
+        # What is only held for digests is no message of the hour.
+        n_left = sender.per_hour - min((n_written.get(name, 0) for name in audience.at_once), default=-1)
         if n_left <= 0:
             log.warning("alerts wait for the hour to end alerts=%s messages=%s", untold.num_rows, sender.per_hour)
             continue
         draft = _draft(untold, sender, as_of, url, LAST_OF_THE_HOUR.format(sender.per_hour) if n_left == 1 else "")
-        n_told += outbox.write(writer, draft, audience, sender.at)
+        channels_ = [*audience.at_once, *audience.held]
+        n_told += outbox.write(writer, draft, channels_, sender.at, held=audience.held)
     return n_told
 
 

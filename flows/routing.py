@@ -7,6 +7,7 @@ may stand anywhere in a malformed one. Partners: `flows/settings.py`, `flows/del
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +17,9 @@ from pydantic import SecretStr
 from reports import channels
 from warehouse.tables import ops
 
-KEYS = ("address", "least")
+KEYS = ("address", "least", "digest", "at_once")
+TIME_OF_DAY = re.compile(r"([01]\d|2[0-3]):[0-5]\d")
+AT_ONCE = ("high", "none")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,21 +29,31 @@ class Route:
     Args:
         address: Apprise's address, a secret.
         least: the lowest severity that it takes.
+        digest: time of day in Shanghai, such as `17:30`, of the one message a day that tells the rest; empty for none.
+        at_once: what a channel with a digest is still told at once: `high` or `none`.
     """
 
     address: SecretStr
     least: str = ops.SEVERITIES[-1]
+    digest: str = ""
+    at_once: str = AT_ONCE[0]
 
     @property
     def severities(self) -> tuple[str, ...]:
         """What it takes, gravest first."""
         return ops.SEVERITIES[: 1 + ops.SEVERITIES.index(self.least)]
 
+    def holds(self, severity: str) -> bool:
+        """Whether alerts of a severity that it takes wait for its digest."""
+        return bool(self.digest) and severity != self.at_once
+
     def describe(self) -> str:
         """What it takes, for a person."""
-        if len(self.severities) == len(ops.SEVERITIES):
-            return "all alerts"
-        return f"{' and '.join(self.severities)} alerts"
+        is_all = len(self.severities) == len(ops.SEVERITIES)
+        taken = "all alerts" if is_all else f"{' and '.join(self.severities)} alerts"
+        if not self.digest:
+            return taken
+        return f"{taken} in a digest at {self.digest}" + (", high ones at once" if self.at_once == "high" else "")
 
 
 def read(elements: object) -> tuple[Route, ...]:
@@ -86,7 +99,14 @@ def _read_object(element: Mapping[str, Any], place: int) -> Route:
     least = element.get("least", ops.SEVERITIES[-1])
     if least not in ops.SEVERITIES:
         raise ValueError(f"element {place} has a `least` that is none of {', '.join(ops.SEVERITIES)}")
-    return Route(_secret(address), least)
+    digest, at_once = element.get("digest", ""), element.get("at_once", AT_ONCE[0])
+    if not isinstance(digest, str) or ("digest" in element and not TIME_OF_DAY.fullmatch(digest)):
+        raise ValueError(f"element {place} has a `digest` that is no time of day such as 17:30")
+    if at_once not in AT_ONCE or ("at_once" in element and not digest):
+        raise ValueError(
+            f"element {place} has an `at_once` that is none of {', '.join(AT_ONCE)}, or no `digest` with it"
+        )
+    return Route(_secret(address), least, digest, at_once)
 
 
 def _secret(text: str | SecretStr) -> SecretStr:

@@ -145,7 +145,9 @@ class Settings(pydantic_settings.BaseSettings):
     alert_channels: tuple[routing.Route, ...] = Field(
         (),
         description='Apprise addresses as JSON, such as ["mailto://…"]; an object such as {"address": "jsons://…",'
-        ' "least": "high"} for a channel that gets only alerts from that severity up: low, medium or high.',
+        ' "least": "high"} for a channel that gets only alerts from that severity up: low, medium or high; with'
+        ' "digest": "19:00" it gets one message a day at that time in Shanghai, and only high ones at once ("at_once":'
+        ' "none" for none).',
     )
     report_url: str = Field(
         "",

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pytest
 
 from flows import delivery, settings
-from warehouse import checks, errors, lake, outbox
+from warehouse import alerts, checks, errors, lake, outbox
 
 DAY = date(2026, 11, 20)
 NOW = datetime(2026, 11, 20, 10, tzinfo=UTC)
@@ -356,6 +356,131 @@ def test_hour_of_one_channel_does_not_keep_grave_alerts_from_another(desk_of, we
 
     assert (within.n_sent, n_within) == (1, (1, 1))
     assert (after.n_sent, len(webhook.taken), len(mail_server.taken)) == (1, 1, 2)
+
+
+# 17:30 in Shanghai.
+EVENING = datetime(2026, 11, 20, 9, 30, tzinfo=UTC)
+HOURS = timedelta(hours=1)
+
+
+def in_digest(address, **said):
+    return {"address": address, "digest": "17:30", **said}
+
+
+def resolve(options, *still_there, at):
+    """A run at an instant that finds these, and resolves the others."""
+    rows = pa.Table.from_pylist([finding(one, "medium") for one in still_there], checks.FINDING_SCHEMA)
+    with lake.open_writer(options.lake, holder="test") as opened:
+        look = checks.Look(checks.read_scope(opened, DAY), at)
+        checks.record(opened, rows, [RULE], DAY, look)
+
+
+def test_digest_tells_of_a_day_at_its_time_and_grave_alerts_come_at_once(desk_of, webhook, mail_server):
+    options = desk_of(in_digest(mail(mail_server)), hook(webhook))
+    find(options, "A", "B")
+    deliver(options, EVENING - 3 * HOURS)
+    find(options, "C", severity="high")
+    find(options, "D", severity="low")
+    before = deliver(options, EVENING - 2 * HOURS)
+    resolve(options, "A", at=EVENING - HOURS)
+    n_before = len(mail_server.taken)
+
+    due = deliver(options, EVENING)
+    again = [deliver(options, EVENING + n * HOURS).n_sent for n in (1, 24)]
+
+    # The webhook was told of each at once: A and B, C with the mail, D.
+    assert (before.n_told, before.n_sent, n_before, len(webhook.taken)) == (2, 3, 1, 3)
+    assert (due.n_told, due.n_sent, due.n_waiting, again) == (0, 1, 0, [0, 0])
+    grave, digest = mail_server.taken
+    assert "C is wrong" in grave.get_content()
+    assert digest["Subject"] == "Daybook 2026-11-20: digest, 3 opened, 1 resolved, 1 open"
+    opened, ended = digest.get_content().split("Resolved by themselves: 1")
+    # B was resolved before it was told: once, as what it was; C was told at once, and its end is told now.
+    assert [f"{one} is wrong" in opened for one in "ABCD"] == [True, True, False, True]
+    assert "B is wrong (resolved since)" in opened and "D is wrong (resolved since)" in opened
+    assert ["C is wrong" in ended, "B is wrong" in ended] == [True, False]
+    assert "Open now: 1 medium." in ended
+    assert read(options, "select count(*) as n from ops.alert where delivered_at is null") == [{"n": 0}]
+
+
+def test_day_with_nothing_to_tell_has_no_digest_and_what_comes_after_its_time_waits_for_the_next(desk_of, mail_server):
+    options = desk_of(in_digest(mail(mail_server)))
+    nothing = deliver(options, EVENING)
+    find(options, "A")
+    after = deliver(options, EVENING + HOURS)
+    urgent = deliver(options, EVENING + 2 * HOURS, is_urgent=True)
+
+    next_day = deliver(options, EVENING + 24 * HOURS)
+
+    assert [one.n_sent for one in (nothing, after, urgent, next_day)] == [0, 0, 0, 1]
+    assert "A is wrong" in mail_server.taken[0].get_content()
+    told = read(options, "select delivered_at is not null as is_told from ops.alert")
+    assert told == [{"is_told": True}]
+
+
+def test_run_that_began_before_the_digest_and_ends_after_it_makes_no_second_one_and_nothing_is_lost(
+    desk_of, mail_server
+):
+    options = desk_of(in_digest(mail(mail_server)))
+    find(options, "A")
+    deliver(options, EVENING - HOURS)
+    deliver(options, EVENING)
+    find(options, "A", "B")
+    resolve(options, "B", at=EVENING - timedelta(minutes=1))
+    late = deliver(options, EVENING - timedelta(minutes=1))
+
+    same_day, next_day = (deliver(options, EVENING + n * HOURS) for n in (1, 24))
+
+    assert [one.n_sent for one in (late, same_day, next_day)] == [0, 0, 1]
+    assert mail_server.taken[1]["Subject"].endswith("1 opened, 1 resolved, 1 open")
+
+
+def test_grave_alerts_wait_for_the_digest_of_a_channel_that_says_so(desk_of, mail_server):
+    options = desk_of(in_digest(mail(mail_server), at_once="none", least="high"))
+    find(options, "A", severity="high")
+    find(options, "B")
+
+    sent = [deliver(options, EVENING + n * HOURS).n_sent for n in (-1, 0)]
+
+    assert sent == [0, 1]
+    assert "A is wrong" in mail_server.taken[0].get_content() and "B is" not in mail_server.taken[0].get_content()
+
+
+def test_what_was_held_is_sent_when_the_channel_has_no_digest_any_more(desk_of, mail_server):
+    options = desk_of(in_digest(mail(mail_server)))
+    find(options, "A")
+    deliver(options)
+
+    sent = deliver(options.model_copy(update={"alert_channels": desk_secrets(mail(mail_server))}))
+
+    assert (sent.n_told, sent.n_sent, sent.n_waiting) == (0, 1, 0)
+    assert mail_server.taken[0]["Subject"].endswith("A is wrong")
+
+
+def test_digest_that_is_refused_is_tried_again_under_its_identity_and_lists_its_alerts(desk_of, webhook):
+    options = desk_of(in_digest(hook(webhook)))
+    find(options, "A", "B")
+    deliver(options, EVENING - HOURS)
+    webhook.refuse_every = 1
+    refused = deliver(options, EVENING)
+    webhook.refuse_every = 0
+
+    sent = deliver(options, EVENING + HOURS)
+
+    assert (refused.n_waiting, sent.n_sent, len(webhook.taken)) == (1, 1, 1)
+    with lake.open_reader(options.lake) as opened:
+        assert alerts.read_list(opened, "all", keys(webhook)[0], 9).num_rows == 2
+    assert {row["state"] for row in read(options, "select state from ops.outbox")} == {"gathered", "sent"}
+
+
+def test_digest_due_in_quiet_hours_comes_after_them(desk_of, mail_server):
+    options = desk_of(in_digest(mail(mail_server)), alert_quiet_hours="17:00-18:00")
+    find(options, "A")
+    deliver(options, EVENING - HOURS)
+
+    sent = [deliver(options, EVENING + timedelta(minutes=n)).n_sent for n in (0, 30)]
+
+    assert sent == [0, 1]
 
 
 def test_reopened_alert_is_told_again_and_one_still_open_is_not(desk_of, webhook):

@@ -115,6 +115,13 @@ MALFORMED = {
     "address of another type": ({"address": [TOKEN]}, "no text as `address`"),
     "unknown severity": ({"address": "json://x", "least": TOKEN}, "a `least` that is none of high, medium, low"),
     "several severities": ({"address": "json://x", "least": [TOKEN]}, "a `least` that is none of high, medium, low"),
+    "no time of day": ({"address": TOKEN, "digest": "25:30"}, "a `digest` that is no time of day"),
+    "empty digest": ({"address": TOKEN, "digest": ""}, "a `digest` that is no time of day"),
+    "at once what": (
+        {"address": TOKEN, "digest": "19:00", "at_once": "low"},
+        "an `at_once` that is none of high, none",
+    ),
+    "at once beside what": ({"address": TOKEN, "at_once": "none"}, "no `digest` with it"),
     "address as key": ({f"json://{TOKEN}": "high"}, "another key than address"),
     "misspelt key": ({"address": f"json://{TOKEN}", "lest": "high"}, "another key than address"),
 }
