@@ -164,6 +164,12 @@ class Settings(pydantic_settings.BaseSettings):
         description="Hours in Shanghai, such as 22:00-07:30, in which only alerts of high severity are told; the others"
         " follow in one message.",
     )
+    alerts_per_week: int | None = Field(
+        None,
+        ge=1,
+        description="Alerts that a desk can look at in a week; more within seven days are an alert of their own."
+        " Unset, no budget; `daybook alerts budget` says what would keep one.",
+    )
     schedules: dict[str, str] = Field(
         {},
         description='Hours of single flows other than the usual, as JSON from flow to cron and zone, such as {"daily":'
