@@ -161,8 +161,8 @@ def _write(writer: lake.Lake, sender: outbox.Sender, routes: Mapping[str, Route]
             log.warning("alerts wait for the hour to end alerts=%s messages=%s", untold.num_rows, sender.per_hour)
             continue
         draft = _draft(untold, sender, as_of, url, LAST_OF_THE_HOUR.format(sender.per_hour) if n_left == 1 else "")
-        channels_ = [*audience.at_once, *audience.held]
-        n_told += outbox.write(writer, draft, channels_, sender.at, held=audience.held)
+        everybody = [*audience.at_once, *audience.held]
+        n_told += outbox.write(writer, draft, everybody, sender.at, held=audience.held)
     return n_told
 
 

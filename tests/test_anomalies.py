@@ -125,7 +125,7 @@ def test_day_without_alerts_says_so_and_what_was_looked_at(empty_lake, load_sess
 
     n_rules = len(rule_families.OF_RULE)
     assert note.tone == "good"
-    assert note.text.startswith(f"No alert is open. {n_rules} rules look for trouble: 16 about the data,")
+    assert note.text.startswith(f"No alert is open. {n_rules} rules look for trouble: 17 about the data,")
     assert note.text.endswith("looked at is 2024-01-09, 2 bars, at 18:05 in Shanghai on 2024-01-09.")
     assert nothing.text.endswith("No session's bars have been looked at yet.")
     assert "2024-01-09" not in anomalies.section(empty_lake, MON).blocks[0].text
