@@ -6,7 +6,9 @@ What is here
     context.py      what a run needs in hand: vendors, archive, lake, instant
     ingest.py       vendors -> lake          scoring.py     lake -> models -> lake
     detecting.py    lake -> alerts           publishing.py  lake -> report
+    alarm_budget.py     too many alerts a week; alarm_replay.py, which thresholds would keep them fewer
     delivery.py     alerts -> people, through the outbox
+    routing.py      which channel takes which alerts; digesting.py, its digest
     upkeep.py       maintenance, verification, backup and restore
     steps.py        the five daily steps in order, as plain functions: start reading here
     deployments.py  the same steps as Prefect flows, with their schedules

@@ -66,6 +66,18 @@ def after_close(day: date) -> datetime:
     return datetime.combine(day, time(18, 0), SHANGHAI).astimezone(UTC)
 
 
+def newest_at(now: datetime, time_of_day: str) -> datetime:
+    """The newest instant, `now` included, at which it was a time of day in Shanghai.
+
+    Args:
+        now: the instant.
+        time_of_day: such as `17:30`.
+    """
+    local = now.astimezone(SHANGHAI)
+    today = datetime.combine(local.date(), time.fromisoformat(time_of_day), SHANGHAI)
+    return (today if today <= local else today - timedelta(days=1)).astimezone(UTC)
+
+
 def is_within(now: datetime, hours: str) -> bool:
     """Whether it is between two times of a day in Shanghai, the first included; they may lie on both sides of midnight.
 

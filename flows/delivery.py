@@ -12,12 +12,16 @@ import contextlib
 import hashlib
 import logging
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
 
-from flows import clock
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from flows import clock, digesting, routing
+from flows.routing import Route
 from flows.settings import Settings
 from reports import alerts, channels, site
 from reports.alerts import Message
@@ -72,30 +76,34 @@ def deliver(options: Settings, now: datetime, as_of: date, report: Path | None, 
         LakeError: the lake cannot be read or written; what was sent is noted, and nothing is lost.
         ConfigError: the folder of receipts cannot be written.
     """
-    addresses = channels.named([secret.get_secret_value() for secret in options.alert_channels])
+    routes = routing.named(options.alert_channels)
     is_quiet = not is_urgent and clock.is_within(now, options.alert_quiet_hours)
     severities = ops.SEVERITIES[:1] if is_quiet else ops.SEVERITIES
+    found = digesting.of_routes(routes, now)
+    held = tuple(one.channel for one in found)
     with lake.open_reader(options.lake) as reader:
-        untold, n_waiting = outbox.read_untold(reader, severities), outbox.count_waiting(reader)
-    if not addresses or not (untold.num_rows or n_waiting):
+        audiences = _audiences(outbox.read_untold(reader, severities), routes)
+        n_waiting = outbox.count_waiting(reader, held)
+        has_digests = digesting.has_work(reader, found, now, is_quiet=is_quiet)
+    if not routes or not (audiences or n_waiting or has_digests):
         return Sent(n_waiting=n_waiting)
     folder = options.root / FOLDER
-    sender = outbox.Sender(_sender_name(folder), now, options.alert_messages_per_hour, is_urgent, severities)
+    sender = outbox.Sender(_sender_name(folder), now, options.alert_messages_per_hour, is_urgent, severities, held)
     with outbox.sender_lock(folder, options.lake_wait_s):
         receipts = outbox.Receipts(folder / RECEIPTS)
         with _writer(options) as writer:
             # A sender that died before it could say so: first of all, so that nothing is sent again.
             _settle(writer, receipts, [], now)
             url = (options.report_address(as_of) or report.resolve().as_uri()) if report else ""
-            draft = _draft(writer, sender, as_of, url)
-            n_told = outbox.write(writer, draft, list(addresses), now) if draft else 0
-            claimed = outbox.claim(writer, sender, list(addresses))
+            n_told = _write(writer, sender, routes, as_of, url)
+            digesting.hold_and_gather(writer, found, sender, as_of, url, is_quiet=is_quiet)
+            claimed = outbox.claim(writer, sender, list(routes))
         carried = None if options.report_url else options.reports_path
-        refused = _hand_over(claimed, addresses, receipts, carried)
+        refused = _hand_over(claimed, routes, receipts, carried)
         with _writer(options) if claimed else lake.open_reader(options.lake) as opened:
             if claimed:
                 _settle(opened, receipts, refused, now)
-            n_waiting = outbox.count_waiting(opened)
+            n_waiting = outbox.count_waiting(opened, held)
     lines = tuple(dict.fromkeys(one.refusal for one in refused))
     return Sent(n_told, len(claimed) - len(refused), n_waiting, lines)
 
@@ -113,18 +121,55 @@ def refuse_silence(sent: Sent) -> None:
         )
 
 
-def _draft(writer: lake.Lake, sender: outbox.Sender, as_of: date, url: str) -> outbox.Draft | None:
-    """A message about every alert of which none tells yet, None when there is none or the hour has had its messages."""
-    untold = outbox.read_untold(writer, sender.severities)
-    if not untold.num_rows:
-        return None
-    n_left = sender.per_hour - outbox.count_written(writer, sender.at)
-    if n_left <= 0:
-        log.warning("alerts wait for the hour to end alerts=%s messages=%s", untold.num_rows, sender.per_hour)
-        return None
+@dataclass(frozen=True)
+class Audience:
+    """Channels that are told of the same alerts: those at once, and those in their digest."""
+
+    at_once: tuple[str, ...]
+    held: tuple[str, ...]
+
+
+def _audiences(untold: pa.Table, routes: Mapping[str, Route]) -> dict[Audience, pa.Table]:
+    """Alerts by the channels that take them, the gravest first; those that none takes are left out.
+
+    An alert is in one message, which says who was told of it; so alerts that go to different channels are not in the
+    same.
+    """
+    severities: dict[Audience, list[str]] = {}
+    for severity in ops.SEVERITIES:
+        takers = {name: route.holds(severity) for name, route in routes.items() if severity in route.severities}
+        held = tuple(name for name, is_held in takers.items() if is_held)
+        if takers:
+            audience = Audience(tuple(name for name in takers if name not in held), held)
+            severities.setdefault(audience, []).append(severity)
+    found = {
+        audience: untold.filter(pc.is_in(untold["severity"], pa.array(taken, pa.string())))
+        for audience, taken in severities.items()
+    }
+    return {audience: rows for audience, rows in found.items() if rows.num_rows}
+
+
+def _write(writer: lake.Lake, sender: outbox.Sender, routes: Mapping[str, Route], as_of: date, url: str) -> int:
+    """How many alerts the new messages tell of: one message for all alerts that go to the same channels."""
+    n_told = 0
+    for audience, untold in _audiences(outbox.read_untold(writer, sender.severities), routes).items():
+        n_written = outbox.count_written(writer, sender.at)
+        # By the channel that has most of its hour left: the others' messages wait in the outbox for theirs.
+        # What is only held for digests is no message of the hour.
+        n_left = sender.per_hour - min((n_written.get(name, 0) for name in audience.at_once), default=-1)
+        if n_left <= 0:
+            log.warning("alerts wait for the hour to end alerts=%s messages=%s", untold.num_rows, sender.per_hour)
+            continue
+        draft = _draft(untold, sender, as_of, url, LAST_OF_THE_HOUR.format(sender.per_hour) if n_left == 1 else "")
+        everybody = [*audience.at_once, *audience.held]
+        n_told += outbox.write(writer, draft, everybody, sender.at, held=audience.held)
+    return n_told
+
+
+def _draft(untold: pa.Table, sender: outbox.Sender, as_of: date, url: str, note: str) -> outbox.Draft:
+    """A message about some alerts."""
     fingerprints = tuple(untold["fingerprint"].to_pylist())
     message_id = hashlib.sha256("|".join([sender.at.isoformat(), *fingerprints]).encode()).hexdigest()[:16]
-    note = LAST_OF_THE_HOUR.format(sender.per_hour) if n_left == 1 else ""
     message = alerts.compose(untold, as_of=as_of, report_url=url, message_id=message_id, note=note)
     return outbox.Draft(message_id, message.severity, message.title, message.body, fingerprints, as_of)
 
@@ -138,13 +183,13 @@ def _settle(writer: lake.Lake, receipts: outbox.Receipts, refused: Sequence[outb
 
 
 def _hand_over(
-    claimed: Sequence[outbox.Claimed], addresses: dict[str, str], receipts: outbox.Receipts, reports: Path | None
+    claimed: Sequence[outbox.Claimed], routes: Mapping[str, Route], receipts: outbox.Receipts, reports: Path | None
 ) -> list[outbox.Outcome]:
     """The tries that failed; the others have a receipt. A channel that cannot be opened fails for its own messages.
 
     Args:
         claimed: what to send.
-        addresses: of the channels, by name.
+        routes: the channels, by name.
         receipts: where to note what was taken.
         reports: folder of the reports that messages carry, None where they lead to an address instead.
     """
@@ -158,7 +203,7 @@ def _hand_over(
             continue
         try:
             if one.channel not in opened:
-                opened[one.channel] = channels.open_channel(one.channel, addresses[one.channel])
+                opened[one.channel] = channels.open_channel(one.channel, _address(routes[one.channel]))
             opened[one.channel].send(_message(one, reports))
         except errors.DaybookError as exc:
             log.warning(
@@ -170,6 +215,10 @@ def _hand_over(
             receipts.add(one.message_id, one.channel)
             failures.clear()
     return refused
+
+
+def _address(route: Route) -> str:
+    return route.address.get_secret_value()
 
 
 def _message(one: outbox.Claimed, reports: Path | None) -> Message:
@@ -201,20 +250,20 @@ def tell(options: Settings, title: str, body: str) -> None:
     Raises:
         VendorUnavailable: no channel took it.
     """
-    addresses = channels.named([secret.get_secret_value() for secret in options.alert_channels])
-    if not addresses:
+    routes = routing.named(options.alert_channels)
+    if not routes:
         log.warning("no alert channel is set, so nobody was told: %s", title)
         return
     said_at = clock.read_now(options.clock_url).isoformat()
     message_id = hashlib.sha256(f"{said_at}|{title}|{body}".encode()).hexdigest()[:16]
     refusals = []
-    for name, address in addresses.items():
+    for name, route in routes.items():
         try:
-            channels.open_channel(name, address).send(Message(f"Daybook: {title}", body, "high", message_id))
+            channels.open_channel(name, _address(route)).send(Message(f"Daybook: {title}", body, "high", message_id))
         except errors.DaybookError as exc:
             log.warning("not told channel=%s: %s", name, exc)
             refusals.append(str(exc))
-    if len(refusals) == len(addresses):
+    if len(refusals) == len(routes):
         raise errors.VendorUnavailable(f"nobody was told: {' '.join(refusals)}")
 
 

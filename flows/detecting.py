@@ -14,10 +14,11 @@ from datetime import date
 import numpy as np
 import pyarrow as pa
 
-from flows import factors, forecasts, market_watch, model_watch
+from flows import alarm_budget, factors, forecasts, market_watch, model_watch
 from flows.context import Context
 from flows.settings import Settings
 from models import anomaly, base, registry, stability
+from models.base import Floats
 from warehouse import checks, outages, roles
 from warehouse.lake import Lake
 
@@ -49,13 +50,14 @@ def detect(context: Context, as_of: date, session: date | None) -> pa.Table:
         found = checks.find(lake, as_of, look.scope, missing_fraction=tolerated)
         findings = [outages.gathered(lake, found)]
         if session is not None:
-            outliers = find_outliers(lake, session, context.settings.robust_z_threshold)
-            strange = market_watch.find(lake, session, context.settings, set(outliers["subject"].to_pylist()))
-            findings += [outliers, strange, model_watch.find(lake, context.settings, as_of, session)]
+            moved = find_outliers(lake, session, context.settings.robust_z_threshold)
+            strange = market_watch.find(lake, session, context.settings, set(moved["subject"].to_pylist()))
+            findings += [moved, strange, model_watch.find(lake, context.settings, as_of, session)]
             rules += [ROBUST_Z, market_watch.RULE, *model_watch.RULES]
         findings.append(find_model_trouble(lake, context.settings, as_of))
         findings.append(find_factor_jumps(lake, as_of))
-        rules += [*MODEL_RULES, FACTOR_JUMP, outages.RULE]
+        rules += [*MODEL_RULES, FACTOR_JUMP, outages.RULE, alarm_budget.RULE]
+        findings.append(alarm_budget.find(lake, pa.concat_tables(findings), context.settings.alerts_per_week, as_of))
     with context.writer() as lake:
         standing = checks.record(lake, pa.concat_tables(findings), rules, as_of, look)
     log.info("detected open_alerts=%s as_of=%s", standing.num_rows, as_of)
@@ -76,21 +78,13 @@ def find_outliers(lake: Lake, session: date, threshold: float) -> pa.Table:
     Source:
         Iglewicz and Hoaglin (1993), How to Detect and Handle Outliers.
     """
-    rows = lake.read(
-        "select r.ts_code, coalesce(s.name, '') as name, r.log_return_1d from feature.log_return as r"
-        " left join market.stock_basic as s using (ts_code)"
-        " where r.trade_date = $session and r.log_return_1d is not null order by r.ts_code",
-        session=session,
-    )
+    rows, score = score_returns(lake, session)
     if not rows.num_rows:
         return checks.FINDING_SCHEMA.empty_table()
     log_return = rows["log_return_1d"].to_numpy()
-    score = anomaly.robust_z(log_return, np.full(len(log_return), np.datetime64(session)))
-    order = np.argsort(-np.abs(np.nan_to_num(score)), kind="stable")
-    outliers = [int(at) for at in order[:MOST_OUTLIERS_A_DAY] if np.abs(np.nan_to_num(score[at])) >= threshold]
     median = float(np.median(log_return))
     found = []
-    for at in outliers:
+    for at in outliers(score, threshold):
         ts_code, name = rows["ts_code"][at].as_py(), rows["name"][at].as_py()
         simple = float(np.expm1(log_return[at]))
         found.append(
@@ -113,6 +107,31 @@ def find_outliers(lake: Lake, session: date, threshold: float) -> pa.Table:
             }
         )
     return pa.Table.from_pylist(found, schema=checks.FINDING_SCHEMA)
+
+
+def score_returns(lake: Lake, session: date) -> tuple[pa.Table, Floats]:
+    """The returns of a session (ts_code, name, log_return_1d), and the robust z of each.
+
+    Raises:
+        LakeError: the lake cannot be read.
+    """
+    rows = lake.read(
+        "select r.ts_code, coalesce(s.name, '') as name, r.log_return_1d from feature.log_return as r"
+        " left join market.stock_basic as s using (ts_code)"
+        " where r.trade_date = $session and r.log_return_1d is not null order by r.ts_code",
+        session=session,
+    )
+    log_return = rows["log_return_1d"].to_numpy()
+    if not len(log_return):
+        return rows, np.empty(0)
+    return rows, anomaly.robust_z(log_return, np.full(len(log_return), np.datetime64(session)))
+
+
+def outliers(score: Floats, threshold: float) -> list[int]:
+    """The rows whose score is at least a threshold in size and that become alerts, the largest first."""
+    size = np.abs(np.nan_to_num(score))
+    order = np.argsort(-size, kind="stable")
+    return [int(at) for at in order[:MOST_OUTLIERS_A_DAY] if size[at] >= threshold]
 
 
 def find_model_trouble(lake: Lake, settings: Settings, as_of: date) -> pa.Table:

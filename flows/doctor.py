@@ -12,7 +12,7 @@ import sys
 
 from packaging import requirements, utils
 
-from flows import clock, probes, settings
+from flows import clock, probes, routing, settings
 from flows.probes import Fact
 from warehouse import errors, extensions, lake, tables
 
@@ -47,7 +47,7 @@ def examine(options: settings.Settings) -> list[Fact]:
         _clock(options),
         *probes.vendors(options),
         *probes.ports(options),
-        Fact("alert channels", str(len(options.alert_channels)) if options.alert_channels else "none", None),
+        Fact("alert channels", _channels(options), None),
     ]
 
 
@@ -113,6 +113,12 @@ def _home(options: settings.Settings) -> Fact:
     free = shutil.disk_usage(settings.existing_folder(options.root)).free
     found = f"{options.root}, {free / 1024**3:.1f} GiB free"
     return Fact("home", found, free >= LEAST_FREE_BYTES, "Free some space, or set DAYBOOK__HOME to a larger disk.")
+
+
+def _channels(options: settings.Settings) -> str:
+    """Each channel with what it takes."""
+    routes = routing.named(options.alert_channels)
+    return "; ".join(f"{name}: {route.describe()}" for name, route in routes.items()) or "none"
 
 
 def _lake(options: settings.Settings) -> Fact:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -59,6 +59,7 @@ class Watched:
         drivers: (n_rows, n_features) how far out each feature is, in deviations.
         threshold: score above which a security is an alert.
         usual_alerts: alerts a session that this threshold would have given in the sessions before, on average.
+        before: scores of each session before, by which a threshold is set.
     """
 
     ts_codes: npt.NDArray[np.object_]
@@ -66,6 +67,18 @@ class Watched:
     drivers: Floats
     threshold: float
     usual_alerts: float
+    before: tuple[Floats, ...] = ()
+
+    def strangest(self, threshold: float, told: Collection[str] = ()) -> list[int]:
+        """The rows above a threshold that become alerts, the strangest first.
+
+        Args:
+            threshold: see `threshold_of`.
+            told: securities that another finding of the session names already.
+        """
+        strange = np.argsort(-self.scores, kind="stable")
+        above = strange[self.scores[strange] > threshold]
+        return [int(at) for at in above if self.ts_codes[at] not in told][:MOST_ALERTS_A_DAY]
 
 
 def find(lake: Lake, session: date, settings: Settings, told: Collection[str] = ()) -> pa.Table:
@@ -80,23 +93,32 @@ def find(lake: Lake, session: date, settings: Settings, told: Collection[str] = 
     Raises:
         LakeError: the lake cannot be read.
     """
+    watched = read_watched(lake, session, settings)
+    if watched is None:
+        return checks.FINDING_SCHEMA.empty_table()
+    n_strange = int((watched.scores > watched.threshold).sum())
+    named = watched.strangest(watched.threshold, told)
+    names = _read_names(lake, [str(watched.ts_codes[at]) for at in named])
+    log.info("watched market session=%s securities=%s strange=%s", session, len(watched.scores), n_strange)
+    found = [_finding(watched, at, session, names, n_strange) for at in named]
+    return pa.Table.from_pylist(found, schema=checks.FINDING_SCHEMA)
+
+
+def read_watched(lake: Lake, session: date, settings: Settings) -> Watched | None:
+    """A session's securities, scored by what was known by then; None where its past is too short.
+
+    Raises:
+        LakeError: the lake cannot be read.
+    """
     moves, axes = read_moves(lake, session)
     if axes.shape[1] < FEWEST_SESSIONS or axes.sessions[-1] != np.datetime64(session):
         log.info("no market anomalies: the past is too short session=%s sessions=%s", session, axes.shape[1])
-        return checks.FINDING_SCHEMA.empty_table()
+        return None
     try:
-        watched = watch(moves, np.array(axes.codes, object), settings)
+        return watch(moves, np.array(axes.codes, object), settings)
     except base.ModelError as exc:
         log.warning("no market anomalies session=%s: %s", session, exc)
-        return checks.FINDING_SCHEMA.empty_table()
-    strange = np.argsort(-watched.scores, kind="stable")
-    strange = strange[watched.scores[strange] > watched.threshold]
-    n_strange = len(strange)
-    named = [at for at in strange if watched.ts_codes[at] not in told][:MOST_ALERTS_A_DAY]
-    names = _read_names(lake, [str(watched.ts_codes[at]) for at in named])
-    log.info("watched market session=%s securities=%s strange=%s", session, len(watched.scores), n_strange)
-    found = [_finding(watched, int(at), session, names, n_strange) for at in named]
-    return pa.Table.from_pylist(found, schema=checks.FINDING_SCHEMA)
+        return None
 
 
 def read_moves(lake: Lake, session: date) -> tuple[market_moves.Moves, matrices.Axes]:
@@ -146,13 +168,23 @@ def watch(moves: market_moves.Moves, ts_codes: npt.NDArray[np.object_], settings
     edges = np.cumsum([len(day) for day in days[:-1]])[:-1]
     before = np.split(detector.score(usual), edges)
     scores = detector.score(today)
-    if settings.market_false_discovery_rate is None:
-        threshold = thresholds.for_alerts_a_day(before, settings.market_alerts_per_day)
-    else:
-        rate = settings.market_false_discovery_rate
-        threshold = thresholds.for_false_discovery_rate(np.concatenate(before), scores, rate)
+    threshold = threshold_of(before, scores, settings)
     usual_alerts = float(np.mean([(day > threshold).sum() for day in before]))
-    return Watched(ts_codes[is_known[:, -1]], scores, detector.drivers(today), threshold, usual_alerts)
+    return Watched(ts_codes[is_known[:, -1]], scores, detector.drivers(today), threshold, usual_alerts, tuple(before))
+
+
+def threshold_of(before: Sequence[Floats], scores: Floats, settings: Settings) -> float:
+    """The score above which a security of a session is an alert.
+
+    Args:
+        before: scores of each session before.
+        scores: those of the session.
+        settings: how many alerts are wanted, or which share of them may be false.
+    """
+    if settings.market_false_discovery_rate is None:
+        return thresholds.for_alerts_a_day(before, settings.market_alerts_per_day)
+    rate = settings.market_false_discovery_rate
+    return thresholds.for_false_discovery_rate(np.concatenate(before), scores, rate)
 
 
 def _read_names(lake: Lake, codes: list[str]) -> dict[str, str]:

@@ -19,7 +19,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from flows import browsers, settings
+from flows import browsers, routing, settings
 from flows.context import Context
 from reports import channels, desk, dictionary, mail, proof, proving, site, subject_pages
 from reports.blocks import Section
@@ -52,7 +52,7 @@ def publish(context: Context, as_of: date) -> Published:
     with context.writer() as open_lake:
         snapshot = open_lake.snapshot
         runs.pin_snapshot(open_lake, context.run_id, snapshot)
-    addresses = [secret.get_secret_value() for secret in context.settings.alert_channels]
+    addresses = routing.addresses_of(context.settings.alert_channels)
     # Alerts that go by mail carry the day, where there is no address to lead to.
     with_mail = channels.has_mail(addresses) and not context.settings.report_url
     return _build_day(context, as_of, snapshot, with_index=True, with_mail=with_mail)

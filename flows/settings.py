@@ -18,7 +18,7 @@ import pydantic
 import pydantic_settings
 from pydantic import AliasChoices, Field, SecretStr
 
-from flows import schedules
+from flows import routing, schedules
 from models import MODELS
 from warehouse import errors
 from warehouse.sources import limits
@@ -142,7 +142,13 @@ class Settings(pydantic_settings.BaseSettings):
 
     up_colour: Literal["red", "green"] = Field("red", description="Colour of a rise in the report.")
     desk_blocks: Path | None = Field(None, description="Folder of a desk's own blocks for the report, a file each.")
-    alert_channels: tuple[SecretStr, ...] = Field((), description='Apprise addresses as JSON, such as ["mailto://…"].')
+    alert_channels: tuple[routing.Route, ...] = Field(
+        (),
+        description='Apprise addresses as JSON, such as ["mailto://…"]; an object such as {"address": "jsons://…",'
+        ' "least": "high"} for a channel that gets only alerts from that severity up: low, medium or high; with'
+        ' "digest": "19:00" it gets one message a day at that time in Shanghai, and only high ones at once ("at_once":'
+        ' "none" for none).',
+    )
     report_url: str = Field(
         "",
         pattern=r"^(https?://[^\s?#]+)?$",
@@ -157,6 +163,12 @@ class Settings(pydantic_settings.BaseSettings):
         pattern=r"^(([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d)?$",
         description="Hours in Shanghai, such as 22:00-07:30, in which only alerts of high severity are told; the others"
         " follow in one message.",
+    )
+    alerts_per_week: int | None = Field(
+        None,
+        ge=1,
+        description="Alerts that a desk can look at in a week; more within seven days are an alert of their own."
+        " Unset, no budget; `daybook alerts budget` says what would keep one.",
     )
     schedules: dict[str, str] = Field(
         {},
@@ -180,6 +192,12 @@ class Settings(pydantic_settings.BaseSettings):
         if unknown:
             raise ValueError(f"there is no model {unknown}; choose from {sorted(MODELS)}, or name a plug-in's class")
         return value
+
+    @pydantic.field_validator("alert_channels", mode="before")
+    @classmethod
+    def _has_routes(cls, value: object) -> tuple[routing.Route, ...]:
+        """Read here, not by pydantic, whose errors would name keys of an element that is malformed."""
+        return routing.read(value)
 
     @pydantic.field_validator("schedules")
     @classmethod
@@ -303,6 +321,8 @@ def masked(value: object) -> str:
     """The value as text, secrets as stars."""
     if isinstance(value, SecretStr):
         return "********"
+    if isinstance(value, routing.Route):
+        return f"******** ({value.describe()})"
     if isinstance(value, tuple):
         return "[" + ", ".join(masked(one) for one in value) + "]"
     return "-" if value is None else str(value)

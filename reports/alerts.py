@@ -70,6 +70,43 @@ def compose(alerts: pa.Table, *, as_of: date, report_url: str, message_id: str =
     return Message(title, "\n\n".join(parts), rows[0]["severity"], message_id)
 
 
+def compose_digest(
+    told: pa.Table, standing: Mapping[str, Mapping[str, int]], *, day: date, report_url: str, message_id: str
+) -> Message:
+    """The message that tells a day's alerts at once: what opened, what was resolved by itself, what is open.
+
+    Args:
+        told: rows of `sql/outbox_digest.sql`, at least one.
+        standing: alerts by state and severity.
+        day: day of the digest in Shanghai.
+        report_url: where the report is; empty when there is none.
+        message_id: identity of the message, in its last lines.
+    """
+    gravity = {severity: place for place, severity in enumerate(ops.SEVERITIES)}
+    rows = sorted(told.to_pylist(), key=lambda row: (gravity[row["severity"]], row["rule"], row["subject"]))
+    opened, ended = [row for row in rows if row["is_new"]], [row for row in rows if not row["is_new"]]
+    is_open = standing.get("open", {})
+    parts = [f"Opened: {len(opened)}"]
+    for row in opened[:MOST_ALERTS]:
+        since = "" if row["state"] == "open" else f" ({row['state']} since)"
+        parts.append(f"[{row['severity']}] {row['title']}{since}\n  {row['action']}\n  {row['evidence_sql']}")
+    if len(opened) > MOST_ALERTS:
+        parts.append(_rest(opened[MOST_ALERTS:], message_id))
+    lines = [f"  [{row['severity']}] {row['title']}" for row in ended[:MOST_ALERTS]]
+    lines += [f"  and {len(ended) - MOST_ALERTS} more"] if len(ended) > MOST_ALERTS else []
+    parts.append("\n".join([f"Resolved by themselves: {len(ended)}", *lines]))
+    n_decided = sum(sum(counts.values()) for state, counts in standing.items() if state != "open")
+    counted = ", ".join(f"{is_open[severity]} {severity}" for severity in ops.SEVERITIES if severity in is_open)
+    decided = f"; {n_decided} acknowledged or snoozed" if n_decided else ""
+    parts.append(f"Open now: {counted or 'none'}{decided}.")
+    parts.append(f"Message {message_id}")
+    parts += [f"Report: {report_url}"] if report_url else []
+    n_open = sum(is_open.values())
+    title = f"Daybook {day}: digest, {len(opened)} opened, {len(ended)} resolved, {n_open} open"
+    gravest = opened[0]["severity"] if opened else ops.SEVERITIES[-1]
+    return Message(title, "\n\n".join(parts), gravest, message_id)
+
+
 def _rest(rows: Sequence[Mapping[str, Any]], message_id: str) -> str:
     """How many more there are of each rule, the gravest first."""
     counts = Counter((row["severity"], row["rule"]) for row in rows)

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 from planting import insert
 
-from flows import detecting, market_watch, model_watch
+from flows import alarm_budget, detecting, market_watch, model_watch
 from reports import addresses, blocks, site, tracing
 from reports.blocks import Note, Table
 from reports.pages import anomalies, market, overview
@@ -49,7 +49,7 @@ def tables(section):
 
 def test_every_rule_that_can_open_an_alert_has_one_family():
     ours = {check.rule for check in checks.CHECKS} | {outages.RULE, detecting.ROBUST_Z, market_watch.RULE}
-    ours |= {*detecting.MODEL_RULES, detecting.FACTOR_JUMP, *model_watch.RULES}
+    ours |= {*detecting.MODEL_RULES, detecting.FACTOR_JUMP, *model_watch.RULES, alarm_budget.RULE}
 
     assert set(rule_families.OF_RULE) == ours
     assert sum(map(rule_families.count_rules, rule_families.FAMILIES)) == len(ours)
@@ -125,7 +125,7 @@ def test_day_without_alerts_says_so_and_what_was_looked_at(empty_lake, load_sess
 
     n_rules = len(rule_families.OF_RULE)
     assert note.tone == "good"
-    assert note.text.startswith(f"No alert is open. {n_rules} rules look for trouble: 16 about the data,")
+    assert note.text.startswith(f"No alert is open. {n_rules} rules look for trouble: 17 about the data,")
     assert note.text.endswith("looked at is 2024-01-09, 2 bars, at 18:05 in Shanghai on 2024-01-09.")
     assert nothing.text.endswith("No session's bars have been looked at yet.")
     assert "2024-01-09" not in anomalies.section(empty_lake, MON).blocks[0].text

@@ -14,10 +14,9 @@ import subprocess
 import sys
 import time
 
-import pydantic
 import pytest
 
-from flows import ingest, settings, steps, vendors
+from flows import ingest, routing, settings, steps, vendors
 from reports.alerts import MOST_ALERTS
 from warehouse import errors, lake
 from warehouse.sources import faults, market
@@ -303,7 +302,7 @@ def test_new_alerts_are_sent_once_to_the_channel_that_is_configured(
         f"json://{scripted.url.removeprefix('http://')}/hook",
         f"mailto://127.0.0.1:{mail_server.port}?from=daybook@desk.example&to=quant@desk.example&mode=insecure",
     )
-    options = evening_before.options.model_copy(update={"alert_channels": tuple(map(pydantic.SecretStr, addresses))})
+    options = evening_before.options.model_copy(update={"alert_channels": routing.read(addresses)})
     desk = Desk(options, evening_before.vendor)
 
     desk.run(truth.session_dates[-1])

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pytest
 
 from flows import delivery, settings
-from warehouse import checks, errors, lake, outbox
+from warehouse import alerts, checks, errors, lake, outbox
 
 DAY = date(2026, 11, 20)
 NOW = datetime(2026, 11, 20, 10, tzinfo=UTC)
@@ -290,6 +290,197 @@ def test_quiet_hours_let_only_grave_alerts_through_and_tell_of_the_others_afterw
 
     assert (night.n_told, still_night.n_told, morning.n_told) == (1, 0, 2)
     assert ["C is wrong" in body["title"] for _, body in webhook.taken] == [True, False]
+
+
+def only_high(address):
+    return {"address": address, "least": "high"}
+
+
+def n_alerts(options):
+    rows = read(options, "select channel, n_alerts from ops.outbox order by channel, n_alerts")
+    return [(row["channel"], row["n_alerts"]) for row in rows]
+
+
+def test_channel_gets_only_alerts_of_its_severities_and_another_all_of_them(desk_of, webhook, mail_server):
+    """What both take is one message with one identity, what only the mail takes another."""
+    options = desk_of(only_high(hook(webhook)), mail(mail_server))
+    find(options, "A", "B")
+    find(options, "C", severity="low")
+    find(options, "D", severity="high")
+
+    first, second = deliver(options), deliver(options)
+
+    assert (first.n_told, first.n_sent, first.n_waiting, second.n_told, second.n_sent) == (4, 3, 0, 0, 0)
+    ((headers, posted),) = webhook.taken
+    assert "D is wrong" in posted["message"] and "A is wrong" not in posted["message"]
+    grave, rest = mail_server.taken
+    assert grave["Message-ID"] == f"<{headers['Idempotency-Key']}@daybook.invalid>"
+    assert [f"{one} is wrong" in rest.get_content() for one in "ABCD"] == [True, True, True, False]
+    assert n_alerts(options) == [("json-1", 1), ("mailto-1", 1), ("mailto-1", 3)]
+
+
+def test_alert_that_no_channel_takes_waits_until_one_does_and_costs_no_writing(desk_of, webhook):
+    options = desk_of(only_high(hook(webhook)))
+    find(options, "A")
+    before = read(options, "select id from ducklake_current_snapshot('lake')")
+
+    narrow = deliver(options)
+    untouched = read(options, "select id from ducklake_current_snapshot('lake')") == before
+    wide = deliver(options.model_copy(update={"alert_channels": desk_secrets(hook(webhook))}))
+
+    assert (narrow.n_told, untouched, wide.n_told, len(webhook.taken)) == (0, True, 1, 1)
+
+
+def test_message_that_waits_comes_although_its_channel_takes_less_by_now(desk_of, webhook):
+    options = desk_of(hook(webhook))
+    find(options, "A")
+    webhook.refuse_every = 1
+    deliver(options)
+    webhook.refuse_every = 0
+
+    deliver(options.model_copy(update={"alert_channels": desk_secrets(only_high(hook(webhook)))}), is_urgent=True)
+
+    assert "A is wrong" in webhook.taken[0][1]["message"]
+
+
+def test_hour_of_one_channel_does_not_keep_grave_alerts_from_another(desk_of, webhook, mail_server):
+    """The mail has had its message of the hour when the grave alert is found, the webhook none."""
+    options = desk_of(only_high(hook(webhook)), mail(mail_server), alert_messages_per_hour=1)
+    find(options, "A")
+    deliver(options)
+    find(options, "B", severity="high")
+
+    within = deliver(options, NOW + timedelta(minutes=1))
+    n_within = len(webhook.taken), len(mail_server.taken)
+    after = deliver(options, NOW + timedelta(hours=1, minutes=1))
+
+    assert (within.n_sent, n_within) == (1, (1, 1))
+    assert (after.n_sent, len(webhook.taken), len(mail_server.taken)) == (1, 1, 2)
+
+
+# 17:30 in Shanghai.
+EVENING = datetime(2026, 11, 20, 9, 30, tzinfo=UTC)
+HOURS = timedelta(hours=1)
+
+
+def in_digest(address, **said):
+    return {"address": address, "digest": "17:30", **said}
+
+
+def resolve(options, *still_there, at):
+    """A run at an instant that finds these, and resolves the others."""
+    rows = pa.Table.from_pylist([finding(one, "medium") for one in still_there], checks.FINDING_SCHEMA)
+    with lake.open_writer(options.lake, holder="test") as opened:
+        look = checks.Look(checks.read_scope(opened, DAY), at)
+        checks.record(opened, rows, [RULE], DAY, look)
+
+
+def test_digest_tells_of_a_day_at_its_time_and_grave_alerts_come_at_once(desk_of, webhook, mail_server):
+    options = desk_of(in_digest(mail(mail_server)), hook(webhook))
+    find(options, "A", "B")
+    deliver(options, EVENING - 3 * HOURS)
+    find(options, "C", severity="high")
+    find(options, "D", severity="low")
+    before = deliver(options, EVENING - 2 * HOURS)
+    resolve(options, "A", at=EVENING - HOURS)
+    n_before = len(mail_server.taken)
+
+    due = deliver(options, EVENING)
+    again = [deliver(options, EVENING + n * HOURS).n_sent for n in (1, 24)]
+
+    # The webhook was told of each at once: A and B, C with the mail, D.
+    assert (before.n_told, before.n_sent, n_before, len(webhook.taken)) == (2, 3, 1, 3)
+    assert (due.n_told, due.n_sent, due.n_waiting, again) == (0, 1, 0, [0, 0])
+    grave, digest = mail_server.taken
+    assert "C is wrong" in grave.get_content()
+    assert digest["Subject"] == "Daybook 2026-11-20: digest, 3 opened, 1 resolved, 1 open"
+    opened, ended = digest.get_content().split("Resolved by themselves: 1")
+    # B was resolved before it was told: once, as what it was; C was told at once, and its end is told now.
+    assert [f"{one} is wrong" in opened for one in "ABCD"] == [True, True, False, True]
+    assert "B is wrong (resolved since)" in opened and "D is wrong (resolved since)" in opened
+    assert ["C is wrong" in ended, "B is wrong" in ended] == [True, False]
+    assert "Open now: 1 medium." in ended
+    assert read(options, "select count(*) as n from ops.alert where delivered_at is null") == [{"n": 0}]
+
+
+def test_day_with_nothing_to_tell_has_no_digest_and_what_comes_after_its_time_waits_for_the_next(desk_of, mail_server):
+    options = desk_of(in_digest(mail(mail_server)))
+    nothing = deliver(options, EVENING)
+    find(options, "A")
+    after = deliver(options, EVENING + HOURS)
+    urgent = deliver(options, EVENING + 2 * HOURS, is_urgent=True)
+
+    next_day = deliver(options, EVENING + 24 * HOURS)
+
+    assert [one.n_sent for one in (nothing, after, urgent, next_day)] == [0, 0, 0, 1]
+    assert "A is wrong" in mail_server.taken[0].get_content()
+    told = read(options, "select delivered_at is not null as is_told from ops.alert")
+    assert told == [{"is_told": True}]
+
+
+def test_run_that_began_before_the_digest_and_ends_after_it_makes_no_second_one_and_nothing_is_lost(
+    desk_of, mail_server
+):
+    options = desk_of(in_digest(mail(mail_server)))
+    find(options, "A")
+    deliver(options, EVENING - HOURS)
+    deliver(options, EVENING)
+    find(options, "A", "B")
+    resolve(options, "B", at=EVENING - timedelta(minutes=1))
+    late = deliver(options, EVENING - timedelta(minutes=1))
+
+    same_day, next_day = (deliver(options, EVENING + n * HOURS) for n in (1, 24))
+
+    assert [one.n_sent for one in (late, same_day, next_day)] == [0, 0, 1]
+    assert mail_server.taken[1]["Subject"].endswith("1 opened, 1 resolved, 1 open")
+
+
+def test_grave_alerts_wait_for_the_digest_of_a_channel_that_says_so(desk_of, mail_server):
+    options = desk_of(in_digest(mail(mail_server), at_once="none", least="high"))
+    find(options, "A", severity="high")
+    find(options, "B")
+
+    sent = [deliver(options, EVENING + n * HOURS).n_sent for n in (-1, 0)]
+
+    assert sent == [0, 1]
+    assert "A is wrong" in mail_server.taken[0].get_content() and "B is" not in mail_server.taken[0].get_content()
+
+
+def test_what_was_held_is_sent_when_the_channel_has_no_digest_any_more(desk_of, mail_server):
+    options = desk_of(in_digest(mail(mail_server)))
+    find(options, "A")
+    deliver(options)
+
+    sent = deliver(options.model_copy(update={"alert_channels": desk_secrets(mail(mail_server))}))
+
+    assert (sent.n_told, sent.n_sent, sent.n_waiting) == (0, 1, 0)
+    assert mail_server.taken[0]["Subject"].endswith("A is wrong")
+
+
+def test_digest_that_is_refused_is_tried_again_under_its_identity_and_lists_its_alerts(desk_of, webhook):
+    options = desk_of(in_digest(hook(webhook)))
+    find(options, "A", "B")
+    deliver(options, EVENING - HOURS)
+    webhook.refuse_every = 1
+    refused = deliver(options, EVENING)
+    webhook.refuse_every = 0
+
+    sent = deliver(options, EVENING + HOURS)
+
+    assert (refused.n_waiting, sent.n_sent, len(webhook.taken)) == (1, 1, 1)
+    with lake.open_reader(options.lake) as opened:
+        assert alerts.read_list(opened, "all", keys(webhook)[0], 9).num_rows == 2
+    assert {row["state"] for row in read(options, "select state from ops.outbox")} == {"gathered", "sent"}
+
+
+def test_digest_due_in_quiet_hours_comes_after_them(desk_of, mail_server):
+    options = desk_of(in_digest(mail(mail_server)), alert_quiet_hours="17:00-18:00")
+    find(options, "A")
+    deliver(options, EVENING - HOURS)
+
+    sent = [deliver(options, EVENING + timedelta(minutes=n)).n_sent for n in (0, 30)]
+
+    assert sent == [0, 1]
 
 
 def test_reopened_alert_is_told_again_and_one_still_open_is_not(desk_of, webhook):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import pickle
 
 import cloudpickle
@@ -92,3 +93,46 @@ def test_settings_can_be_copied_with_another_value():
 
     assert (other.seed, other.tushare_token) == (1, own.tushare_token)
     assert copy.copy(own) == own == copy.deepcopy(own)
+
+
+def test_channels_are_addresses_or_objects_and_say_what_they_take(monkeypatch):
+    pager = {"address": f"json://localhost/{TOKEN}", "least": "high"}
+    monkeypatch.setenv("DAYBOOK__ALERT_CHANNELS", json.dumps([f"mailto://{TOKEN}@desk.example", pager]))
+
+    options = settings.read_settings()
+
+    (shown,) = [fact.found for fact in doctor.examine(options) if fact.topic == "alert channels"]
+    assert shown == "mailto-1: all alerts; json-1: high alerts"
+    listed = dict((variable, value) for variable, value, _ in doctor.effective_settings(options))
+    assert listed["DAYBOOK__ALERT_CHANNELS"] == "[******** (all alerts), ******** (high alerts)]"
+    assert TOKEN not in repr(options) + str(options) + options.model_dump_json()
+
+
+MALFORMED = {
+    "no object": (7, "neither an address nor an object"),
+    "list": ([TOKEN], "neither an address nor an object"),
+    "no address": ({"least": "high"}, "no text as `address`"),
+    "address of another type": ({"address": [TOKEN]}, "no text as `address`"),
+    "unknown severity": ({"address": "json://x", "least": TOKEN}, "a `least` that is none of high, medium, low"),
+    "several severities": ({"address": "json://x", "least": [TOKEN]}, "a `least` that is none of high, medium, low"),
+    "no time of day": ({"address": TOKEN, "digest": "25:30"}, "a `digest` that is no time of day"),
+    "empty digest": ({"address": TOKEN, "digest": ""}, "a `digest` that is no time of day"),
+    "at once what": (
+        {"address": TOKEN, "digest": "19:00", "at_once": "low"},
+        "an `at_once` that is none of high, none",
+    ),
+    "at once beside what": ({"address": TOKEN, "at_once": "none"}, "no `digest` with it"),
+    "address as key": ({f"json://{TOKEN}": "high"}, "another key than address"),
+    "misspelt key": ({"address": f"json://{TOKEN}", "lest": "high"}, "another key than address"),
+}
+
+
+@pytest.mark.parametrize("case", MALFORMED)
+def test_malformed_channel_is_named_by_variable_and_place_and_not_repeated(monkeypatch, case):
+    element, words = MALFORMED[case]
+    monkeypatch.setenv("DAYBOOK__ALERT_CHANNELS", json.dumps(["json://localhost", element]))
+
+    with pytest.raises(errors.ConfigError, match=r"DAYBOOK__ALERT_CHANNELS: .*element 2 ") as caught:
+        settings.read_settings(_env_file=None)
+
+    assert words in str(caught.value) and TOKEN not in str(caught.value)

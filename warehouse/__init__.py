@@ -9,7 +9,7 @@ Open `lake.py` first: it opens the lake, and every read and write goes through i
 - `returns.py`, `features.py`   numbers computed from bars, incrementally
 - `panels.py`    matrices as of a day: the only door for training data
 - `checks.py`, `outages.py`     questions whose every answer row is a finding
-- `alerts.py`, `outbox.py`      what people decide about alerts, and the messages about them
+- `alerts.py`, `outbox.py`      what people decide about alerts, and the messages about them; `digests.py`, one a day
 - `sql/views/`   what analysts read
 - `statements.py`, `attaching.py`   what a reader may ask, and how other programs get to the lake
 - `dictionary.py`, `export.py`      what the lake holds in words, and a copy of it for tools that know no DuckLake

@@ -24,6 +24,11 @@ from warehouse.tables import ops
 # What a person can do, and the state that follows.
 CHANGES = {"acknowledge": "acknowledged", "snooze": "snoozed", "reopen": "open"}
 FINGERPRINT = re.compile(r"[0-9a-f]{6,16}")
+# A gathered message's `claimed_by` is the digest that stands for it.
+OF_MESSAGE = (
+    f"message_id in (select $message_id union all select message_id from {ops.OUTBOX.full_name}"
+    " where state = 'gathered' and claimed_by = $message_id)"
+)
 STATES = {"standing": "state <> 'resolved'", "all": "true"}
 
 
@@ -60,7 +65,7 @@ def read_list(lake: Lake, state: str, message_id: str, limit: int) -> pa.Table:
     Raises:
         LakeError: the lake cannot be read.
     """
-    is_meant = "message_id = $message_id" if message_id else STATES.get(state, "state = $state")
+    is_meant = OF_MESSAGE if message_id else STATES.get(state, "state = $state")
     params = {"message_id": message_id} if message_id else {} if state in STATES else {"state": state}
     return lake.read(
         "select fingerprint, severity, state, decided_by, until_date, subject_date, n_seen, title"

@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -45,6 +45,7 @@ class Draft:
         body: plain text.
         fingerprints: the alerts it tells of.
         as_of: day of the run.
+        n_others: alerts it tells of besides, which other messages told of when they opened.
     """
 
     message_id: str
@@ -53,6 +54,7 @@ class Draft:
     body: str
     fingerprints: tuple[str, ...]
     as_of: date
+    n_others: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +80,7 @@ class Sender:
         per_hour: messages a channel may get within an hour.
         is_urgent: whether to try what is waiting for its next try, too.
         severities: only alerts of these are told now, and only messages of these sent.
+        digests: channels for which messages are held until their digest; what is held for others is sent.
     """
 
     name: str
@@ -85,6 +88,7 @@ class Sender:
     per_hour: int
     is_urgent: bool = False
     severities: tuple[str, ...] = ops.SEVERITIES
+    digests: tuple[str, ...] = ()
 
 
 def read_untold(lake: Lake, severities: Sequence[str] = ops.SEVERITIES) -> pa.Table:
@@ -100,23 +104,22 @@ def read_untold(lake: Lake, severities: Sequence[str] = ops.SEVERITIES) -> pa.Ta
     )
 
 
-def count_written(lake: Lake, at: datetime) -> int:
-    """How many messages were written within the hour before an instant.
+def count_written(lake: Lake, at: datetime) -> dict[str, int]:
+    """How many messages were written for each channel within the hour before an instant; none, no entry.
 
     Raises:
         LakeError: the lake cannot be read.
     """
-    return int(
-        lake.read_value(
-            f"select count(distinct message_id) from {ops.OUTBOX.full_name}"
-            " where created_at > $since and created_at <= $at",
-            since=at - HOUR,
-            at=at,
-        )
+    rows = lake.read(
+        f"select channel, count(*) as n from {ops.OUTBOX.full_name}"
+        " where created_at > $since and created_at <= $at and state not in ('held', 'gathered') group by channel",
+        since=at - HOUR,
+        at=at,
     )
+    return dict(zip(rows["channel"].to_pylist(), rows["n"].to_pylist(), strict=True))
 
 
-def write(lake: Lake, draft: Draft, channels: Sequence[str], at: datetime) -> int:
+def write(lake: Lake, draft: Draft, channels: Sequence[str], at: datetime, *, held: Sequence[str] = ()) -> int:
     """How many alerts a new message tells of; those that another message tells of meanwhile are left out.
 
     Args:
@@ -124,11 +127,12 @@ def write(lake: Lake, draft: Draft, channels: Sequence[str], at: datetime) -> in
         draft: the message.
         channels: names of the channels it is for.
         at: the instant.
+        held: those of them whose digest tells of it.
 
     Raises:
         LakeError: the lake cannot be written; then neither message nor mark is there.
     """
-    columns = ", ".join(ops.OUTBOX.column_names)
+    states = {name: "held" if name in held else "waiting" for name in channels}
 
     def work(connection: duckdb.DuckDBPyConnection) -> int:
         told = connection.execute(
@@ -136,26 +140,43 @@ def write(lake: Lake, draft: Draft, channels: Sequence[str], at: datetime) -> in
             f" where {UNTOLD} and fingerprint in (select unnest($fingerprints))",
             {"message_id": draft.message_id, "fingerprints": list(draft.fingerprints)},
         ).fetchone()
-        n_alerts = int(told[0]) if told else 0
-        if n_alerts:
-            connection.execute(
-                f"insert into {ops.OUTBOX.full_name} ({columns}) select $message_id, channel, 'waiting', $severity,"
-                " $title, $body, $n_alerts, $as_of, 0, 0, '', '', $at, $at, null, null"
-                " from (select unnest($channels) as channel)",
-                {
-                    "message_id": draft.message_id,
-                    "severity": draft.severity,
-                    "title": draft.title,
-                    "body": draft.body,
-                    "n_alerts": n_alerts,
-                    "as_of": draft.as_of,
-                    "at": at,
-                    "channels": list(channels),
-                },
-            )
-        return n_alerts
+        n_told = int(told[0]) if told else 0
+        if n_told + draft.n_others:
+            insert(connection, draft, states, at, n_told + draft.n_others)
+        return n_told
 
     return lake.commit(work, message=f"message {draft.message_id} about {len(draft.fingerprints)} alerts")
+
+
+def insert(
+    connection: duckdb.DuckDBPyConnection, draft: Draft, states: Mapping[str, str], at: datetime, n_alerts: int
+) -> None:
+    """Put a message into the outbox, a row a channel.
+
+    Args:
+        connection: inside a commit.
+        draft: the message.
+        states: in which state it begins, by channel.
+        at: the instant.
+        n_alerts: how many it tells of.
+    """
+    columns = ", ".join(ops.OUTBOX.column_names)
+    connection.execute(
+        f"insert into {ops.OUTBOX.full_name} ({columns}) select $message_id, channel, state, $severity,"
+        " $title, $body, $n_alerts, $as_of, 0, 0, '', '', $at, $at, null, null"
+        " from (select unnest($channels) as channel, unnest($states) as state)",
+        {
+            "message_id": draft.message_id,
+            "severity": draft.severity,
+            "title": draft.title,
+            "body": draft.body,
+            "n_alerts": n_alerts,
+            "as_of": draft.as_of,
+            "at": at,
+            "channels": list(states),
+            "states": list(states.values()),
+        },
+    )
 
 
 def claim(lake: Lake, sender: Sender, channels: Sequence[str]) -> list[Claimed]:
@@ -178,6 +199,7 @@ def claim(lake: Lake, sender: Sender, channels: Sequence[str]) -> list[Claimed]:
         "is_urgent": sender.is_urgent,
         "channels": list(channels),
         "severities": list(sender.severities),
+        "digests": list(sender.digests),
     }
 
     def work(connection: duckdb.DuckDBPyConnection) -> list[Claimed]:
@@ -248,23 +270,29 @@ def settle(lake: Lake, outcomes: Sequence[Outcome], at: datetime) -> None:
     def work(connection: duckdb.DuckDBPyConnection) -> None:
         connection.register("tried", tried)
         connection.execute(sql.load("outbox_settle"), {"at": at})
-        connection.execute(
-            f"update {ops.ALERT.full_name} set delivered_at = $at where delivered_at is null"
-            " and message_id in (select message_id from tried where refusal = '')",
-            {"at": at},
-        )
+        connection.execute(sql.load("outbox_delivered"), {"at": at})
         connection.unregister("tried")
 
     lake.commit(work, message=f"tried to send {len(outcomes)} messages")
 
 
-def count_waiting(lake: Lake) -> int:
-    """How many messages no channel has taken yet, one a channel.
+def count_waiting(lake: Lake, digests: Sequence[str] = ()) -> int:
+    """How many messages no channel has taken yet, one a channel, but for those that wait for a channel's digest.
+
+    Args:
+        lake: the lake.
+        digests: channels that have a digest.
 
     Raises:
         LakeError: the lake cannot be read.
     """
-    return int(lake.read_value(f"select count(*) from {ops.OUTBOX.full_name} where state <> 'sent'"))
+    return int(
+        lake.read_value(
+            f"select count(*) from {ops.OUTBOX.full_name} where state in ('waiting', 'claimed')"
+            " or state = 'held' and channel not in (select unnest($digests))",
+            digests=list(digests),
+        )
+    )
 
 
 class Receipts:

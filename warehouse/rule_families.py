@@ -3,7 +3,7 @@
 Alerts are read by family, because who is called differs: whoever runs the ingestion, whoever talks to the vendor,
 whoever trades, whoever owns the models. Invariant: every rule that can open an alert has a family, which
 tests/test_anomalies.py compares with the rules that run. Partners: `warehouse/checks.py`, `warehouse/outages.py`,
-`flows/detecting.py`.
+`flows/detecting.py`, `flows/alarm_budget.py`.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ _RULES: dict[str, tuple[str, ...]] = {
         "row_set_aside",
         "rule_broken",
         "message_waiting",
+        "alarm_budget_exceeded",
     ),
     BARS: (
         "bar_missing",

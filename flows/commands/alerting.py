@@ -28,6 +28,7 @@ class Action(enum.StrEnum):
     reopen = "reopen"
     label = "label"
     precision = "precision"
+    budget = "budget"
     messages = "messages"
     send = "send"
 
@@ -66,8 +67,13 @@ def alerts(
     ] = State.standing,
     message: Annotated[str, typer.Option(help="List the alerts that this message tells of.")] = "",
     limit: Annotated[int, typer.Option(min=1, help="Most rows to list.")] = 50,
+    per_week: Annotated[
+        int | None,
+        typer.Option(min=1, help="Alerts a week that `budget` is to keep; default DAYBOOK__ALERTS_PER_WEEK."),
+    ] = None,
+    weeks: Annotated[int, typer.Option(min=1, max=52, help="Weeks that `budget` looks at.")] = 8,
 ) -> None:
-    """List and show alerts, acknowledge, snooze, reopen or label them, and send the messages about them that wait."""
+    """List and show alerts, decide about or label them, send the messages that wait, and see what keeps a budget."""
     from warehouse import alerts as known
     from warehouse import lake
 
@@ -79,6 +85,8 @@ def alerts(
         raise terminal.config_error(f"`daybook alerts {action}` {needed}.")
     if action is Action.send:
         _send(options)
+    elif action is Action.budget:
+        _budget(options, per_week or options.alerts_per_week, weeks)
     elif action in DECISIONS:
         _decide(options, action, named, (by, why, until))
     else:
@@ -121,6 +129,29 @@ def _decide(options: Settings, action: Action, named: list[str], said: tuple[str
         else:
             lines = known.decide(opened, named, decision)
     print("\n".join(lines))
+
+
+def _budget(options: Settings, per_week: int | None, weeks: int) -> None:
+    from flows import alarm_replay
+    from warehouse import lake
+
+    if per_week is None:
+        raise terminal.config_error("how many alerts a week? Give --per-week, or set DAYBOOK__ALERTS_PER_WEEK.")
+    with lake.open_reader(options.lake) as opened, terminal.progress() as progress:
+        last = alarm_replay.read_last_day(opened)
+        history = alarm_replay.read_history(opened, last, weeks)
+        replays = alarm_replay.replay(opened, options, last, weeks, progress)
+    terminal.print_table(
+        alarm_replay.summarize(history),
+        f"alerts opened in the weeks that have runs, {history.n_recorded} of {weeks} up to {last}",
+    )
+    best = alarm_replay.best_within(replays, history.others(), per_week)
+    shown = [("as set", replays[0]), ("within the budget", best), ("quietest tried", replays[-1])]
+    terminal.print_table(
+        alarm_replay.compare([(name, one) for name, one in shown if one], history.others()),
+        f"replayed over {weeks} weeks, with the other rules' alerts as they were; the budget is {per_week} a week",
+    )
+    print("\n".join(alarm_replay.advise(best, replays[0], history.others(), per_week)))
 
 
 def _send(options: Settings) -> None:

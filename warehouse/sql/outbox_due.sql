@@ -1,7 +1,7 @@
 -- Messages that may be sent now: one row per message and channel, oldest first, for the channels that are set.
 -- Due is what waits and whose time has come, what this sender claimed before (it holds the lock, so that sender died),
 -- and what another one claimed too long ago. A channel gets at most $per_hour messages an hour, those sent included; in
--- quiet hours $severities are the gravest only.
+-- quiet hours $severities are the gravest only. What is held for a channel without a digest any more ($digests) is due.
 with taken as (
     select channel, count(*) as n_sent
     from ops.outbox
@@ -15,6 +15,7 @@ due as (
         and severity in (select unnest($severities))
         and (
             state = 'waiting' and ($is_urgent or next_try_at <= $at)
+            or state = 'held' and channel not in (select unnest($digests))
             or state = 'claimed' and (claimed_by = $sender or claimed_at < $dead_before)
         )
 )

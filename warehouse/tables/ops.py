@@ -245,7 +245,12 @@ OUTBOX = Table(
             "The same for every try: mail's Message-ID and a webhook's Idempotency-Key hold it.",
         ),
         Column("channel", "VARCHAR", "Scheme of the address and its place among those of that scheme: `mailto-1`."),
-        Column("state", "VARCHAR", "`waiting`, `claimed` (somebody is sending it, or died doing so) or `sent`."),
+        Column(
+            "state",
+            "VARCHAR",
+            "`waiting`, `claimed` (somebody is sending it, or died doing so), `sent`; for a channel with a digest `held`"
+            " for it, then `gathered` into it.",
+        ),
         Column("severity", "VARCHAR", "The gravest of its alerts: `high`, `medium` or `low`."),
         Column("title", "VARCHAR", "Its subject."),
         Column("body", "VARCHAR", "Its text."),
@@ -256,7 +261,11 @@ OUTBOX = Table(
             "n_doubtful", "BIGINT", "Tries whose sender died before it knew the outcome; each may have come through."
         ),
         Column("last_error", "VARCHAR", "Why the last try failed; empty when it did not."),
-        Column("claimed_by", "VARCHAR", "Who sends it, or sent it last; empty before the first try."),
+        Column(
+            "claimed_by",
+            "VARCHAR",
+            "Who sends it, or sent it last: for a gathered message its digest's message_id; empty before the first try.",
+        ),
         Column("created_at", "TIMESTAMPTZ", "Instant it was written."),
         Column("next_try_at", "TIMESTAMPTZ", "It is not tried before, unless by hand."),
         Column("claimed_at", "TIMESTAMPTZ", "Instant of the last try; NULL before the first.", nullable=True),
