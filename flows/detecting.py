@@ -14,7 +14,7 @@ from datetime import date
 import numpy as np
 import pyarrow as pa
 
-from flows import alarm_budget, factors, forecasts, market_watch, model_watch
+from flows import alarm_budget, factors, forecasts, macro_watch, market_watch, model_watch
 from flows.context import Context
 from flows.settings import Settings
 from models import anomaly, base, registry, stability
@@ -54,9 +54,10 @@ def detect(context: Context, as_of: date, session: date | None) -> pa.Table:
             strange = market_watch.find(lake, session, context.settings, set(moved["subject"].to_pylist()))
             findings += [moved, strange, model_watch.find(lake, context.settings, as_of, session)]
             rules += [ROBUST_Z, market_watch.RULE, *model_watch.RULES]
+        findings.append(macro_watch.find(lake, context.settings, as_of))
         findings.append(find_model_trouble(lake, context.settings, as_of))
         findings.append(find_factor_jumps(lake, as_of))
-        rules += [*MODEL_RULES, FACTOR_JUMP, outages.RULE, alarm_budget.RULE]
+        rules += [*MODEL_RULES, FACTOR_JUMP, outages.RULE, macro_watch.RULE, alarm_budget.RULE]
         findings.append(alarm_budget.find(lake, pa.concat_tables(findings), context.settings.alerts_per_week, as_of))
     with context.writer() as lake:
         standing = checks.record(lake, pa.concat_tables(findings), rules, as_of, look)

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import csv, parquet
 
-from models import base, detectors, encoding, labelled
+from models import base, detectors, encoding, labelled, series_detectors
 from warehouse import errors
 
 SCORE_COLUMN, FLAG_COLUMN = "anomaly_score", "is_anomaly"
@@ -29,6 +29,7 @@ class Wanted:
         share: share of the rows learned from that lies above the threshold.
         budget: alerts that somebody can look at.
         seed: of the detector.
+        series: columns whose rows are periods in their order, for a detector of series; the others are not looked at.
     """
 
     detector: str
@@ -36,6 +37,7 @@ class Wanted:
     share: float = 0.1
     budget: int = 20
     seed: int = 0
+    series: tuple[str, ...] = ()
 
 
 def detect_file(path: Path, train: Path | None, out: Path, wanted: Wanted) -> dict[str, Any]:
@@ -60,15 +62,12 @@ def detect_file(path: Path, train: Path | None, out: Path, wanted: Wanted) -> di
     labels = _labels(path, table, wanted.label) if wanted.label else None
     learned = table if train is None else _read(train)
     try:
-        encoder = encoding.TableEncoder().fit(_columns(train or path, learned, wanted.label))
-        detector = detectors.make(wanted.detector, seed=wanted.seed)
-        rows = encoder.transform(_columns(train or path, learned, wanted.label))
-        learned_scores = detector.fit(rows).score(rows)
-        scores = learned_scores
-        if train is not None:
-            scores = detector.score(encoder.transform(_columns(path, table, wanted.label)))
+        scored = (_score_series if _is_of_series(wanted) else _score_rows)(
+            (path, table), (train or path, learned), wanted
+        )
     except base.ModelError as exc:
         raise errors.ModelRefused(f"{path}: {exc}") from exc
+    scores, learned_scores = scored.scores, scored.learned_scores
     threshold = float(np.quantile(learned_scores, 1 - wanted.share))
     _write(out, table, scores, scores > threshold)
     found = {
@@ -77,15 +76,81 @@ def detect_file(path: Path, train: Path | None, out: Path, wanted: Wanted) -> di
         "detector": wanted.detector,
         "seed": wanted.seed,
         "n_rows": table.num_rows,
-        "n_columns": len(encoder.names_),
-        "constant_columns": encoder.constant_,
-        "n_filled": sum(encoder.n_filled_[name] for name in encoder.names_ if name in encoder.n_filled_),
+        "n_columns": scored.n_columns,
+        "constant_columns": scored.constant,
+        "n_filled": scored.n_filled,
         "threshold": threshold,
         "n_flagged": int((scores > threshold).sum()),
     }
     if labels is None:
         return found
     return found | {"labelled": labelled.judge(scores, labels, threshold=threshold, budget=wanted.budget)}
+
+
+@dataclass(frozen=True, slots=True)
+class _Scored:
+    """Scores of a file's rows and of those learned from, and what was done to its columns."""
+
+    scores: labelled.Floats
+    learned_scores: labelled.Floats
+    n_columns: int
+    constant: list[str]
+    n_filled: int
+
+
+def _is_of_series(wanted: Wanted) -> bool:
+    """Whether the detector looks at periods.
+
+    Raises:
+        ConfigError: the columns that are periods are not named, or are named to a detector of rows.
+    """
+    is_of_series = wanted.detector in series_detectors.SERIES_DETECTORS
+    if is_of_series and not wanted.series:
+        raise errors.ConfigError(f"{wanted.detector} looks at a series. Name its column with --series.")
+    if wanted.series and not is_of_series:
+        known = ", ".join(series_detectors.SERIES_DETECTORS)
+        raise errors.ConfigError(f"{wanted.detector} looks at rows, not at a series. For one choose {known}.")
+    return is_of_series
+
+
+def _score_rows(scored: tuple[Path, pa.Table], learned: tuple[Path, pa.Table], wanted: Wanted) -> _Scored:
+    columns = _columns(*learned, wanted.label)
+    encoder = encoding.TableEncoder().fit(columns)
+    rows = encoder.transform(columns)
+    detector = detectors.make(wanted.detector, seed=wanted.seed).fit(rows)
+    learned_scores = detector.score(rows)
+    is_same = scored[1] is learned[1]
+    scores = learned_scores if is_same else detector.score(encoder.transform(_columns(*scored, wanted.label)))
+    n_filled = sum(encoder.n_filled_[name] for name in encoder.names_ if name in encoder.n_filled_)
+    return _Scored(scores, learned_scores, len(encoder.names_), encoder.constant_, n_filled)
+
+
+def _score_series(scored: tuple[Path, pa.Table], learned: tuple[Path, pa.Table], wanted: Wanted) -> _Scored:
+    values, n_filled = _series(*learned, wanted.series)
+    detector = series_detectors.make(wanted.detector, seed=wanted.seed).fit(values)
+    learned_scores = detector.score(values)
+    is_same = scored[1] is learned[1]
+    scores = learned_scores if is_same else detector.score(_series(*scored, wanted.series)[0])
+    return _Scored(scores, learned_scores, len(wanted.series), [], n_filled)
+
+
+def _series(path: Path, table: pa.Table, names: tuple[str, ...]) -> tuple[labelled.Floats, int]:
+    """(n_rows, n_series), holes filled by the median of their column, and how many there were."""
+    missing = [name for name in names if name not in table.column_names]
+    if missing:
+        raise errors.ConfigError(
+            f"{path} has no column {missing[0]}; it has {', '.join(table.column_names)}. Name one of these."
+        )
+    columns = [_columns(path, table.select([name]), "")[name] for name in names]
+    texts = [name for name, column in zip(names, columns, strict=True) if column.dtype == object]
+    if texts:
+        raise errors.ModelRefused(f"{path}: column {texts[0]} holds text. Name a column of numbers.")
+    values = np.column_stack(columns).astype(np.float64)
+    is_hole = ~np.isfinite(values)
+    if is_hole.all(axis=0).any():
+        raise errors.ModelRefused(f"{path}: column {names[int(is_hole.all(axis=0).argmax())]} holds no number.")
+    medians = np.nanmedian(np.where(is_hole, np.nan, values), axis=0)
+    return np.where(is_hole, medians, values), int(is_hole.sum())
 
 
 def _read(path: Path) -> pa.Table:

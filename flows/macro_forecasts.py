@@ -75,20 +75,32 @@ def _forecast(values: pa.Table) -> tuple[np.datetime64, next_value.NextValue]:
     level = level[is_known]
     if not len(level):
         raise base.TooFewRows("no value is known. Wait for one.")
-    periods, on_grid = _on_grid(dates, level, values["frequency"][0].as_py())
-    return periods[-1], next_value.forecast_next(on_grid, values["transform_code"][0].as_py())
+    periods, values_on_grid = on_grid(dates, level, values["frequency"][0].as_py())
+    return periods[-1], next_value.forecast_next(values_on_grid, values["transform_code"][0].as_py())
 
 
-def _on_grid(
+def on_grid(
     dates: npt.NDArray[np.datetime64], level: npt.NDArray[np.float64], frequency: str
 ) -> tuple[npt.NDArray[np.datetime64], npt.NDArray[np.float64]]:
-    """Every period from the first known to the one after the last, and the values up to the last, NaN in a hole."""
+    """A series' known values without gaps in time.
+
+    Args:
+        dates: (n,) periods with a value, ascending.
+        level: (n,) their values.
+        frequency: `W`, `M` or `Q`.
+
+    Returns:
+        Every period from the first known to the one after the last, and the values up to the last, NaN in a hole.
+
+    Raises:
+        ModelError: dates off the grid of their frequency.
+    """
     if frequency in transforms.MONTHS_PER_PERIOD:
-        months, on_grid = transforms.regular_grid(dates, level, frequency)
-        return np.append(months, months[-1] + transforms.MONTHS_PER_PERIOD[frequency]), on_grid
+        months, gridded = transforms.regular_grid(dates, level, frequency)
+        return np.append(months, months[-1] + transforms.MONTHS_PER_PERIOD[frequency]), gridded
     # Counted from the newest: before a holiday a survey of Thursdays is dated Wednesday, and days of the week change.
     week = np.round((dates - dates[-1]).astype(int) / DAYS_PER_WEEK).astype(int)
-    on_grid = np.full(1 - week[0], np.nan)
+    gridded = np.full(1 - week[0], np.nan)
     # Of two values in a week the later one stays.
-    on_grid[week - week[0]] = level
-    return dates[-1] + DAYS_PER_WEEK * np.arange(week[0], 2), on_grid
+    gridded[week - week[0]] = level
+    return dates[-1] + DAYS_PER_WEEK * np.arange(week[0], 2), gridded

@@ -138,6 +138,9 @@ class Settings(pydantic_settings.BaseSettings):
     market_false_discovery_rate: float | None = Field(
         None, gt=0, lt=1, description="Share of these that may be false, instead of a number of them."
     )
+    macro_alerts_per_week: int = Field(
+        3, ge=0, description="Most alerts a week about macro releases that are unlike their series' own past."
+    )
     seed: int = Field(20261120, ge=0, description="Seed of every random draw.")
 
     up_colour: Literal["red", "green"] = Field("red", description="Colour of a rise in the report.")

@@ -12,7 +12,8 @@ After it: `evaluation.py` (walk-forward, metrics), `importance.py` (of features)
 West's test), `registry.py` (a fitted model as files, and back).
 Without a target: `pca.py` (factors; `selection.py` says how many), `macro_factors.py` (from macro levels to factors),
 `cluster.py` (groups), `anomaly.py` (outlier scores), `detectors.py` (which rows of any table are strange, with
-`autoencoder.py`, `encoding.py` and `labelled.py`), `market_moves.py` (how far a security's day is from its past, with
+`autoencoder.py`, `encoding.py` and `labelled.py`), `series_detectors.py` (which periods of a series are, with
+`window_autoencoder.py`), `market_moves.py` (how far a security's day is from its past, with
 `combined.py`, several detectors as one, and `thresholds.py`, what is an alert). A macro series ahead: `next_value.py`
 (from its own past), `diffusion.py` (with factors, against that), `news.py` (why did a forecast move?). `stability.py`:
 is it the same factor, why did it move?

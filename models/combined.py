@@ -69,7 +69,7 @@ class RankCombination:
             ModelError: other columns than fitted, or a value that is not finite.
         """
         verdicts = np.stack(
-            [_surprise(measured, usual) for measured, usual in zip(self._measured(rows), self.usual_, strict=True)]
+            [surprise(measured, usual) for measured, usual in zip(self._measured(rows), self.usual_, strict=True)]
         )
         gravest: Floats = np.sort(verdicts, axis=0)[-N_GRAVEST:].mean(axis=0)
         return gravest
@@ -93,13 +93,19 @@ class RankCombination:
         return [*np.abs(self.columns_.by_column(rows)).T, *(one.score(rows) for one in self.detectors_.values())]
 
 
-def _surprise(measured: Floats, usual: Floats) -> Floats:
-    """Minus the logarithm of the share of usual rows at least as strange.
+def surprise(measured: Floats, usual: Floats) -> Floats:
+    """How rarely a usual row is as strange.
 
-    Beyond the strangest usual row ranks end; there it grows on, by less than one rank more, with the distance.
+    Args:
+        measured: (n_rows,) higher is more abnormal.
+        usual: (n_usual,) the same of usual rows, ascending.
+
+    Returns:
+        (n_rows,) minus the natural logarithm of the share of usual rows at least as strange. Beyond the strangest of
+        them ranks end; there it grows on, by less than one rank more, with the distance.
     """
     n_beyond = len(usual) - np.searchsorted(usual, measured, side="left")
     top = usual[-1]
     beyond = np.where(measured > top, 1.0 - top / np.where(measured > top, measured, 1.0), 0.0)
-    surprise: Floats = np.log(2.0) * beyond - np.log((n_beyond + 1) / (len(usual) + 1))
-    return surprise
+    grown: Floats = np.log(2.0) * beyond - np.log((n_beyond + 1) / (len(usual) + 1))
+    return grown

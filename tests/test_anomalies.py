@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 from planting import insert
 
-from flows import alarm_budget, detecting, market_watch, model_watch
+from flows import alarm_budget, detecting, macro_watch, market_watch, model_watch
 from reports import addresses, blocks, site, tracing
 from reports.blocks import Note, Table
 from reports.pages import anomalies, market, overview
@@ -49,7 +49,7 @@ def tables(section):
 
 def test_every_rule_that_can_open_an_alert_has_one_family():
     ours = {check.rule for check in checks.CHECKS} | {outages.RULE, detecting.ROBUST_Z, market_watch.RULE}
-    ours |= {*detecting.MODEL_RULES, detecting.FACTOR_JUMP, *model_watch.RULES, alarm_budget.RULE}
+    ours |= {*detecting.MODEL_RULES, detecting.FACTOR_JUMP, *model_watch.RULES, alarm_budget.RULE, macro_watch.RULE}
 
     assert set(rule_families.OF_RULE) == ours
     assert sum(map(rule_families.count_rules, rule_families.FAMILIES)) == len(ours)

@@ -84,6 +84,13 @@ def plane():
     return rows
 
 
+def make(name):
+    """A detector with seed 1; one network stands for all in tests, as each takes seconds."""
+    if name == "autoencoder":
+        return autoencoder.Autoencoder(seed=1, n_networks=1)
+    return detectors.make(name, seed=1)
+
+
 @pytest.fixture(scope="module")
 def fitted(plane):
     """A function that gives a detector fitted on the plane with seed 1, fitted once for all tests that look at it."""
@@ -91,7 +98,7 @@ def fitted(plane):
 
     def fit(name):
         if name not in made:
-            made[name] = detectors.make(name, seed=1).fit(plane)
+            made[name] = make(name).fit(plane)
         return made[name]
 
     return fit
@@ -106,7 +113,7 @@ def test_autoencoder_scores_as_keras_would_with_its_weights():
     """Normalisation is taken into the weights, so that scoring needs no Keras: the network itself says the same."""
     rows = np.random.default_rng(2).normal(size=(50, 3)).astype(np.float32)
     with mlp.keras_session(0) as keras:
-        network = autoencoder.Autoencoder(seed=5).network(keras, 3)
+        network = autoencoder.build(keras, 3, 5)
         network.compile(loss="mse")
         # Statistics of the normalisation move with training only.
         network.fit(rows, rows, epochs=3, verbose=0)
@@ -114,15 +121,26 @@ def test_autoencoder_scores_as_keras_would_with_its_weights():
         layers = autoencoder.folded(network)
     detector = autoencoder.Autoencoder()
     detector.n_columns_, detector.mean_, detector.scale_ = 3, np.zeros(3), np.ones(3)
-    detector.layers_ = layers
+    detector.networks_, detector.usual_errors_ = [layers, layers], [np.ones(3), np.array([1.0, 2.0, 4.0])]
 
-    np.testing.assert_allclose(detector.score(rows), ((rows - rebuilt) ** 2).sum(axis=1), rtol=1e-4)
+    squares = (rows - rebuilt) ** 2
+    expected = (squares.sum(axis=1) + squares @ [1, 1 / 4, 1 / 16]) / 2
+    np.testing.assert_allclose(detector.score(rows), expected, rtol=1e-4)
+
+
+def test_first_of_two_networks_is_the_one_alone_and_the_second_another(fitted, plane):
+    both = autoencoder.Autoencoder(seed=1, n_networks=2).fit(plane)
+
+    (alone,) = fitted("autoencoder").networks_
+    first, second = both.networks_
+    np.testing.assert_array_equal(first[0][0], alone[0][0])
+    assert not np.array_equal(second[0][0], alone[0][0])
 
 
 @pytest.mark.parametrize("name", detectors.DETECTORS)
 def test_score_depends_on_its_own_row_and_the_seed_repeats_it(name, plane, fitted):
     first = fitted(name)
-    again = detectors.make(name, seed=1).fit(plane)
+    again = make(name).fit(plane)
 
     np.testing.assert_array_equal(first.score(plane), again.score(plane))
     np.testing.assert_array_equal(first.score(plane)[7:9], first.score(plane[7:9]))

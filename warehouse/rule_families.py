@@ -50,7 +50,7 @@ _RULES: dict[str, tuple[str, ...]] = {
         "bar_on_closed_day",
         "volume_slip",
     ),
-    MARKET: ("robust_z_outlier", "market_anomaly"),
+    MARKET: ("robust_z_outlier", "market_anomaly", "macro_anomaly"),
     MODEL: (
         "model_files_broken",
         "model_not_fitted",

@@ -14,7 +14,7 @@ import typer
 
 
 class Detector(enum.StrEnum):
-    """What makes a row strange: see `models/detectors.py`."""
+    """What makes a row strange, see `models/detectors.py`, or a period, see `models/series_detectors.py`."""
 
     robust_z = "robust_z"
     pca = "pca"
@@ -22,6 +22,10 @@ class Detector(enum.StrEnum):
     isolation_forest = "isolation_forest"
     ecod = "ecod"
     autoencoder = "autoencoder"
+    forecast_error = "forecast_error"
+    spectral_residual = "spectral_residual"
+    sub_pca = "sub_pca"
+    window_autoencoder = "window_autoencoder"
 
 
 def detect(
@@ -31,6 +35,10 @@ def detect(
     label: Annotated[str, typer.Option("--label", help="Column with 1 for anomalies and 0 for the others.")] = "",
     train: Annotated[Path | None, typer.Option("--train", help="File to learn from; default the same file.")] = None,
     *,
+    series: Annotated[
+        list[str] | None,
+        typer.Option("--series", help="Column whose rows are periods, oldest first; the detectors of series need it."),
+    ] = None,
     share: Annotated[
         float, typer.Option("--share", min=0.0, max=1.0, help="Share of the rows learned from that is flagged.")
     ] = 0.1,
@@ -43,7 +51,7 @@ def detect(
 
     from flows import detector_files
 
-    wanted = detector_files.Wanted(detector.value, label, share, budget, seed)
+    wanted = detector_files.Wanted(detector.value, label, share, budget, seed, tuple(series or ()))
     found = detector_files.detect_file(file, train, out, wanted)
     if found["constant_columns"]:
         print(

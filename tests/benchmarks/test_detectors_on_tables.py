@@ -19,6 +19,8 @@ pytestmark = pytest.mark.benchmark
 # PyOD's AutoEncoder is PyTorch's, and needs tqdm without saying so.
 PACKAGES = ("pyod==3.6.7", "torch==2.15.0", "tqdm", "pandas", "pyarrow")
 SEED = 0
+# The autoencoder was chosen on others.
+TEST_SEEDS = (1, 2, 3)
 
 
 def tables(vendor_data):
@@ -53,7 +55,8 @@ def test_detector_on_every_labelled_table(vendor_data, name, report):
     assert len(areas) == 11
 
 
-def test_detectors_beside_pyods_and_scikit_learns(vendor_data, peer_python, in_a_process, report):
+@pytest.mark.parametrize("seed", TEST_SEEDS)
+def test_detectors_beside_pyods_and_scikit_learns(vendor_data, peer_python, in_a_process, report, seed):
     """ECOD and Isolation Forest beside PyOD's, PCA beside scikit-learn's, the network beside PyOD's by its mean.
 
     PyOD's detector called PCA is another score. Two networks are never alike to 0.02 on one table: PyOD's own differs
@@ -62,7 +65,7 @@ def test_detectors_beside_pyods_and_scikit_learns(vendor_data, peer_python, in_a
     peers = in_a_process(
         "pyod_detectors.py",
         vendor_data / "anomaly" / "tabular",
-        SEED,
+        seed,
         python=peer_python("pyod", PACKAGES),
         OMP_NUM_THREADS="1",
     )["roc_auc"]
@@ -74,7 +77,7 @@ def test_detectors_beside_pyods_and_scikit_learns(vendor_data, peer_python, in_a
         error = ((standard - pca.inverse_transform(pca.transform(standard))) ** 2).sum(axis=1)
         peers["pca"][stem] = metrics.roc_auc_score(labels, error)
         for name in peers:
-            scores = detectors.make(name, seed=SEED).fit(table).score(table)
+            scores = detectors.make(name, seed=seed).fit(table).score(table)
             ours[name][stem] = metrics.roc_auc_score(labels, scores)
 
     worst = {name: max(abs(ours[name][stem] - area) for stem, area in peers[name].items()) for name in ours}
@@ -82,6 +85,6 @@ def test_detectors_beside_pyods_and_scikit_learns(vendor_data, peer_python, in_a
         side: {name: round(float(np.mean(list(of[name].values()))), 4) for name in ours}
         for side, of in (("ours", ours), ("peers", peers))
     }
-    report(worst_difference={name: round(value, 4) for name, value in worst.items()}, mean_roc_auc=means)
+    report(seed=seed, worst_difference={name: round(value, 4) for name, value in worst.items()}, mean_roc_auc=means)
     assert max(worst[name] for name in ("pca", "ecod", "isolation_forest")) <= 0.02
     assert means["ours"]["autoencoder"] >= means["peers"]["autoencoder"]
