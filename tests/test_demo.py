@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import email
 import email.policy
 import http
-import contextlib
 import http.server
 import json
 import os

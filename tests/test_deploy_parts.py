@@ -7,6 +7,7 @@ where this machine lets a test arrange that, and as the image's user where that 
 from __future__ import annotations
 
 import contextlib
+import importlib.metadata
 import json
 import os
 import re
@@ -23,6 +24,7 @@ from pathlib import Path
 import psycopg
 import pytest
 import yaml
+from packaging import version
 
 from flows import vendors
 
@@ -30,6 +32,8 @@ pytestmark = pytest.mark.exhaustive
 
 ROOT = Path(__file__).resolve().parents[1]
 DEPLOY = ROOT / "deploy"
+PYTHONPATH = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+FASTAPI = version.parse(importlib.metadata.version("fastapi"))
 SERVICES = yaml.safe_load((DEPLOY / "compose" / "compose.yaml").read_text())["services"]
 ROLES = str(DEPLOY / "postgres" / "roles.sql")
 PASSWORDS = {name: f"planted '{name}'" for name in ("prefect_password", "lake_writer_password", "lake_reader_password")}
@@ -79,7 +83,9 @@ class Parts:
         given = {name: self.here(str(value)) for name, value in SERVICES[part]["environment"].items()}
         plain = {name: value for name, value in os.environ.items() if not name.startswith(("DAYBOOK", "PREFECT"))}
         places = {name: str(self.folder / "tmp") for name in ("HOME", "TMPDIR", "NUMBA_CACHE_DIR")}
-        return plain | places | {"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"} | given | self.variables(part)
+        return (
+            plain | places | {"PYTHONPATH": PYTHONPATH, "PYTHONDONTWRITEBYTECODE": "1"} | given | self.variables(part)
+        )
 
     def here(self, value):
         """A value of the compose file with this machine's addresses."""
@@ -232,6 +238,9 @@ def test_parts_of_the_compose_file_do_the_work_together(parts, postgres, truth30
         assert not any(word in log.read_text() for word in PASSWORDS.values())
 
 
+@pytest.mark.skipif(
+    version.parse("0.151") <= FASTAPI, reason="Prefect 3.8.8 under FastAPI 0.151 refuses what its own `deploy` asks"
+)
 def test_flows_for_workers_run_on_a_worker_of_prefect(parts):
     parts.start("server")
     environment = parts.environment("worker") | {
