@@ -213,4 +213,6 @@ def life_of_worker(options: settings.Settings) -> dict[str, str]:
         "PREFECT_RUNNER_SERVER_ENABLE": "true",
         "PREFECT_RUNNER_SERVER_HOST": LOOPBACK,
         "PREFECT_RUNNER_SERVER_PORT": str(options.worker_port),
+        # Asked before it first looked for work, it would print a traceback each time.
+        "PREFECT_RUNNER_SERVER_LOG_LEVEL": "CRITICAL",
     }
