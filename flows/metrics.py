@@ -39,7 +39,7 @@ def why_not_ready(options: settings.Settings) -> list[str]:
     """What keeps this desk from doing tonight's work; nothing when it is ready."""
     reasons = []
     if not serving.is_server_up(options):
-        reasons.append(f"Prefect's server does not answer on port {options.prefect_port}")
+        reasons.append(f"Prefect's server does not answer at {options.prefect_api}")
     try:
         with lake.open_reader(options.lake):
             pass

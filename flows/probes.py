@@ -140,7 +140,10 @@ def folder(topic: str, path: Path, variable: str) -> Fact:
 def ports(options: settings.Settings) -> list[Fact]:
     """Whether `daybook serve` has its two ports, or already stands behind them with the same version."""
     if serving.is_server_up(options):
-        return [Fact("Prefect server", f"answers on port {options.prefect_port}", True), _deployments(options)]
+        return [Fact("Prefect server", f"answers at {options.prefect_api}", True), _deployments(options)]
+    if options.prefect_api_url:
+        advice = "Start it, or mend DAYBOOK__PREFECT_API_URL."
+        return [Fact("Prefect server", f"does not answer at {options.prefect_api}", False, advice)]
     return [
         _port("port of Prefect's server", options.prefect_port, "DAYBOOK__PREFECT_PORT"),
         _port("port of the reports", options.reports_port, "DAYBOOK__REPORTS_PORT"),
@@ -185,7 +188,7 @@ def _deployments(options: settings.Settings) -> Fact:
     """Whether the flows that the server knows are of the version installed here."""
     topic, here = "version of the worker", settings.code_version()
     try:
-        offered = _offered(serving.api_url(options))
+        offered = _offered(options.prefect_api)
     except (urllib.error.URLError, TimeoutError, ConnectionError, ValueError) as exc:
         return Fact(topic, f"the server does not tell ({type(exc).__name__})", False, "Look at its log, server.log.")
     others = sorted({str(one["version"]) for one in offered} - {here})

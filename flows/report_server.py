@@ -1,4 +1,4 @@
-"""The reports over HTTP on loopback, and beside them what a monitor asks for.
+"""The reports over HTTP, and beside them what a monitor asks for.
 
 `/healthz` says that the process lives, `/readyz` whether tonight's work can be done, `/metrics` how the desk is, in
 Prometheus' text format. Partners: `flows/metrics.py`, `flows/serving.py`.
@@ -22,13 +22,13 @@ PLAIN = "text/plain; charset=utf-8"
 
 @contextlib.contextmanager
 def report_server(options: settings.Settings) -> Iterator[str]:
-    """The reports' folder over HTTP on loopback; its address.
+    """The reports' folder over HTTP; its address on this machine.
 
     Raises:
-        ConfigError: the port is taken.
+        ConfigError: the port is taken, or there is no folder and none can be made.
     """
     serving.refuse_taken(options.reports_port, "DAYBOOK__REPORTS_PORT")
-    options.reports_path.mkdir(parents=True, exist_ok=True)
+    serving.make_folder(options.reports_path)
     server = _ReportServer(options)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
@@ -46,7 +46,7 @@ class _ReportServer(http.server.ThreadingHTTPServer):
     def __init__(self, options: settings.Settings) -> None:
         self.options = options
         handler = functools.partial(_ReportHandler, directory=str(options.reports_path))
-        super().__init__(("127.0.0.1", options.reports_port), handler)
+        super().__init__((options.serve_host, options.reports_port), handler)
 
 
 class _ReportHandler(http.server.SimpleHTTPRequestHandler):

@@ -1,7 +1,8 @@
-"""Prefect's server and its schedules, on loopback.
+"""Prefect's server, and the worker that runs what falls due: together on loopback, or each in a place of its own.
 
-The server's database lies in Daybook's home, so runs made without a server running are shown by the next one. Partner:
-`flows/report_server.py`, which stands beside it under `daybook serve`.
+The server's database lies in Daybook's home, so runs made without a server running are shown by the next one; a server
+kept elsewhere is told by `DAYBOOK__PREFECT_API_URL`. Partner: `flows/report_server.py`, which stands beside them under
+`daybook serve`.
 """
 
 from __future__ import annotations
@@ -16,12 +17,16 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NoReturn
 
 from flows import settings
 from warehouse import errors
 
 SERVER_START_S = 90.0
+ANSWER_S = 5.0
 OUR_LOGGERS = "flows,warehouse,models,reports"
+LOOPBACK = "127.0.0.1"
+SERVER, WORKER, REPORTS = "server", "worker", "reports"
 
 
 def prefect_environment(home: Path) -> dict[str, str]:
@@ -48,15 +53,41 @@ def prefect_environment(home: Path) -> dict[str, str]:
     }
 
 
-def api_url(options: settings.Settings) -> str:
-    """Address of the Prefect API that `daybook serve` starts."""
-    return f"http://127.0.0.1:{options.prefect_port}/api"
+def server_environment(options: settings.Settings) -> dict[str, str]:
+    """Variables of the process of Prefect's server, its database's password among them."""
+    own = ",".join(f"http://{host}:{options.prefect_port}" for host in (LOOPBACK, "localhost"))
+    return prefect_environment(options.root) | {
+        # Prefect copies its pages beside its code otherwise, which a service may not write to.
+        "PREFECT_SERVER_UI_STATIC_DIRECTORY": str(options.prefect_path / "ui"),
+        # By default a page of any site that is open in a browser here may ask the API, and start flows.
+        "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": own,
+        **options.prefect_secrets,
+    }
 
 
 def is_server_up(options: settings.Settings) -> bool:
-    """Whether the Prefect server of `daybook serve` answers."""
+    """Whether the Prefect server answers that flows are told to."""
+    return _answers(f"{options.prefect_api}/health")
+
+
+def refuse_dead(options: settings.Settings, part: str) -> None:
+    """Nothing when a part of `daybook serve` on this machine says that it lives.
+
+    Raises:
+        ConfigError: it does not.
+    """
+    address = {
+        SERVER: f"http://{LOOPBACK}:{options.prefect_port}/api/health",
+        WORKER: f"http://{LOOPBACK}:{options.worker_port}/health",
+        REPORTS: f"http://{LOOPBACK}:{options.reports_port}/healthz",
+    }[part]
+    if not _answers(address):
+        raise errors.ConfigError(f"`{part}` of `daybook serve` does not answer at {address}. Look at its log.")
+
+
+def _answers(address: str) -> bool:
     try:
-        with urllib.request.urlopen(f"{api_url(options)}/health", timeout=1.0) as reply:
+        with urllib.request.urlopen(address, timeout=ANSWER_S) as reply:
             return bool(reply.status == 200)
     except (urllib.error.URLError, TimeoutError, ConnectionError):
         return False
@@ -70,17 +101,18 @@ def prefect_server(options: settings.Settings) -> Iterator[str]:
         ConfigError: the port is taken, or the server does not come up.
     """
     refuse_taken(options.prefect_port, "DAYBOOK__PREFECT_PORT")
-    variables = os.environ | prefect_environment(options.root)
-    command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1"]
-    options.prefect_path.mkdir(parents=True, exist_ok=True)
+    make_folder(options.prefect_path)
     log_path = options.prefect_path / "server.log"
     with log_path.open("ab") as log_file:
         process = subprocess.Popen(
-            [*command, "--port", str(options.prefect_port)], env=variables, stdout=log_file, stderr=log_file
+            _server_command(options),
+            env=os.environ | server_environment(options),
+            stdout=log_file,
+            stderr=log_file,
         )
         try:
             _wait_until_up(options, process, log_path)
-            yield f"http://127.0.0.1:{options.prefect_port}"
+            yield f"http://{LOOPBACK}:{options.prefect_port}"
         finally:
             process.terminate()
             try:
@@ -88,6 +120,37 @@ def prefect_server(options: settings.Settings) -> Iterator[str]:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+
+
+def become_server(options: settings.Settings) -> NoReturn:
+    """Prefect's server in place of this process, so that whoever started it sees it end.
+
+    Raises:
+        ConfigError: the port is taken.
+    """
+    refuse_taken(options.prefect_port, "DAYBOOK__PREFECT_PORT")
+    make_folder(options.prefect_path)
+    os.execve(sys.executable, _server_command(options), os.environ | server_environment(options))
+
+
+def _server_command(options: settings.Settings) -> list[str]:
+    where = ["--host", options.serve_host, "--port", str(options.prefect_port)]
+    return [sys.executable, "-m", "prefect", "server", "start", *where]
+
+
+def make_folder(path: Path) -> None:
+    """A folder of the home, where it is not there yet.
+
+    Raises:
+        ConfigError: it cannot be made, as where the home is mounted for reading only.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as exc:
+        raise errors.ConfigError(
+            f"the folder {path} is not there and cannot be made: {exc.strerror}. Mend the rights of the home; where it"
+            " can only be read, start the worker first, which makes it."
+        ) from None
 
 
 def _wait_until_up(options: settings.Settings, process: subprocess.Popen[bytes], log_path: Path) -> None:
@@ -120,11 +183,36 @@ def serve_deployments(options: settings.Settings, extra: dict[str, str]) -> None
     Args:
         options: the settings.
         extra: more variables for the flows' processes, such as those of simulated vendors.
+
+    Raises:
+        ConfigError: the server does not answer, or the home cannot be written to.
     """
-    variables = prefect_environment(options.root) | extra | {"PREFECT_API_URL": api_url(options)}
+    if not is_server_up(options):
+        raise errors.ConfigError(
+            f"no Prefect server answers at {options.prefect_api}. Start it, or mend DAYBOOK__PREFECT_API_URL."
+        )
+    # A report server that may only read the home waits for it.
+    make_folder(options.reports_path)
+    variables = prefect_environment(options.root) | extra | {"PREFECT_API_URL": options.prefect_api}
     with settings.variables_set(variables):
         import prefect
 
         from flows import deployments
 
         prefect.serve(*deployments.deployments(), print_starting_message=False)
+
+
+def life_of_worker(options: settings.Settings) -> dict[str, str]:
+    """Variables under which a worker says on loopback whether it asks for work.
+
+    Raises:
+        ConfigError: the port is taken.
+    """
+    refuse_taken(options.worker_port, "DAYBOOK__WORKER_PORT")
+    return {
+        "PREFECT_RUNNER_SERVER_ENABLE": "true",
+        "PREFECT_RUNNER_SERVER_HOST": LOOPBACK,
+        "PREFECT_RUNNER_SERVER_PORT": str(options.worker_port),
+        # Asked before it first looked for work, it would print a traceback each time.
+        "PREFECT_RUNNER_SERVER_LOG_LEVEL": "CRITICAL",
+    }

@@ -41,6 +41,11 @@ class Settings(pydantic_settings.BaseSettings):
     )
 
     home: Path = Field(Path("~/.daybook"), description="Folder of everything Daybook keeps.")
+    secrets_dir: Path | None = Field(
+        None,
+        description="Folder of secrets, a file each, named as its variable is, such as /run/secrets; set in the"
+        " environment only.",
+    )
     clock_url: str = Field("", description="Where to read the clock, for the simulator; empty for this machine's.")
 
     tushare_token: SecretStr | None = Field(
@@ -178,8 +183,28 @@ class Settings(pydantic_settings.BaseSettings):
         description='Hours of single flows other than the usual, as JSON from flow to cron and zone, such as {"daily":'
         ' "0 18 * * 1-5 Asia/Shanghai"}; "never" for none.',
     )
+    serve_host: str = Field(
+        "127.0.0.1",
+        min_length=1,
+        description="Address that `daybook serve` listens at; another than loopback within a container only, as nobody"
+        " is asked for a password.",
+    )
     prefect_port: int = Field(4200, ge=1, le=65535, description="Port of the Prefect server `daybook serve` starts.")
+    prefect_api_url: str = Field(
+        "",
+        pattern=r"^(https?://[^\s?#@]+/api)?$",
+        description="API of a Prefect server kept elsewhere, such as http://prefect:4200/api; empty for one that"
+        " `daybook serve` starts.",
+    )
+    prefect_database_password: SecretStr | None = Field(
+        None,
+        description="Password of the Prefect server's own database, where PREFECT_SERVER_DATABASE_HOST and its like put"
+        " it on PostgreSQL.",
+    )
     reports_port: int = Field(4201, ge=1, le=65535, description="Port on which `daybook serve` shows the reports.")
+    worker_port: int = Field(
+        4202, ge=1, le=65535, description="Port on loopback on which `daybook serve --only worker` says that it lives."
+    )
 
     def __reduce__(self) -> NoReturn:
         # Prefect, Dask and multiprocessing pickle what they are handed, and a pickle shows what `SecretStr` hides.
@@ -280,6 +305,17 @@ class Settings(pydantic_settings.BaseSettings):
         """Where Prefect keeps its database."""
         return self.root / "prefect"
 
+    @property
+    def prefect_api(self) -> str:
+        """Address of the API of the Prefect server: the one kept elsewhere, or that of `daybook serve`."""
+        return self.prefect_api_url or f"http://127.0.0.1:{self.prefect_port}/api"
+
+    @property
+    def prefect_secrets(self) -> dict[str, str]:
+        """Variables that only the process of Prefect's server may see."""
+        password = _revealed(self.prefect_database_password)
+        return {"PREFECT_SERVER_DATABASE_PASSWORD": password} if password else {}
+
 
 def read_settings(**overrides: Any) -> Settings:
     """The settings from environment and `.env`, with some given by the caller.
@@ -288,7 +324,7 @@ def read_settings(**overrides: Any) -> Settings:
         ConfigError: a value does not fit; the message names the variable and never shows a secret.
     """
     try:
-        found = Settings(**overrides)
+        found = Settings(**{"_secrets_dir": _secrets_folder()} | overrides)
     except pydantic.ValidationError as exc:
         problems = "; ".join(
             f"{variable}{_place(variable, overrides)}: {error['msg']}"
@@ -301,9 +337,21 @@ def read_settings(**overrides: Any) -> Settings:
             f"settings cannot be used: a {PREFIX} variable that holds a list is not valid JSON. "
             f'Write lists as {PREFIX}INDEX_CODES=["000300.SH"].'
         ) from None
+    except OSError as exc:
+        raise errors.ConfigError(
+            f"the secret {exc.filename} cannot be read: {exc.strerror}. Let this user read it."
+        ) from None
     if found.root.is_file():
         raise errors.ConfigError(f"the home {found.root} is a file. Name a folder with --home or {PREFIX}HOME.")
     return found
+
+
+def _secrets_folder() -> str | None:
+    """Where secrets lie as files, as container engines hand them over."""
+    folder = os.environ.get(f"{PREFIX}SECRETS_DIR", "")
+    if folder and not Path(folder).is_dir():
+        raise errors.ConfigError(f"{PREFIX}SECRETS_DIR: there is no folder {folder}. Mount the secrets, or unset it.")
+    return folder or None
 
 
 def _place(variable: str, overrides: Mapping[str, Any]) -> str:

@@ -301,14 +301,15 @@ def new_lake(
 
 @dataclass(frozen=True)
 class PostgresServer:
-    """A PostgreSQL of the tests' own: reached through a socket, its owner has a password."""
+    """A PostgreSQL of the tests' own: reached through a socket or on loopback, its owner has a password."""
 
     folder: str
+    port: int
     password: str = "planted-postgres-4711"
 
     def conninfo(self, database: str) -> str:
         """Everything but the password."""
-        return f"host={self.folder} user=daybook dbname={database}"
+        return f"host={self.folder} port={self.port} user=daybook dbname={database}"
 
     def connected(self, database: str = "postgres") -> psycopg.Connection[Any]:
         """A session of its own, every statement its own transaction."""
@@ -316,7 +317,7 @@ class PostgresServer:
 
 
 @pytest.fixture(scope="session")
-def postgres() -> Iterator[PostgresServer]:
+def postgres(free_port: Callable[[], int]) -> Iterator[PostgresServer]:
     """A PostgreSQL server with its own cluster, run by an ordinary user because it refuses root."""
     programs = [shutil.which("initdb"), *sorted(glob.glob("/usr/lib/postgresql/*/bin/initdb"), reverse=True)]
     initdb = next((program for program in programs if program), None)
@@ -325,7 +326,7 @@ def postgres() -> Iterator[PostgresServer]:
     binaries = os.path.dirname(os.path.realpath(initdb))
     # A socket's path may have 107 characters, and pytest's folders are closed to other users.
     folder = tempfile.mkdtemp(prefix="daybook-postgres-")
-    server = PostgresServer(folder)
+    server = PostgresServer(folder, free_port())
     user: dict[str, Any] = {}
     if os.geteuid() == 0:
         owner = next(entry for entry in pwd.getpwall() if entry.pw_name in ("postgres", "nobody"))
@@ -341,7 +342,16 @@ def postgres() -> Iterator[PostgresServer]:
             capture_output=True,
             **user,
         )
-        options = ["-c", "listen_addresses=", "-c", f"unix_socket_directories={folder}", "-c", "fsync=off"]
+        options = [
+            "-c",
+            f"unix_socket_directories={folder}",
+            "-c",
+            "fsync=off",
+            "-h",
+            "127.0.0.1",
+            "-p",
+            str(server.port),
+        ]
         process = subprocess.Popen(
             [f"{binaries}/postgres", "-D", f"{folder}/data", *options], stderr=subprocess.DEVNULL, **user
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import email
 import email.policy
 import http
@@ -628,3 +629,49 @@ def test_served_reports_answer_on_loopback(served, home):
 
     assert demo.MARKER not in body
     assert "2026-11-20" in body
+
+
+def test_page_of_another_site_cannot_ask_prefect(served):
+    """A browser hands an answer to such a page only where the server names its site, and asks before it posts."""
+    address, _ = served
+
+    def allowed(origin):
+        request = urllib.request.Request(f"{address}/api/health", headers={"Origin": origin})
+        with urllib.request.urlopen(request, timeout=10) as reply:
+            return reply.headers["Access-Control-Allow-Origin"]
+
+    assert allowed("https://elsewhere.example") is None
+    assert allowed(address) == address
+
+
+def test_worker_of_its_own_offers_its_flows_to_a_server_kept_elsewhere(served, tmp_path, free_port):
+    """The last of this server's tests: its flows are those of another worker afterwards."""
+    address, _ = served
+    worker_port = str(free_port())
+    environment = os.environ | {
+        "DAYBOOK__PREFECT_API_URL": f"{address}/api",
+        "DAYBOOK__WORKER_PORT": worker_port,
+        "DAYBOOK__SCHEDULES": json.dumps({"maintain": "17 4 * * * UTC"}),
+    }
+    command = [sys.executable, "-m", "flows.cli", "--home", str(tmp_path)]
+    process = subprocess.Popen([*command, "serve", "--only", "worker"], env=environment, stdout=subprocess.DEVNULL)
+    try:
+        deadline, crons = time.monotonic() + 120, []
+        while time.monotonic() < deadline and crons != ["17 4 * * *"]:
+            assert process.poll() is None
+            time.sleep(0.5)
+            nightly = next(one for one in deployments_of(address) if one["name"] == "nightly")
+            crons = [one["schedule"]["cron"] for one in nightly["schedules"]]
+        alive = False
+        while time.monotonic() < deadline and not alive:
+            with contextlib.suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{worker_port}/health"):
+                alive = True
+        checked = subprocess.run([*command, "doctor", "--alive", "worker"], env=environment, check=False)
+    finally:
+        process.send_signal(signal.SIGINT)
+        ended = process.wait(timeout=60)
+
+    assert crons == ["17 4 * * *"]
+    assert (alive, checked.returncode, ended) == (True, 0, 0)
+    # It has started no server of its own, whose database would be here.
+    assert not list(tmp_path.rglob("*.db"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import enum
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated
@@ -10,6 +11,14 @@ from typing import Annotated
 import typer
 
 from flows.commands import terminal
+
+
+class Part(enum.Enum):
+    """What `daybook serve` is made of, as a command line names it."""
+
+    SERVER = "server"
+    WORKER = "worker"
+    REPORTS = "reports"
 
 
 def simulate(
@@ -33,30 +42,52 @@ def simulate(
 
 def serve(
     demo: Annotated[bool, typer.Option("--demo", help="Serve the demo's home, its vendors simulated.")] = False,
+    only: Annotated[Part | None, typer.Option(help="Serve one part, where each has a place of its own.")] = None,
 ) -> None:
-    """Start Prefect's server, its schedules and the reports on loopback, until interrupted."""
+    """Start Prefect's server, its schedules and the reports on loopback, until interrupted.
+
+    With DAYBOOK__PREFECT_API_URL a server that is kept elsewhere is used, and none is started.
+    """
     from flows import demo as demo_flow
     from flows import report_server, serving
     from flows import settings as environment
 
+    if demo and only:
+        raise terminal.config_error("--demo serves all parts. Leave --only out.")
     options = terminal.read_settings()
+    if only is Part.SERVER:
+        serving.become_server(options)
     with contextlib.ExitStack() as stack:
         extra = {"DAYBOOK__HOME": str(options.root)}
         if demo:
-            extra = stack.enter_context(demo_flow.simulated_home(options))
+            extra = stack.enter_context(demo_flow.simulated_home(options)) | {"DAYBOOK__PREFECT_API_URL": ""}
             stack.enter_context(environment.variables_set(extra))
             terminal.OPTIONS.clear()
             options = terminal.read_settings()
-        ui = stack.enter_context(serving.prefect_server(options))
-        reports = stack.enter_context(report_server.report_server(options))
-        print(f"Prefect UI  {ui}\nreports     {reports}\nStop with Ctrl-C.", flush=True)
-        serving.serve_deployments(options, extra)
+        ui = options.prefect_api.removesuffix("/api")
+        if only is None and not options.prefect_api_url:
+            ui = stack.enter_context(serving.prefect_server(options))
+        print(f"Prefect UI  {ui}", flush=True)
+        if only is not Part.WORKER:
+            print(f"reports     {stack.enter_context(report_server.report_server(options))}", flush=True)
+        print("Stop with Ctrl-C.", flush=True)
+        if only is Part.REPORTS:
+            terminal.wait_for_interrupt()
+            return
+        serving.serve_deployments(options, extra | (serving.life_of_worker(options) if only else {}))
 
 
 def doctor(
     env_template: Annotated[bool, typer.Option("--env-template", help="Print every variable for a .env file.")] = False,
+    alive: Annotated[Part | None, typer.Option(help="Only ask whether this part of `serve` lives here.")] = None,
 ) -> None:
     """Look whether this installation can do its work: versions, extensions, paths, keys, vendors."""
+    if alive:
+        from flows import serving
+
+        serving.refuse_dead(terminal.read_settings(), alive.value)
+        print(f"{alive.value}: alive")
+        return
     from flows import doctor as examination
 
     if env_template:

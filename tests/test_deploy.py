@@ -1,0 +1,543 @@
+"""What lies in `deploy/`: taken by each format's own tools, kept in step with the code, and as locked up as it says."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+import typer
+import yaml
+
+from flows import cli, settings
+
+ROOT = Path(__file__).resolve().parents[1]
+DEPLOY = ROOT / "deploy"
+DOCKERFILE = DEPLOY / "container" / "Dockerfile"
+COMPOSE_FILE = DEPLOY / "compose" / "compose.yaml"
+COMPOSE = yaml.safe_load(COMPOSE_FILE.read_text())
+PREFECT_FILE = DEPLOY / "prefect.yaml"
+PARTS = ("server", "worker", "reports")
+OLDEST_AND_NEWEST = ("1.30", "1.37")
+# Of a RUN instruction, a line each.
+BETWEEN_STEPS = r"\s{4,}&& "
+
+
+def kubernetes(kind=None):
+    """Every object of the manifests, or those of a kind by their name."""
+    files = [path for name in ("kubernetes", "postgres") for path in sorted((DEPLOY / name).glob("*.yaml"))]
+    objects = [one for path in files for one in yaml.safe_load_all(path.read_text()) if one["kind"] != "Kustomization"]
+    return {one["metadata"]["name"]: one for one in objects if one["kind"] == kind} if kind else objects
+
+
+def pods():
+    return {
+        name.removeprefix("daybook-"): one["spec"]["template"]["spec"]
+        for name, one in {**kubernetes("Deployment"), **kubernetes("StatefulSet")}.items()
+    }
+
+
+def instructions():
+    """Instruction and its words, by the parser that image builders use."""
+    parser = pytest.importorskip("dockerfile", reason="its parser comes as a wheel for some machines only")
+    return [(one.cmd.upper(), list(one.value), list(one.flags)) for one in parser.parse_file(str(DOCKERFILE))]
+
+
+def probes_of(container):
+    for name in ("startupProbe", "livenessProbe", "readinessProbe"):
+        if "exec" in container.get(name, {}):
+            yield container[name]["exec"]["command"]
+
+
+def command_lines():
+    """Every command line in `deploy/` that calls Daybook, and where it stands."""
+    for name, service in COMPOSE["services"].items():
+        if "command" in service:
+            yield f"compose {name}", ["daybook", *service["command"]]
+        yield f"compose {name} health", service["healthcheck"]["test"][1:]
+    for name, pod in pods().items():
+        for container in pod["containers"]:
+            if "args" in container:
+                yield f"kubernetes {name}", ["daybook", *container["args"]]
+            yield from ((f"kubernetes {name} probe", command) for command in probes_of(container))
+    for line in (DEPLOY / "systemd" / "daybook.service").read_text().splitlines():
+        if line.startswith("Exec"):
+            yield f"systemd {line.split('=')[0]}", shlex.split(line.split("=", 1)[1].lstrip("-"))
+
+
+def parsed(line):
+    """Nothing when `daybook` takes a command line; it is parsed and not run."""
+    group = typer.main.get_command(cli.app)
+    with group.make_context("daybook", list(line)) as context:
+        name, command, rest = group.resolve_command(context, [*context._protected_args, *context.args])
+        command.make_context(name, rest, parent=context)
+
+
+OURS = [(where, line[1:]) for where, line in command_lines() if Path(line[0]).name == "daybook"]
+
+
+@pytest.mark.parametrize(("where", "line"), OURS, ids=[where for where, _ in OURS])
+def test_every_command_line_is_one_that_daybook_takes(where, line):
+    parsed(line)
+
+
+def test_commands_of_the_image_are_ones_that_daybook_takes():
+    found = {name: words for name, words, _ in instructions()}
+
+    assert found["ENTRYPOINT"] == ["daybook"]
+    parsed(found["CMD"])
+    assert found["HEALTHCHECK"][:2] == ["CMD", "daybook"]
+    parsed(found["HEALTHCHECK"][2:])
+
+
+def test_wrong_command_line_would_be_found():
+    with pytest.raises(typer.TyperException):
+        parsed(["serve", "--only", "everything"])
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_part_that_does_not_run_fails_its_health_check(part, monkeypatch, free_port, capsys):
+    for name in ("PREFECT", "WORKER", "REPORTS"):
+        monkeypatch.setenv(f"DAYBOOK__{name}_PORT", str(free_port()))
+    monkeypatch.setattr(sys, "argv", ["daybook", "doctor", "--alive", part])
+
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+
+    assert ended.value.code == 10 and f"`{part}` of `daybook serve` does not answer" in capsys.readouterr().err
+
+
+def test_image_is_built_from_files_there_are_and_holds_all_rooms():
+    copied = [words[:-1] for name, words, flags in instructions() if name == "COPY" and not flags]
+    sources = {source for words in copied for source in words}
+    packaged = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]["find"]["include"]
+    let_in = (DEPLOY / "container" / "Dockerfile.dockerignore").read_text().splitlines()
+
+    assert [one for one in sources if not (ROOT / one).exists()] == []
+    assert {one.rstrip("*") for one in packaged} <= sources
+    assert "*" in let_in and {line[1:] for line in let_in if line.startswith("!")} == sources
+
+
+def test_image_runs_as_nobody_in_particular_and_takes_no_library_without_its_hash():
+    found = instructions()
+    users = [words[0] for name, words, _ in found if name == "USER"]
+    last_stage = max(at for at, (name, _, _) in enumerate(found) if name == "FROM")
+    installs = [
+        step
+        for name, words, _ in found
+        if name == "RUN"
+        for step in re.split(BETWEEN_STEPS, words[0])
+        if "pip install" in step and "--no-deps" not in step
+    ]
+
+    assert users == ["10001:10001"]
+    assert found.index(("USER", users, [])) > last_stage
+    assert len(installs) == 2 and all("--require-hashes" in step for step in installs)
+    assert not any("--extra" in step for step in installs)
+    assert {name for name, _, _ in found} & {"ADD", "ONBUILD"} == set()
+
+
+def test_image_takes_uv_at_the_hash_of_the_lock(tmp_path):
+    run = next(words[0] for name, words, _ in instructions() if name == "RUN")
+    extract = next(step for step in re.split(BETWEEN_STEPS, run) if step.startswith("awk"))
+    shutil.copy(DEPLOY / "requirements.lock", tmp_path)
+
+    subprocess.run(["sh", "-c", extract], cwd=tmp_path, check=True)
+
+    lines = (tmp_path / "uv.txt").read_text().splitlines()
+    assert lines[0].startswith("uv==") and len(lines) > 2
+    assert all(line.strip().startswith("--hash=sha256:") for line in lines[1:])
+
+
+@pytest.mark.parametrize(
+    "path", sorted(path for path in DEPLOY.rglob("*") if path.is_file()), ids=lambda path: path.name
+)
+def test_no_file_names_a_registry_or_holds_a_secret(path):
+    text = path.read_text()
+
+    assert not any(host in text for host in ("docker.io", "ghcr.io", "quay.io", "pypi.org", "--index-url"))
+    # Addresses with a password, and keys of the kinds that are easily pasted.
+    assert not any(mark in text for mark in ("PRIVATE KEY", "AKIA", "password="))
+
+
+def test_compose_file_is_one_by_its_schema():
+    done = subprocess.run(
+        [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec", str(COMPOSE_FILE)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("name", sorted(COMPOSE["services"]))
+def test_service_is_locked_up_and_watched(name):
+    service = COMPOSE["services"][name]
+
+    assert service["read_only"] is True and service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert service["user"].split(":")[0].isdigit() and not service["user"].startswith("0")
+    assert service["restart"] == "unless-stopped" and service["healthcheck"]["test"][0] == "CMD"
+    assert {"cpus", "memory"} == set(service["deploy"]["resources"]["limits"])
+    assert all(port.startswith("127.0.0.1:") for port in service.get("ports", []))
+    assert any(str(one).startswith("/tmp") for one in service["tmpfs"])
+    assert all(one["condition"] == "service_healthy" for one in service.get("depends_on", {}).values())
+
+
+def test_database_is_on_the_inner_network_only_and_reports_cannot_write():
+    services = COMPOSE["services"]
+
+    assert services["db"]["networks"] == ["inside"] and COMPOSE["networks"]["inside"]["internal"] is True
+    assert "ports" not in services["db"]
+    assert services["reports"]["volumes"] == ["home:/var/lib/daybook:ro"]
+    assert "user=daybook_reader" in services["reports"]["environment"]["DAYBOOK__LAKE_CATALOG"]
+    assert "tushare_token" not in str(services["reports"]["secrets"])
+
+
+def files_of_secrets(name):
+    """The names under which a service of the compose file finds its secrets."""
+    given = COMPOSE["services"][name]["secrets"]
+    assert {one if isinstance(one, str) else one["source"] for one in given} <= set(COMPOSE["secrets"])
+    return {one if isinstance(one, str) else one["target"] for one in given}
+
+
+@pytest.fixture
+def settings_with(monkeypatch, tmp_path):
+    """What Daybook reads of a service's variables, its secrets in files."""
+
+    def read(variables, secrets):
+        folder = tmp_path / "secrets"
+        folder.mkdir(exist_ok=True)
+        for name in secrets:
+            (folder / name).write_text(f"planted {name}\n")
+        for name, value in (variables | {"DAYBOOK__SECRETS_DIR": str(folder)}).items():
+            monkeypatch.setenv(name, value)
+        return settings.read_settings(home=tmp_path, _env_file=None)
+
+    return read
+
+
+def variables_of(pod):
+    return {one["name"]: one["value"] for one in pod["containers"][0]["env"]}
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_variables_are_settings_and_secrets_are_read_from_their_files(part, settings_with):
+    variables, secrets = COMPOSE["services"][part]["environment"], files_of_secrets(part)
+
+    found = settings_with(variables, secrets)
+
+    ours = {name.removeprefix(settings.PREFIX).lower() for name in variables if name.startswith(settings.PREFIX)}
+    assert ours <= set(settings.Settings.model_fields)
+    revealed = {name: getattr(found, name.removeprefix(settings.PREFIX.lower())).get_secret_value() for name in secrets}
+    assert revealed == {name: f"planted {name}" for name in secrets}
+    assert not any("planted" in settings.masked(getattr(found, name)) for name in settings.Settings.model_fields)
+
+
+def test_variables_for_prefect_are_settings_of_prefect():
+    from prefect.settings.legacy import _get_valid_setting_names
+    from prefect.settings.models.root import Settings
+
+    known = _get_valid_setting_names(Settings)
+    in_compose = {name for one in COMPOSE["services"].values() for name in one["environment"]}
+    in_pods = {one["name"] for pod in pods().values() for one in pod["containers"][0]["env"]}
+
+    assert {name for name in in_compose | in_pods if name.startswith("PREFECT")} - known == set()
+
+
+@pytest.mark.parametrize("version", OLDEST_AND_NEWEST)
+def test_manifests_are_such_by_the_schemas_of_kubernetes(version):
+    import kubernetes_validate
+
+    for one in kubernetes():
+        kubernetes_validate.validate(one, version, strict=True)
+
+
+def test_wrong_manifest_would_be_found():
+    import kubernetes_validate
+
+    wrong = json.loads(json.dumps(kubernetes("Deployment")["daybook-worker"]))
+    wrong["spec"]["template"]["spec"]["containers"][0]["readOnlyRootFilesystem"] = True
+
+    with pytest.raises(kubernetes_validate.ValidationError):
+        kubernetes_validate.validate(wrong, OLDEST_AND_NEWEST[1], strict=True)
+
+
+@pytest.mark.parametrize("name", sorted(pods()))
+def test_pod_is_locked_up_and_watched(name):
+    pod = pods()[name]
+    (container,) = pod["containers"]
+
+    assert pod["automountServiceAccountToken"] is False
+    assert pod["securityContext"]["runAsNonRoot"] is True
+    assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert container["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+    assert {"cpu", "memory"} == set(container["resources"]["requests"]) and "livenessProbe" in container
+    assert {one["name"] for one in container["volumeMounts"]} <= {
+        *(one["name"] for one in pod["volumes"]),
+        # Of the StatefulSet's template.
+        "data",
+    }
+
+
+def test_pods_ask_the_report_server_what_it_answers():
+    container = pods()["reports"]["containers"][0]
+
+    assert container["livenessProbe"]["httpGet"]["path"] == "/healthz"
+    assert container["readinessProbe"]["httpGet"]["path"] == "/readyz"
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_pod_gets_what_its_service_in_the_compose_file_gets(part, settings_with):
+    pod, service = pods()[part], COMPOSE["services"][part]
+    (secret,) = (one["secret"]["secretName"] for one in pod["volumes"] if "secret" in one)
+
+    assert pod["containers"][0]["args"] == service["command"]
+    assert set(variables_of(pod)) == set(service["environment"])
+    assert set(kubernetes("Secret")[secret]["stringData"]) == files_of_secrets(part)
+    hosts = {"daybook-db": "db", "daybook-server": "server", "/run/secrets/daybook": "/run/secrets"}
+    for name, value in variables_of(pod).items():
+        for here, there in hosts.items():
+            value = value.replace(here, there)
+        assert value == service["environment"][name]
+
+
+def test_names_that_objects_call_each_other_by_are_there():
+    services = kubernetes("Service")
+    labels = [
+        one["spec"]["template"]["metadata"]["labels"]
+        for kind in ("Deployment", "StatefulSet")
+        for one in kubernetes(kind).values()
+    ]
+
+    assert all(one["spec"]["selector"] in labels for one in services.values())
+    assert {"daybook-db", "daybook-server"} <= set(services)
+    claims = {
+        volume["persistentVolumeClaim"]["claimName"]
+        for pod in pods().values()
+        for volume in pod["volumes"]
+        if "persistentVolumeClaim" in volume
+    }
+    assert claims == set(kubernetes("PersistentVolumeClaim"))
+    policies = kubernetes("NetworkPolicy")
+    assert policies["daybook-default"]["spec"]["podSelector"] == {}
+    assert {f"daybook-{part}" for part in (*PARTS, "db")} <= set(policies)
+
+
+@pytest.mark.parametrize("folder", ["kubernetes", "postgres"])
+def test_kustomization_names_every_file(folder):
+    listed = yaml.safe_load((DEPLOY / folder / "kustomization.yaml").read_text())
+    there = {path.name for path in (DEPLOY / folder).glob("*.yaml")} - {"kustomization.yaml", "secrets.example.yaml"}
+
+    assert {one for one in listed["resources"] if not one.startswith("..")} == there
+    assert all((DEPLOY / folder / one).exists() for one in listed["resources"])
+    for generated in listed.get("configMapGenerator", []):
+        assert all((DEPLOY / folder / one).is_file() for one in generated["files"])
+
+
+def flows_of_file():
+    from prefect.cli.deploy import _config
+    from rich.console import Console
+
+    # Prefect's own loader; it leaves out what it does not take, and says so.
+    with Path(os.devnull).open("w") as nowhere:
+        found, actions = _config._load_deploy_configs_and_actions(PREFECT_FILE, console=Console(file=nowhere))
+    return found, actions
+
+
+def test_flows_for_workers_are_those_of_the_one_table(monkeypatch, tmp_path):
+    from prefect.cli.deploy import _schedules, _triggers
+
+    from flows import deployments
+
+    monkeypatch.chdir(tmp_path)
+    found, actions = flows_of_file()
+
+    def told(name, entrypoint, tags, fires, parameters, limit, triggers, version):
+        return {
+            "name": name,
+            "entrypoint": entrypoint,
+            "tags": tags,
+            "schedules": [(one.schedule.cron, one.schedule.timezone, one.active) for one in fires],
+            "parameters": parameters,
+            "concurrency_limit": limit,
+            "triggers": [one.model_dump(mode="json", exclude={"id", "deployment_id"}) for one in triggers],
+            "version": version,
+        }
+
+    from prefect.client.schemas.actions import DeploymentScheduleCreate
+
+    of_file = [
+        told(
+            one["name"],
+            one["entrypoint"],
+            one["tags"],
+            [
+                DeploymentScheduleCreate.model_validate(_schedules._schedule_config_to_deployment_schedule(schedule))
+                for schedule in one["schedules"]
+            ],
+            one["parameters"],
+            one.get("concurrency_limit"),
+            _triggers._initialize_deployment_triggers(one["name"], one.get("triggers", [])),
+            one["version"],
+        )
+        for one in found
+    ]
+    of_table = [
+        told(
+            one.name,
+            one.entrypoint,
+            one.tags,
+            one.schedules,
+            one.parameters,
+            one.concurrency_limit,
+            one.triggers,
+            one.version,
+        )
+        for one in deployments.deployments()
+    ]
+    assert of_file == of_table
+    assert actions == {"build": [], "push": [], "pull": []}
+    assert {one["work_pool"]["name"] for one in found} == {"daybook"}
+
+
+@contextlib.contextmanager
+def roles_made(postgres, folder):
+    """The databases and roles of `deploy/postgres/roles.sql` on the tests' server; the passwords by their file."""
+    psql = shutil.which("psql")
+    if psql is None:
+        pytest.skip("PostgreSQL's psql is not installed")
+    passwords = {
+        name: f"planted '{name}'" for name in ("prefect_password", "lake_writer_password", "lake_reader_password")
+    }
+    for name, word in passwords.items():
+        (folder / name).write_text(word + "\n")
+    subprocess.run(
+        [psql, "-X", "-q", "-d", postgres.conninfo("postgres"), "-v", f"secrets={folder}", "-f", "roles.sql"],
+        cwd=DEPLOY / "postgres",
+        env=os.environ | {"PGPASSWORD": postgres.password},
+        check=True,
+        capture_output=True,
+    )
+    try:
+        yield passwords
+    finally:
+        with postgres.connected() as session:
+            for database in ("daybook", "prefect"):
+                session.execute(f"drop database {database} with (force)")
+            for role in ("prefect", "daybook_writer", "daybook_reader"):
+                session.execute(f"drop role {role}")
+
+
+@pytest.fixture(scope="module")
+def passwords(postgres, tmp_path_factory):
+    with roles_made(postgres, tmp_path_factory.mktemp("secrets")) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def lake_as(postgres, passwords, tmp_path_factory):
+    """Where the lake lies for a role."""
+    from warehouse import lake
+
+    folder = tmp_path_factory.mktemp("home") / "lake"
+
+    def location(role):
+        return lake.LakeLocation(
+            folder,
+            catalog=f"postgres:host={postgres.folder} port={postgres.port} dbname=daybook user=daybook_{role}",
+            memory_limit="1GB",
+            catalog_password=passwords[f"lake_{role}_password"],
+        )
+
+    return location
+
+
+def test_reader_reads_what_the_writer_wrote_and_can_write_nothing(lake_as, bars, load_days):
+    import duckdb
+    import psycopg
+
+    from warehouse import errors, lake, storage
+    from warehouse.tables import market
+
+    with lake.open_writer(lake_as("writer"), holder="test") as opened:
+        load_days(opened, market.DAILY, bars("600000.SH 2024-01-02 10.5"))
+
+    with lake.open_reader(lake_as("reader")) as opened:
+        rows = opened.read("select ts_code, close from market.daily").to_pylist()
+        of_view = opened.read_value("select count(*) from analyst.freshness")
+    with pytest.raises(errors.DaybookError, match="permission denied"), lake.open_writer(lake_as("reader"), holder="x"):
+        pass
+    with storage.connected(lake_as("reader")) as session:
+        for statement in (
+            "delete from ducklake_snapshot",
+            "create table mine (x int)",
+            "create temporary table mine (x int)",
+            "select pg_try_advisory_lock_shared(1)",
+        ):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                session.execute(statement)
+    # Another program, which does not attach the lake for reading only.
+    with (
+        lake._attached(lake_as("reader"), []) as other,
+        pytest.raises(duckdb.Error, match="permission denied"),
+    ):
+        other.execute("delete from market.daily")
+    assert rows == [{"ts_code": "600000.SH", "close": 10.5}] and of_view > 0
+
+
+@pytest.mark.parametrize(
+    ("role", "database"), [("daybook_reader", "prefect"), ("daybook_writer", "prefect"), ("prefect", "daybook")]
+)
+def test_role_cannot_enter_the_database_that_is_not_its_own(role, database, postgres, passwords):
+    import psycopg
+
+    word = passwords[{"prefect": "prefect_password"}.get(role, f"lake_{role.removeprefix('daybook_')}_password")]
+
+    with pytest.raises(psycopg.OperationalError, match="does not have CONNECT privilege"):
+        psycopg.connect(host=postgres.folder, port=postgres.port, user=role, dbname=database, password=word)
+
+
+def test_role_with_an_empty_password_is_not_made(postgres, tmp_path):
+    for name in ("prefect_password", "lake_writer_password", "lake_reader_password"):
+        (tmp_path / name).write_text("\n")
+    done = subprocess.run(
+        [
+            "psql",
+            "-X",
+            "-d",
+            postgres.conninfo("postgres"),
+            "-v",
+            f"secrets={tmp_path}",
+            "-f",
+            DEPLOY / "postgres" / "roles.sql",
+        ],
+        env=os.environ | {"PGPASSWORD": postgres.password},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 3 and "division by zero" in done.stderr
+
+
+def test_folder_of_secrets_that_is_not_there_is_named(monkeypatch, tmp_path):
+    from warehouse import errors
+
+    monkeypatch.setenv("DAYBOOK__SECRETS_DIR", str(tmp_path / "none"))
+
+    with pytest.raises(errors.ConfigError, match=r"DAYBOOK__SECRETS_DIR: there is no folder .*none"):
+        settings.read_settings(_env_file=None)
