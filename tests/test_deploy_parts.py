@@ -7,7 +7,6 @@ where this machine lets a test arrange that, and as the image's user where that 
 from __future__ import annotations
 
 import contextlib
-import importlib.metadata
 import json
 import os
 import re
@@ -24,7 +23,6 @@ from pathlib import Path
 import psycopg
 import pytest
 import yaml
-from packaging import version
 
 from flows import vendors
 
@@ -33,7 +31,6 @@ pytestmark = pytest.mark.exhaustive
 ROOT = Path(__file__).resolve().parents[1]
 DEPLOY = ROOT / "deploy"
 PYTHONPATH = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
-FASTAPI = version.parse(importlib.metadata.version("fastapi"))
 SERVICES = yaml.safe_load((DEPLOY / "compose" / "compose.yaml").read_text())["services"]
 ROLES = str(DEPLOY / "postgres" / "roles.sql")
 PASSWORDS = {name: f"planted '{name}'" for name in ("prefect_password", "lake_writer_password", "lake_reader_password")}
@@ -238,9 +235,6 @@ def test_parts_of_the_compose_file_do_the_work_together(parts, postgres, truth30
         assert not any(word in log.read_text() for word in PASSWORDS.values())
 
 
-@pytest.mark.skipif(
-    version.parse("0.151") <= FASTAPI, reason="Prefect 3.8.8 under FastAPI 0.151 refuses what its own `deploy` asks"
-)
 def test_flows_for_workers_run_on_a_worker_of_prefect(parts):
     parts.start("server")
     environment = parts.environment("worker") | {
