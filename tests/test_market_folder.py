@@ -56,6 +56,17 @@ def test_pauses_are_completed_from_the_bars_that_are_missing(folder):
     assert truth.sheets["daily_basic"].date_keys.tolist() == sorted(truth.sheets["daily"].date_keys.tolist())
 
 
+def test_security_that_is_gone_is_not_suspended_for_ever(folder):
+    (folder / "ashare" / "stock_basic_with_delisted_20250404.csv").write_text(
+        "ts_code,name,list_status,list_date,delist_date\n600009.SH,Gone,D,19990101,20051231\n"
+    )
+
+    truth = market_folder.folder_market(folder)
+
+    assert "600009.SH" in {each.ts_code for each in truth.listings}
+    assert "600009.SH" not in truth.sheets["suspend_d"].columns["ts_code"].tolist()
+
+
 def test_security_without_an_entry_is_listed_since_its_first_bar(folder):
     listings = {each.ts_code: each for each in market_folder.folder_market(folder).listings}
 

@@ -165,7 +165,10 @@ def _suspensions(daily: pd.DataFrame, listings: Sequence[Listing], sessions: Seq
     rows = []
     for each in listings:
         first = truth.compact(each.list_date)
-        rows += [(each.ts_code, day) for day in days.tolist() if day >= first and (each.ts_code, day) not in has_bar]
+        end = truth.compact(each.delist_date or date.max)
+        rows += [
+            (each.ts_code, day) for day in days.tolist() if first <= day < end and (each.ts_code, day) not in has_bar
+        ]
     frame = pd.DataFrame(rows, columns=["ts_code", "trade_date"], dtype=object)
     return frame.assign(suspend_timing=None, suspend_type="S").astype(object)
 
