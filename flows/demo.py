@@ -69,7 +69,7 @@ def run_demo(
     with contextlib.ExitStack() as stack:
         running = stack.enter_context(vendors.running(truth, vendors.evening_of(before)))
         stack.enter_context(
-            settings.variables_set(vendors.environment(running, home) | serving.prefect_environment(home))
+            serving.variables_set(vendors.environment(running, home) | serving.prefect_environment(home))
         )
         inner = settings.read_settings(history_start=sessions[0])
         steps.backfill(steps.open_context(inner, "backfill", before), sessions[0], before, progress)

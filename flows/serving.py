@@ -194,7 +194,7 @@ def serve_deployments(options: settings.Settings, extra: dict[str, str]) -> None
     # A report server that may only read the home waits for it.
     make_folder(options.reports_path)
     variables = prefect_environment(options.root) | extra | {"PREFECT_API_URL": options.prefect_api}
-    with settings.variables_set(variables):
+    with variables_set(variables):
         import prefect
 
         from flows import deployments
@@ -216,3 +216,18 @@ def life_of_worker(options: settings.Settings) -> dict[str, str]:
         # Asked before it first looked for work, it would print a traceback each time.
         "PREFECT_RUNNER_SERVER_LOG_LEVEL": "CRITICAL",
     }
+
+
+@contextlib.contextmanager
+def variables_set(variables: dict[str, str]) -> Iterator[None]:
+    """This process's environment with some variables set, as before afterwards."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value

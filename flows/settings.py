@@ -6,10 +6,9 @@ Every variable is `DAYBOOK__` and the field's name; token and key also answer to
 
 from __future__ import annotations
 
-import contextlib
 import importlib.metadata
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
 from typing import Any, Literal, NoReturn
@@ -391,18 +390,3 @@ def existing_folder(path: Path) -> Path:
 def code_version() -> str:
     """The installed version of Daybook."""
     return importlib.metadata.version("daybook")
-
-
-@contextlib.contextmanager
-def variables_set(variables: dict[str, str]) -> Iterator[None]:
-    """This process's environment with some variables set, as before afterwards."""
-    before = {name: os.environ.get(name) for name in variables}
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value

@@ -63,12 +63,12 @@ def run(
 
 def _run_daily(options: settings.Settings, context: Context, day: date, progress: ingest.Progress) -> steps.Facts:
     """Through Prefect when `daybook serve` is up, so that its UI shows the run; else in this process."""
-    from flows import serving, settings, steps
+    from flows import serving, steps
 
     if not serving.is_server_up(options):
         return steps.run_daily(context, day, steps.call_directly(progress))
     variables = serving.prefect_environment(options.root) | {"PREFECT_API_URL": options.prefect_api}
-    with settings.variables_set(variables | {"DAYBOOK__HOME": str(options.root)}):
+    with serving.variables_set(variables | {"DAYBOOK__HOME": str(options.root)}):
         from flows import deployments
 
         facts: steps.Facts = deployments.daily(as_of=day)

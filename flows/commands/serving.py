@@ -50,7 +50,6 @@ def serve(
     """
     from flows import demo as demo_flow
     from flows import report_server, serving
-    from flows import settings as environment
 
     if demo and only:
         raise terminal.config_error("--demo serves all parts. Leave --only out.")
@@ -61,7 +60,7 @@ def serve(
         extra = {"DAYBOOK__HOME": str(options.root)}
         if demo:
             extra = stack.enter_context(demo_flow.simulated_home(options)) | {"DAYBOOK__PREFECT_API_URL": ""}
-            stack.enter_context(environment.variables_set(extra))
+            stack.enter_context(serving.variables_set(extra))
             terminal.OPTIONS.clear()
             options = terminal.read_settings()
         ui = options.prefect_api.removesuffix("/api")

@@ -115,7 +115,9 @@ def _family_tables(rows: list[Row]) -> Iterator[Table]:
     for family in rule_families.FAMILIES:
         own = list(_of_family(rows, family))
         if own:
-            cells = [(*_told(row), blocks.text(row["action"]), *_seen(row)) for row in own[:MOST_A_FAMILY]]
+            cells = [
+                (*_told(row), blocks.text(row["action"].replace("`", '"')), *_seen(row)) for row in own[:MOST_A_FAMILY]
+            ]
             yield Table(f"{TITLES[family]}: {_how_many(len(own), MOST_A_FAMILY, 'open')}", heads, cells, is_wide=True)
 
 

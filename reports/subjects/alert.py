@@ -95,7 +95,7 @@ def _overview(row: dict[str, Any], source: Source) -> list[Block]:
         ("Fingerprint", blocks.text(row["fingerprint"])),
     ]
     return [
-        Note(row["action"], TONES.get(row["state"], ""), source),
+        Note(row["action"].replace("`", '"'), TONES.get(row["state"], ""), source),
         Table("The alert", ("", "Value"), [(blocks.text(label), cell) for label, cell in facts], source=source),
     ]
 
