@@ -30,9 +30,11 @@ $(READY): deploy/requirements.lock pyproject.toml
 demo: setup
 	@$(BIN)/daybook demo
 
-# A worker a core: linear algebra that starts threads of its own would wait for its neighbours.
+# One worker more than cores, as some always wait for a server or a browser; linear algebra that starts threads of its own
+# would wait for its neighbours.
 test: setup
-	@OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
+	@OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest --dist loadfile --no-loadscope-reorder \
+		--numprocesses $$($(BIN)/python -c "import os; print(os.cpu_count() + 1)")
 
 check: setup
 	$(BIN)/ruff format --check .

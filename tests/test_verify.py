@@ -109,7 +109,7 @@ def test_body_that_is_missing_cut_or_another_is_named(sound: lake.Lake, bodies: 
     }
 
     paths[0].write_bytes(paths[1].read_bytes()[:9])
-    assert "cannot be read" in broken(sound, bodies)["archived bodies"][0]
+    assert "cannot be read" in verify.check_archive(sound, bodies).culprits[0]
 
     paths[0].unlink()
     found = verify.check_archive(sound, bodies)
@@ -122,12 +122,13 @@ def test_file_that_is_missing_is_named_with_its_table(sound: lake.Lake, bodies: 
     path = a_file_of(sound, "market.daily")
     path.unlink()
 
-    found = broken(sound, bodies)
+    checks = verify.verify(sound, bodies, lambda check: None)
 
+    found = {check.name: check.culprits for check in checks if check.n_broken}
     assert found["files"] == [f"{path} of market.daily is missing"]
     assert any(culprit.startswith("market.daily cannot be read") for culprit in found["rows"])
     with pytest.raises(errors.LakeError, match=r"1 of \d+ files; .*Restore the last good backup") as raised:
-        verify.refuse_broken(verify.verify(sound, bodies, lambda check: None))
+        verify.refuse_broken(checks)
     assert raised.value.exit_code == 15
 
 
@@ -177,57 +178,57 @@ def test_file_nobody_knows_is_told_and_is_no_damage(sound: lake.Lake, bodies: Pa
     assert found.n_broken == 0 and found.note.startswith("1 files that the catalog does not know")
 
 
-@pytest.mark.parametrize(
-    ("statement", "check", "culprit"),
-    [
-        (
-            "insert into market.trade_cal (exchange, cal_date, is_open, retrieved_at, load_id)"
-            " select 'SSE', date '2024-01-02', true, now(), 'x' from range(2)",
-            "tables' keys",
-            "market.trade_cal has 2 rows for SSE, 2024-01-02",
-        ),
-        (
-            "delete from market.daily where trade_date = date '2023-01-03'",
-            "promises of the ledger",
-            "market.daily 2023-01-03: no row is left",
-        ),
-        (
-            "update market.adj_factor set adj_factor = 2 where ts_code = '600001.SH' and trade_date = '2023-01-03'",
-            "promises of the ledger",
-            "market.adj_factor 2023-01-03: its rows are not those that were loaded",
-        ),
-        (
-            "insert into market.suspend_d values ('600000.SH', date '2023-02-01', null, 'S', now(), 'x')",
-            "promises of the ledger",
-            "market.suspend_d 2023-02-01: 1 rows that no load entered",
-        ),
-        (
-            "update macro.observation set realtime_end = date '9999-12-31'",
-            "macro intervals",
-            "UNRATE 2024-01-01: the value of 2024-02-01 stands until 9999-12-31, the next from 2024-02-02",
-        ),
-        (
-            "delete from feature.log_return where ts_code = '600001.SH' and trade_date = date '2023-01-03'",
-            "derived days",
-            "feature.log_return 2023-01-03: ",
-        ),
-    ],
+DAMAGES = (
+    (
+        "insert into market.trade_cal (exchange, cal_date, is_open, retrieved_at, load_id)"
+        " select 'SSE', date '2024-01-02', true, now(), 'x' from range(2)",
+        "tables' keys",
+        "market.trade_cal has 2 rows for SSE, 2024-01-02",
+    ),
+    (
+        "delete from market.daily where trade_date = date '2023-01-03'",
+        "promises of the ledger",
+        "market.daily 2023-01-03: no row is left",
+    ),
+    (
+        "update market.adj_factor set adj_factor = 2 where ts_code = '600001.SH' and trade_date = '2023-01-03'",
+        "promises of the ledger",
+        "market.adj_factor 2023-01-03: its rows are not those that were loaded",
+    ),
+    (
+        "insert into market.suspend_d values ('600000.SH', date '2023-02-01', null, 'S', now(), 'x')",
+        "promises of the ledger",
+        "market.suspend_d 2023-02-01: 1 rows that no load entered",
+    ),
+    (
+        "update macro.observation set realtime_end = date '9999-12-31'",
+        "macro intervals",
+        "UNRATE 2024-01-01: the value of 2024-02-01 stands until 9999-12-31, the next from 2024-02-02",
+    ),
+    (
+        "delete from feature.log_return where ts_code = '600001.SH' and trade_date = date '2023-01-03'",
+        "derived days",
+        "feature.log_return 2023-01-03: ",
+    ),
 )
-def test_damage_is_found_and_named(sound: lake.Lake, bodies: Path, statement: str, check: str, culprit: str) -> None:
-    if "suspend_d" in statement:
-        known = load.Load(
-            market.SUSPEND_D,
-            market.SUSPEND_D.empty().drop_columns(["retrieved_at", "load_id"]),
-            [load.Partition("2023-01-02", date(2023, 1, 2), may_be_empty=True)],
-            "trade_date",
-        )
-        load.load(sound, [known], load.Stamp("load-s", NOW))
-        assert broken(sound, bodies) == {}
-    execute(sound, statement)
+
+
+def test_each_damage_is_found_and_named_among_others(sound: lake.Lake, bodies: Path) -> None:
+    known = load.Load(
+        market.SUSPEND_D,
+        market.SUSPEND_D.empty().drop_columns(["retrieved_at", "load_id"]),
+        [load.Partition("2023-01-02", date(2023, 1, 2), may_be_empty=True)],
+        "trade_date",
+    )
+    load.load(sound, [known], load.Stamp("load-s", NOW))
+    assert broken(sound, bodies) == {}
+    for statement, _, _ in DAMAGES:
+        execute(sound, statement)
 
     found = broken(sound, bodies)
 
-    assert any(line.startswith(culprit) for line in found[check]), found
+    for _, check, culprit in DAMAGES:
+        assert any(line.startswith(culprit) for line in found[check]), (culprit, found)
 
 
 def test_derived_day_whose_inputs_changed_is_due_and_is_no_damage(
