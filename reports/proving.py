@@ -1,15 +1,16 @@
 """Is every figure of a page what the lake says? The page is built anew from the snapshot it names, and compared.
 
-Days, the pages beside them, their lists and the dictionary are proved alike. The index of all days has no snapshot of
-its own: it repeats the first screens of days, each of which is proved by itself. Partners: `proof.py`, which compares,
-and whoever builds the pages.
+Days, the pages beside them, their lists and the dictionary are proved alike. The index of all days repeats their first
+screens, so that each of its rows is read anew from the snapshot of its day. Partners: `proof.py`, which compares, and
+whoever builds the pages.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 from reports import desk, dictionary, proof, site, subject_pages
 from reports.blocks import Subject
@@ -40,6 +41,25 @@ def prove(
     maker = subject_pages.Maker(as_of, f"daily/{as_of}", code_version, up_colour=colour)
     page = _built_anew(lake, found.trace, maker, blocks_folder)
     return len(found.listed), proof.compare(found, proof.read_page(page))
+
+
+def prove_index(text: str, read_facts: Callable[[date, int], dict[str, Any]]) -> tuple[int, list[proof.Difference]]:
+    """How many figures the index shows, and those that are not what the lake says.
+
+    Args:
+        text: the page.
+        read_facts: the first screen of a day, read from a snapshot; see `site.read_facts`.
+
+    Raises:
+        ValueError: the text is no index, or names a day that is none.
+        LakeError: the lake cannot be read.
+    """
+    found = proof.read_page(text)
+    colour = next((known for known in site.UP_COLOURS if known == found.trace.get("up_colour")), site.UP_COLOURS[0])
+    days = [read_facts(date.fromisoformat(day), int(snapshot)) for day, snapshot in found.listed.items()]
+    beside = str(found.trace.get("beside", "")).split()
+    page = site.render_index(days, colour, beside)
+    return sum(len(day["tiles"]) for day in days), proof.compare(found, proof.read_page(page))
 
 
 def _built_anew(

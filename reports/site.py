@@ -19,6 +19,7 @@ from dataclasses import asdict, dataclass
 from datetime import date
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import jinja2
 import markupsafe
@@ -37,6 +38,8 @@ UP_COLOURS = ("red", "green")
 FACTS_VERSION = 2
 # Written by `reports/dictionary.py`; the index leads there.
 DICTIONARY = "dictionary.html"
+# What the index says of itself, so that it can be checked.
+INDEX = "index"
 MAIL_SUFFIX = ".eml"
 NO_BLOCKS = desk.Found()
 
@@ -85,7 +88,8 @@ def publish_day(
     path = out_dir / f"{as_of}.html"
     try:
         out_dir.mkdir(parents=True, exist_ok=True)
-        write_whole(out_dir / f"{as_of}.json", _facts(sections, as_of, trace))
+        facts = {"run_id": run_id, "code_version": code_version} | _facts(sections, as_of, lake.snapshot)
+        write_whole(out_dir / f"{as_of}.json", json.dumps(facts, ensure_ascii=False, indent=1))
         write_whole(path, page)
         if mail:
             write_whole(path.with_suffix(MAIL_SUFFIX), mail(sections).decode("ascii"))
@@ -101,7 +105,15 @@ def publish_day(
 
 def write_index(out_dir: Path, up_colour: str) -> None:
     """Write the index of all days, which leads to the lists and the dictionary as far as they are there."""
-    write_whole(out_dir / "index.html", _render_index(out_dir, up_colour))
+    days = []
+    for path in sorted(out_dir.glob("????-??-??.json"), reverse=True):
+        facts = json.loads(path.read_text("utf-8"))
+        if path.with_suffix(".html").exists():
+            days.append(facts)
+    beside = [
+        name for name in (*(addresses.list_of(kind.name) for kind in KINDS), DICTIONARY) if (out_dir / name).exists()
+    ]
+    write_whole(out_dir / "index.html", render_index(days, up_colour, beside))
 
 
 def read_day(lake: Lake, as_of: date, own: desk.Found = NO_BLOCKS) -> list[Section]:
@@ -253,42 +265,49 @@ def resource(name: str) -> str:
     return (resources.files("reports") / name).read_text("utf-8")
 
 
-def _facts(sections: list[Section], as_of: date, trace: _Trace) -> str:
+def read_facts(lake: Lake, as_of: date, blocks_folder: Path | None = None) -> dict[str, Any]:
+    """The first screen of a day in a form that the index reads.
+
+    Raises:
+        LakeError: the lake cannot be read.
+    """
+    first = read_section(lake, pages.SECTIONS[0], as_of)
+    own = desk.read(lake, blocks_folder, as_of)
+    return _facts(own.put_into([first]), as_of, lake.snapshot)
+
+
+def _facts(sections: Sequence[Section], as_of: date, snapshot: int) -> dict[str, Any]:
     """The first screen in a form that programs and the index read."""
     first = sections[0].blocks
-    return json.dumps(
-        {
-            "version": FACTS_VERSION,
-            "as_of": as_of.isoformat(),
-            "run_id": trace.run_id,
-            "snapshot": trace.snapshot,
-            "code_version": trace.code_version,
-            "status": next(({"text": b.text, "tone": b.tone} for b in first if isinstance(b, Note)), None),
-            "changes": next((list(b.items) for b in first if isinstance(b, Listing)), []),
-            "tiles": [
-                {
-                    "label": tile.label,
-                    "value": tile.value,
-                    "exact": figures.exact_of(tile.value),
-                    "note": tile.note,
-                    "tone": tile.tone,
-                }
-                for block in first
-                if isinstance(block, Tiles)
-                for tile in block.tiles
-            ],
-        },
-        ensure_ascii=False,
-        indent=1,
-    )
+    return {
+        "version": FACTS_VERSION,
+        "as_of": as_of.isoformat(),
+        "snapshot": snapshot,
+        "status": next(({"text": b.text, "tone": b.tone} for b in first if isinstance(b, Note)), None),
+        "changes": next((list(b.items) for b in first if isinstance(b, Listing)), []),
+        "tiles": [
+            {
+                "label": tile.label,
+                "value": tile.value,
+                "exact": figures.exact_of(tile.value),
+                "note": tile.note,
+                "tone": tile.tone,
+            }
+            for block in first
+            if isinstance(block, Tiles)
+            for tile in block.tiles
+        ],
+    }
 
 
-def _render_index(out_dir: Path, up_colour: str) -> str:
-    days = []
-    for path in sorted(out_dir.glob("????-??-??.json"), reverse=True):
-        facts = json.loads(path.read_text("utf-8"))
-        if path.with_suffix(".html").exists():
-            days.append(facts)
+def render_index(days: Sequence[dict[str, Any]], up_colour: str, beside: Sequence[str]) -> str:
+    """The index of all days as HTML.
+
+    Args:
+        days: facts of each, newest first.
+        up_colour: `red` or `green`.
+        beside: files of the site's folder that it leads to.
+    """
     labels = list(dict.fromkeys(tile["label"].split(",")[0] for day in days for tile in day["tiles"]))
     rows = [
         {
@@ -298,7 +317,10 @@ def _render_index(out_dir: Path, up_colour: str) -> str:
         }
         for day in days
     ]
-    has_dictionary = (out_dir / DICTIONARY).exists()
+    newest = {"as_of": days[0]["as_of"], "snapshot": days[0].get("snapshot", 0)} if days else {}
+    trace = {**newest, "kind": INDEX, "up_colour": up_colour, "beside": " ".join(beside)}
+    snapshots = {day["as_of"]: str(day.get("snapshot", 0)) for day in days}
+    titles = {addresses.list_of(kind.name): kind.title for kind in KINDS}
     script = resource("index.js")
     return template("index.html").render(
         labels=labels,
@@ -309,13 +331,10 @@ def _render_index(out_dir: Path, up_colour: str) -> str:
         style=style(),
         script=script,
         policy=policy(styles=[style()], scripts=[script]),
-        dictionary=DICTIONARY if has_dictionary else "",
-        lists=[(addresses.list_of(kind.name), kind.title) for kind in KINDS if _has_list(out_dir, kind.name)],
+        dictionary=DICTIONARY if DICTIONARY in beside else "",
+        lists=[(name, titles[name]) for name in beside if name in titles],
+        listed=as_script_data({"trace": trace, "figures": snapshots}),
     )
-
-
-def _has_list(out_dir: Path, kind: str) -> bool:
-    return (out_dir / addresses.list_of(kind)).exists()
 
 
 def write_whole(path: Path, text: str) -> None:

@@ -535,3 +535,17 @@ def test_day_published_again_keeps_the_first_snapshot_until_no_page_names_it(tmp
     assert publishing.prove(options, old)
     with pytest.raises(errors.DaybookError), lake.open_reader(options.lake, snapshot=first.snapshot):
         pass
+
+
+def test_index_is_what_the_snapshots_of_its_days_say_and_a_changed_figure_is_named_by_its_day(built, pinned):
+    page = site.publish_day(pinned, built, as_of=MAKER.as_of, run_id=MAKER.run_id, code_version=MAKER.code_version)
+    text = (built / "index.html").read_text("utf-8")
+    facts = json.loads(page.with_suffix(".json").read_text("utf-8"))
+    figure = next(tile["value"] for tile in facts["tiles"] if tile["value"].endswith("%"))
+
+    n, differences = proving.prove_index(text, lambda day, snapshot: site.read_facts(pinned, day))
+    changed = text.replace(f">{figure}<", ">+9.99 %<", 1)
+    _, found = proving.prove_index(changed, lambda day, snapshot: site.read_facts(pinned, day))
+
+    assert (n, differences) == (len(facts["tiles"]), []) and changed != text
+    assert [(one.name, one.found, one.expected) for one in found] == [(str(MAKER.as_of), "+9.99 %", figure)]
