@@ -4,7 +4,8 @@ Each series is looked at in its stationary form, and its newest values are judge
 been when it was the newest: by how far they are from a forecast, by how far they stand out of the series' cycles, and
 by how unusual a year they end. The score is the mean of the two gravest verdicts, and the threshold lies where the
 series' own past would have given its part of the wanted number of alerts. Invariants: nothing later than the day is
-read; what was told is not taken back because something stranger came after it. Partners: `models/series_detectors.py`, `models/combined.py`; `detecting.py`, which makes alerts of the findings.
+read; what was told is not taken back because something stranger came after it. Partners: `models/series_detectors.py`,
+`models/combined.py`; `detecting.py`, which makes alerts of the findings.
 """
 
 from __future__ import annotations
@@ -111,8 +112,9 @@ def _read_told(lake: Lake, as_of: date, since: date) -> dict[tuple[str, date], t
     One that is no longer found has been read by somebody all the same, so that it keeps its place in the week.
     """
     opened = lake.read(
-        "select subject, subject_date, evidence from ops.alert where rule = $rule and fingerprint in (select fingerprint"
-        " from ops.alert_change where event = 'opened' and changed_date > $since and changed_date <= $as_of)",
+        "select subject, subject_date, evidence from ops.alert where rule = $rule and fingerprint in"
+        " (select fingerprint from ops.alert_change where event = 'opened'"
+        " and changed_date > $since and changed_date <= $as_of)",
         rule=RULE,
         as_of=as_of,
         since=since,
