@@ -5,6 +5,7 @@ Partners: `models/detectors.py`, `models/labelled.py`; `flows/commands/detecting
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -53,14 +54,14 @@ def detect_file(path: Path, train: Path | None, out: Path, wanted: Wanted) -> di
         Facts as JSON can hold them; with a label column the figures of `labelled.judge` under `labelled`.
 
     Raises:
-        ConfigError: a file that cannot be read or written, or that lacks the label column.
+        ConfigError: a file that cannot be read or written, that lacks the label column, or names a column twice.
         ModelRefused: rows or labels that cannot be used.
     """
     if out.suffix.lower() not in (".parquet", ".csv"):
         raise errors.ConfigError(f"{out} has no ending that is known. Name a .parquet or a .csv file.")
-    table = _read(path)
+    table = _read(path, is_of_periods=bool(wanted.series))
     labels = _labels(path, table, wanted.label) if wanted.label else None
-    learned = table if train is None else _read(train)
+    learned = table if train is None else _read(train, is_of_periods=bool(wanted.series))
     try:
         scored = (_score_series if _is_of_series(wanted) else _score_rows)(
             (path, table), (train or path, learned), wanted
@@ -153,13 +154,13 @@ def _series(path: Path, table: pa.Table, names: tuple[str, ...]) -> tuple[labell
     return np.where(is_hole, medians, values), int(is_hole.sum())
 
 
-def _read(path: Path) -> pa.Table:
+def _read(path: Path, *, is_of_periods: bool) -> pa.Table:
     name = path.name.lower()
     try:
         if name.endswith((".parquet", ".pq")):
             table = parquet.read_table(path)
         elif name.endswith((".csv", ".csv.gz")):
-            table = csv.read_csv(path)
+            table = _read_periods(path) if is_of_periods else csv.read_csv(path)
         else:
             raise errors.ConfigError(f"{path} has no ending that is known. Name a .parquet or a .csv file.")
     except FileNotFoundError as exc:
@@ -170,7 +171,17 @@ def _read(path: Path) -> pa.Table:
         ) from exc
     if not table.num_rows:
         raise errors.ConfigError(f"{path} has no rows. Give a file with rows to score.")
+    twice = [column for column, n in Counter(table.column_names).items() if n > 1]
+    if twice:
+        raise errors.ConfigError(f"{path} has more than one column {twice[0]}. Give each a name of its own.")
     return table
+
+
+def _read_periods(path: Path) -> pa.Table:
+    """A CSV whose empty lines are periods: of a single column a hole is written so. Those at either end are none."""
+    with pa.input_stream(path, compression="detect") as stream:
+        content = stream.read().strip(b"\r\n")
+    return csv.read_csv(pa.BufferReader(content), parse_options=csv.ParseOptions(ignore_empty_lines=False))
 
 
 def _labels(path: Path, table: pa.Table, label: str) -> labelled.Labels:

@@ -3,8 +3,9 @@
 Each series is looked at in its stationary form, and its newest values are judged as every value of its past would have
 been when it was the newest: by how far they are from a forecast, by how far they stand out of the series' cycles, and
 by how unusual a year they end. The score is the mean of the two gravest verdicts, and the threshold lies where the
-series' own past would have given its part of the wanted number of alerts. Invariant: nothing later than the day is
-read. Partners: `models/series_detectors.py`, `models/combined.py`; `detecting.py`, which makes alerts of the findings.
+series' own past would have given its part of the wanted number of alerts. Invariants: nothing later than the day is
+read; what was told is not taken back because something stranger came after it. Partners: `models/series_detectors.py`,
+`models/combined.py`; `detecting.py`, which makes alerts of the findings.
 """
 
 from __future__ import annotations
@@ -49,31 +50,25 @@ RELEASES_A_WEEK = {"W": 1.0, "M": 12 / 52, "Q": 4 / 52}
 
 @dataclass(frozen=True)
 class Watched:
-    """A series' periods, each scored as the newest of its day.
+    """A series' periods, each measured as the newest of its day.
 
     Args:
         periods: (n_periods,) datetime64[D].
         values: (n_periods,) in the series' stationary form.
-        scores: (n_periods,) higher is more abnormal, NaN where too few periods came before.
-        verdicts: (n_periods, len(DETECTORS)) what the scores are made of, see `combined.surprise`.
+        measured: (n_periods, len(DETECTORS)) higher is more abnormal, see `measure`.
     """
 
     periods: npt.NDArray[np.datetime64]
     values: Floats
-    scores: Floats
-    verdicts: Floats
-
-    def threshold(self, at: int, share: float) -> float:
-        """The score that a share of the periods before one of them exceed."""
-        before = self.scores[:at]
-        return float(np.quantile(before[np.isfinite(before)], 1 - share, method="higher"))
+    measured: Floats
 
 
 def find(lake: Lake, settings: Settings, as_of: date) -> pa.Table:
     """Values published within a week that are unlike their series' past, as rows of `checks.FINDING_SCHEMA`.
 
-    Of a calendar week's releases those published first come first, and the strangest of a day, until the wanted number
-    is reached.
+    Of a calendar week's releases those told on an earlier run keep their places; then those published first come first,
+    and the strangest of a day, until the wanted number is reached. A period is judged only where the series had none as
+    new before: what a vendor adds to the beginning of a history is no news.
 
     Args:
         lake: the lake.
@@ -83,46 +78,84 @@ def find(lake: Lake, settings: Settings, as_of: date) -> pa.Table:
     Raises:
         LakeError: the lake cannot be read.
     """
-    released = lake.read(
-        "select series_id, observation_date, min(realtime_start) as release_date from macro.observation"
-        " where realtime_start <= $as_of and value is not null group by series_id, observation_date"
-        " having min(realtime_start) > $since order by series_id, observation_date",
-        as_of=as_of,
-        since=as_of - LOOKED_AT,
-    ).to_pylist()
+    since = as_of - LOOKED_AT
+    released = lake.read(sql.load("macro_released"), as_of=as_of, since=since).to_pylist()
     if not released or not settings.macro_alerts_per_week:
         return checks.FINDING_SCHEMA.empty_table()
     levels = lake.read(sql.load("macro_levels_asof"), as_of=as_of)
     found = _strange(released, levels, settings.macro_alerts_per_week)
     log.info("watched macro releases as_of=%s released=%s strange=%s", as_of, len(released), len(found))
-    told: Counter[tuple[int, int]] = Counter()
+    told = _read_told(lake, as_of, since)
+    taken = Counter(told.values())
     admitted = []
-    for row in sorted(found, key=lambda one: (one["release_date"], -one["evidence"]["anomaly_score"], one["subject"])):
-        told[week := row["release_date"].isocalendar()[:2]] += 1
-        if told[week] <= settings.macro_alerts_per_week and row["release_date"] > as_of - STANDS:
+    for row in sorted(found, key=_strangest_first):
+        week, is_told = _week(row["release_date"]), (row["subject"], row["observation_date"]) in told
+        taken[week] += not is_told
+        is_wanted = is_told or taken[week] <= settings.macro_alerts_per_week
+        if is_wanted and row["release_date"] > as_of - STANDS:
             admitted.append(_finding(row))
     return pa.Table.from_pylist(admitted, schema=checks.FINDING_SCHEMA)
 
 
-def watch(values: Floats) -> tuple[Floats, Floats]:
-    """How strange each value of a series is, as the newest of its day.
+def _strangest_first(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    evidence = row["evidence"]
+    return (row["release_date"], -evidence["anomaly_score"], -abs(evidence["robust_z"]), row["subject"])
+
+
+def _week(day: date) -> tuple[int, int]:
+    return day.isocalendar()[:2]
+
+
+def _read_told(lake: Lake, as_of: date, since: date) -> dict[tuple[str, date], tuple[int, int]]:
+    """Series and period of the alerts opened of late, with the calendar week of their release.
+
+    One that is no longer found has been read by somebody all the same, so that it keeps its place in the week.
+    """
+    opened = lake.read(
+        "select subject, subject_date, evidence from ops.alert where rule = $rule and fingerprint in"
+        " (select fingerprint from ops.alert_change where event = 'opened'"
+        " and changed_date > $since and changed_date <= $as_of)",
+        rule=RULE,
+        as_of=as_of,
+        since=since,
+    ).to_pylist()
+    return {
+        (row["subject"], row["subject_date"]): _week(date.fromisoformat(json.loads(row["evidence"])["release_date"]))
+        for row in opened
+    }
+
+
+def measure(values: Floats) -> Floats:
+    """How strange each value of a series is, as the newest of its day, in the units of the detectors.
 
     Args:
         values: (n_periods,) finite float64, stationary, at least `FEWEST_PERIODS`.
 
     Returns:
-        (n_periods,) mean of the two gravest verdicts, and (n_periods, len(DETECTORS)) the verdicts: minus the
-        logarithm of the share of periods at least as strange. NaN where too few periods came before.
+        (n_periods, len(DETECTORS)) higher is more abnormal, NaN where too few periods came before.
 
     Raises:
         ModelError: too few periods, or a series that never changes.
     """
     column = values[:, None]
-    measured = np.column_stack([series_detectors.make(name).fit(column).score_as_newest(column) for name in DETECTORS])
+    return np.column_stack([series_detectors.make(name).fit(column).score_as_newest(column) for name in DETECTORS])
+
+
+def judge(measured: Floats) -> tuple[Floats, Floats]:
+    """How strange each period is among the others; the newest, therefore, among those before it.
+
+    Args:
+        measured: (n_periods, len(DETECTORS)) higher is more abnormal, NaN for none; at least two that are known.
+
+    Returns:
+        (n_periods,) mean of the two gravest verdicts, and (n_periods, len(DETECTORS)) the verdicts: minus the
+        logarithm of the share of periods at least as strange, see `combined.surprise_among_others`. NaN where
+        something was not measured.
+    """
     is_known = np.isfinite(measured).all(axis=1)
     verdicts = np.full(measured.shape, np.nan)
-    for at, usual in enumerate(measured[is_known].T):
-        verdicts[is_known, at] = combined.surprise(usual, np.sort(usual))
+    for at, column in enumerate(measured[is_known].T):
+        verdicts[is_known, at] = combined.surprise_among_others(column)
     scores: Floats = np.sort(verdicts, axis=1)[:, -combined.N_GRAVEST :].mean(axis=1)
     return scores, verdicts
 
@@ -160,31 +193,32 @@ def _watch_series(values: pa.Table) -> Watched:
         raise base.TooFewRows(f"{int(np.isfinite(stationary).sum())} periods of {FEWEST_PERIODS}. Wait for more.")
     # A hole says nothing strange.
     filled = np.where(np.isfinite(stationary), stationary, np.nanmedian(stationary))
-    scores, verdicts = watch(filled)
-    return Watched(periods[:-1].astype("datetime64[D]")[-len(filled) :], stationary, scores, verdicts)
+    return Watched(periods[:-1].astype("datetime64[D]")[-len(filled) :], stationary, measure(filled))
 
 
 def _told(watched: Watched, at: int, row: Mapping[str, Any], share: float) -> list[dict[str, Any]]:
-    before = watched.scores[:at]
-    if not np.isfinite(watched.values[at]) or np.isfinite(before).sum() < 1 / share:
+    n_known = int(np.isfinite(watched.measured[:at]).all(axis=1).sum())
+    if not np.isfinite(watched.values[at]) or n_known < 1 / share:
         return []
-    threshold = watched.threshold(at, share)
-    if not watched.scores[at] > threshold:
+    scores, verdicts = judge(watched.measured[: at + 1])
+    before = scores[:at][np.isfinite(scores[:at])]
+    threshold = float(np.quantile(before, 1 - share, method="higher"))
+    if not scores[at] > threshold:
         return []
     past = watched.values[:at][np.isfinite(watched.values[:at])]
     usual = float(np.median(past))
     distance = np.abs(past - usual)
     spread = float(anomaly.robust_scale(np.median(distance), distance.mean()))
-    driving = np.argsort(-watched.verdicts[at], kind="stable")
+    driving = np.argsort(-verdicts[at], kind="stable")
     evidence = {
-        "anomaly_score": round(float(watched.scores[at]), 2),
+        "anomaly_score": round(float(scores[at]), 2),
         "threshold": round(threshold, 2),
         "transformed_value": float(f"{watched.values[at]:.6g}"),
         "usual_value": float(f"{usual:.6g}"),
         "robust_z": round((float(watched.values[at]) - usual) / spread, 2),
-        "drivers": {DETECTORS[one]: round(float(watched.verdicts[at, one]), 2) for one in driving},
-        "n_as_strange_before": int((before[np.isfinite(before)] >= watched.scores[at]).sum()),
-        "n_compared": int(np.isfinite(before).sum()),
+        "drivers": {DETECTORS[one]: round(float(verdicts[at, one]), 2) for one in driving},
+        "n_as_strange_before": int((before >= scores[at]).sum()),
+        "n_compared": len(before),
         "release_date": str(row["release_date"]),
     }
     named = [WORDS[DETECTORS[one]] for one in driving[: combined.N_GRAVEST]]

@@ -44,6 +44,7 @@ class Autoencoder(detectors.Detector):
     Args:
         seed: of the first network.
         n_networks: how many.
+        fewest_steps: of the training of one; fewer leave it unfit for use.
 
     Source:
         Aggarwal (2017), Outlier Analysis, section 3.6; the shape is that of PyOD 3.6.7's AutoEncoder. Chen, Sathe,
@@ -52,9 +53,9 @@ class Autoencoder(detectors.Detector):
 
     LEAST_ROWS = 2
 
-    def __init__(self, *, seed: int = 0, n_networks: int = NETWORKS) -> None:
+    def __init__(self, *, seed: int = 0, n_networks: int = NETWORKS, fewest_steps: int = FEWEST_STEPS) -> None:
         super().__init__(seed=seed)
-        self.n_networks = n_networks
+        self.n_networks, self.fewest_steps = n_networks, fewest_steps
 
     def _fit(self, table: Floats) -> None:
         self.mean_, self.scale_ = table.mean(axis=0), table.std(axis=0)
@@ -70,7 +71,7 @@ class Autoencoder(detectors.Detector):
 
     def _fit_network(self, inputs: npt.NDArray[np.float32], seed: int) -> list[tuple[Floats, Floats]]:
         batch = max(SMALLEST_BATCH, len(inputs) * PASSES // MOST_STEPS)
-        passes = max(PASSES, -(-FEWEST_STEPS * batch // len(inputs)))
+        passes = max(PASSES, -(-self.fewest_steps * batch // len(inputs)))
         with mlp.keras_session(seed) as keras:
             network = build(keras, inputs.shape[1], seed)
             network.compile(optimizer=keras.optimizers.Adam(LEARNING_RATE), loss="mse", jit_compile=False)

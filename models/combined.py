@@ -105,7 +105,27 @@ def surprise(measured: Floats, usual: Floats) -> Floats:
         them ranks end; there it grows on, by less than one rank more, with the distance.
     """
     n_beyond = len(usual) - np.searchsorted(usual, measured, side="left")
-    top = usual[-1]
+    return _grown(measured, n_beyond, len(usual), usual[-1])
+
+
+def surprise_among_others(measured: Floats) -> Floats:
+    """How rarely one of the others is as strange.
+
+    Nothing is ranked against itself: the strangest would then never be beyond all that is usual.
+
+    Args:
+        measured: (n_rows,) higher is more abnormal, at least two.
+
+    Returns:
+        (n_rows,) `surprise` of each row, the usual ones being all but itself.
+    """
+    ascending = np.sort(measured)
+    n_beyond = len(measured) - np.searchsorted(ascending, measured, side="left") - 1
+    # Only the strangest can be beyond the second.
+    return _grown(measured, n_beyond, len(measured) - 1, ascending[-2])
+
+
+def _grown(measured: Floats, n_beyond: npt.NDArray[np.intp], n_usual: int, top: np.float64) -> Floats:
     beyond = np.where(measured > top, 1.0 - top / np.where(measured > top, measured, 1.0), 0.0)
-    grown: Floats = np.log(2.0) * beyond - np.log((n_beyond + 1) / (len(usual) + 1))
+    grown: Floats = np.log(2.0) * beyond - np.log((n_beyond + 1) / (n_usual + 1))
     return grown

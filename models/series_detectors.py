@@ -66,11 +66,14 @@ class SeriesDetector(abc.ABC):
             self.
 
         Raises:
-            ModelError: too few periods, too many series, one that never changes, or a value that is not finite.
+            ModelError: too few periods, too many series, one that never changes, or a value that is not finite or has
+                no finite square.
         """
         table = self._checked(values, least=self.LEAST_PERIODS)
         if (table == table[0]).all(axis=0).any():
             raise base.ModelError("a series never changes. Leave it out.")
+        if not table.var(axis=0).all():
+            raise base.ModelError("a series changes too little to square. Pass it in a smaller unit.")
         self.n_series_ = table.shape[1]
         self._fit(table)
         return self
@@ -85,7 +88,7 @@ class SeriesDetector(abc.ABC):
             (n_periods,) higher is more abnormal; the unit is the detector's.
 
         Raises:
-            ModelError: other series than fitted, too few periods, or a value that is not finite.
+            ModelError: other series than fitted, too few periods, or a value that is not finite or too large to square.
         """
         return self._score(self._checked(values, least=self.LEAST_PERIODS))
 
@@ -99,7 +102,7 @@ class SeriesDetector(abc.ABC):
             (n_periods,) higher is more abnormal; NaN where too few periods came before.
 
         Raises:
-            ModelError: other series than fitted, too few periods, or a value that is not finite.
+            ModelError: other series than fitted, too few periods, or a value that is not finite or too large to square.
         """
         return self._score_as_newest(self._checked(values, least=self.LEAST_PERIODS))
 
@@ -127,6 +130,11 @@ class SeriesDetector(abc.ABC):
         if not np.isfinite(table).all():
             n_bad = int((~np.isfinite(table)).sum())
             raise base.MissingValues(f"{n_bad} of {table.size} values are missing or infinite. Fill them in first.")
+        with np.errstate(over="ignore", invalid="ignore"):
+            variances = table.var(axis=0)
+        if not np.isfinite(variances).all():
+            largest = np.abs(table).max()
+            raise base.ModelError(f"values reach {largest:.0e}, too large to square. Pass them in a larger unit.")
         return table
 
 
@@ -194,8 +202,11 @@ class ForecastError(SeriesDetector):
 
     def _fit(self, table: Floats) -> None:
         windows = windows_of(table, LAGS + 1)
-        design = np.column_stack([np.ones(len(windows)), windows[:, :-1]])
+        # In the series' unit: beside values of 1e15 a constant of one counts as rounding, and is dropped.
+        unit = table.std()
+        design = np.column_stack([np.full(len(windows), unit), windows[:, :-1]])
         self.coefficients_ = np.asarray(np.linalg.lstsq(design, windows[:, -1], rcond=None)[0], dtype=np.float64)
+        self.coefficients_[0] *= unit
         size = np.abs(self._errors(table))
         # Robust, so that what is looked for does not hide itself.
         self.scale_ = float(anomaly.robust_scale(np.median(size), size.mean()))

@@ -128,22 +128,28 @@ def test_autoencoder_scores_as_keras_would_with_its_weights():
     np.testing.assert_allclose(detector.score(rows), expected, rtol=1e-4)
 
 
-def test_first_of_two_networks_is_the_one_alone_and_the_second_another(fitted, plane):
-    both = autoencoder.Autoencoder(seed=1, n_networks=2).fit(plane)
+def test_first_of_two_networks_is_the_one_alone_and_the_second_another(plane):
+    """The seed repeats a network, then. After a few steps, as what is asked is not how good it is."""
+    one, both = (autoencoder.Autoencoder(seed=1, n_networks=n, fewest_steps=20).fit(plane[:64]) for n in (1, 2))
 
-    (alone,) = fitted("autoencoder").networks_
+    (alone,) = one.networks_
     first, second = both.networks_
-    np.testing.assert_array_equal(first[0][0], alone[0][0])
+    for ours, theirs in zip(alone, first, strict=True):
+        np.testing.assert_array_equal(ours[0], theirs[0])
+        np.testing.assert_array_equal(ours[1], theirs[1])
     assert not np.array_equal(second[0][0], alone[0][0])
 
 
-@pytest.mark.parametrize("name", detectors.DETECTORS)
-def test_score_depends_on_its_own_row_and_the_seed_repeats_it(name, plane, fitted):
-    first = fitted(name)
-    again = make(name).fit(plane)
+@pytest.mark.parametrize("name", sorted(set(detectors.DETECTORS) - {"autoencoder"}))
+def test_seed_repeats_the_scores(name, plane, fitted):
+    np.testing.assert_array_equal(fitted(name).score(plane), make(name).fit(plane).score(plane))
 
-    np.testing.assert_array_equal(first.score(plane), again.score(plane))
-    np.testing.assert_array_equal(first.score(plane)[7:9], first.score(plane[7:9]))
+
+@pytest.mark.parametrize("name", detectors.DETECTORS)
+def test_score_depends_on_its_own_row(name, plane, fitted):
+    scores = fitted(name).score(plane)
+
+    np.testing.assert_array_equal(scores[7:9], fitted(name).score(plane[7:9]))
 
 
 @pytest.mark.parametrize("name", detectors.DETECTORS)
@@ -271,6 +277,7 @@ BAD = {
     "all columns constant": ("a,b\n1,2\n1,2\n", "", errors.ModelRefused, "no column has two different values: a, b"),
     "no row": ("a,b\n", "", errors.ConfigError, "has no rows"),
     "nothing at all": ("", "", errors.ConfigError, "cannot be read: Empty CSV file"),
+    "one name twice": ("a,a\n1,2\n3,4\n", "", errors.ConfigError, "has more than one column a"),
     "ragged": ("a,b\n1,2\n1,2,3\n", "", errors.ConfigError, "cannot be read: CSV parse error"),
 }
 

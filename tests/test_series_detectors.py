@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 
 from flows import cli
 from models import base, series_detectors, window_autoencoder
+from warehouse import errors
 
 N = 240
 # The network has a test of its own, as a fit takes seconds.
@@ -129,6 +131,26 @@ def test_bad_series_are_refused(name, with_point):
         detector.score(with_point[:, 0])
 
 
+@pytest.mark.parametrize("name", sorted(series_detectors.SERIES_DETECTORS))
+def test_series_whose_variance_is_no_number_is_refused(name, with_point):
+    """A double ends at 1.8e308, so that a square of 1e160 is infinite, and starts at 4.9e-324."""
+    for size in (1e160, 1e300):
+        with pytest.raises(base.ModelError, match=r"values reach \d+e\+\d+, too large to square"):
+            fit(name, with_point * size)
+    with pytest.raises(base.ModelError, match="changes too little to square"):
+        fit(name, with_point * 1e-200)
+
+
+@pytest.mark.parametrize("size", [1e-100, 1e16, 1e150])
+@pytest.mark.parametrize("name", QUICK)
+def test_scores_do_not_depend_on_the_unit_of_the_series(name, size, with_point):
+    values = with_point + 7.0
+
+    expected, scores = (fit(name, each).score(each) for each in (values, values * size))
+
+    np.testing.assert_allclose(scores, expected, rtol=1e-5, atol=1e-8)
+
+
 def test_network_finds_the_series_that_leaves_its_panel_and_repeats_itself():
     """Four series are one and some noise; for a year the third is another. Same seed, same scores; none looks ahead."""
     rng = np.random.default_rng(6)
@@ -181,3 +203,38 @@ def test_command_says_what_is_wrong(tmp_path, arguments, words):
     with pytest.raises(Exception, match=words):
         run("detect", file, *arguments, "--out", tmp_path / "out.csv")
     assert not (tmp_path / "out.csv").exists()
+
+
+@pytest.mark.parametrize(("ending", "others"), [("csv", ""), ("csv.gz", ""), ("csv", ",y")])
+def test_empty_lines_are_holes_save_at_the_end(with_point, tmp_path, capsys, ending, others):
+    """Periods 5 and 6 are missing; the blank lines at the end are no periods. The point stays where it is."""
+    file, out = tmp_path / f"series.{ending}", tmp_path / "scored.parquet"
+    lines = ["x" + others, *(f"{value}{others}" for value in with_point[:, 0])]
+    lines[6] = lines[7] = ""
+    content = ("\r\n".join(lines) + "\r\n\r\n\r\n").encode()
+    file.write_bytes(gzip.compress(content) if ending.endswith("gz") else content)
+
+    run("detect", file, "--detector", "spectral_residual", "--series", "x", "--out", out, "--json")
+
+    facts = json.loads(capsys.readouterr().out)
+    assert (facts["n_rows"], facts["n_filled"]) == (N, 2)
+    scored = pd.read_parquet(out)
+    assert np.flatnonzero(scored["x"].isna()).tolist() == [5, 6]
+    assert scored["anomaly_score"].idxmax() == POINT
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("x,x\n" + "1,2\n3,5\n" * 50, "has more than one column x. Give each a name of its own"),
+        ("x,y\n" + "1e160,2\n3e160,5\n" * 50, "values reach 3e.160, too large to square"),
+        ("\n\n", "cannot be read: Empty CSV file"),
+    ],
+)
+def test_file_that_is_no_series_is_one_clear_line(tmp_path, text, words):
+    file = tmp_path / "bad.csv"
+    file.write_text(text)
+
+    with pytest.raises(errors.DaybookError, match=words) as caught:
+        run("detect", file, "--detector", "sub_pca", "--series", "x", "--out", tmp_path / "out.csv")
+    assert "\n" not in str(caught.value)
