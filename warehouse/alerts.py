@@ -126,7 +126,7 @@ def decide(lake: Lake, fingerprints: Sequence[str], decision: Decision) -> list[
         decision: who, what and why.
 
     Raises:
-        ConfigError: an unknown alert, one that is resolved, a day that has passed, no reason, no name or not a person's;
+        ConfigError: an unknown alert, one that is resolved, a day that has passed, no reason, no name or no person's;
             nothing was changed.
         LakeError: the lake cannot be written.
     """
@@ -148,7 +148,7 @@ def label(lake: Lake, fingerprints: Sequence[str], decision: Decision, *, is_tru
         is_true: whether the alert was a trouble indeed.
 
     Raises:
-        ConfigError: an unknown alert, no reason, no name or not a person's; nothing was changed.
+        ConfigError: an unknown alert, no reason, no name or no person's; nothing was changed.
         LakeError: the lake cannot be written.
     """
     _refuse_unfit(decision)
@@ -192,8 +192,8 @@ def _refuse_unfit(decision: Decision) -> None:
         )
     if decision.by.strip().casefold() == BY_ITSELF:
         raise errors.ConfigError(
-            f"`{BY_ITSELF}` is who opens and resolves alerts by itself, and no person. Give your name with --by; nothing"
-            " was changed."
+            f"`{BY_ITSELF}` is who opens and resolves alerts by itself, and no person. Give your name with --by;"
+            " nothing was changed."
         )
     if decision.change == "snooze" and decision.until is None:
         raise errors.ConfigError("until when? Give `daybook alerts snooze` a day with --until; nothing was changed.")
