@@ -42,19 +42,55 @@ def run_of(lake, found, on, per_week, *, rules=(OLD, LOUD)):
 def test_week_beyond_the_budget_is_one_alert_that_names_the_loudest_and_ends_with_it(empty_lake):
     first = findings(OLD, "A", "B")
     more = pa.concat_tables([first, findings(LOUD, "A", "B", "C", "D")])
-    within = run_of(empty_lake, first, day(8), 4)
+    within = run_of(empty_lake, first, day(8), 5)
     # Six days after the first two opened there are four more; two days later the first two are out of the week.
-    beyond = run_of(empty_lake, more, day(2), 4)
+    beyond = run_of(empty_lake, more, day(2), 5)
     snapshot = empty_lake.snapshot
-    again = run_of(empty_lake, more, day(2), 4)
+    again = run_of(empty_lake, more, day(2), 5)
     unchanged = empty_lake.snapshot == snapshot
-    after = run_of(empty_lake, more, day(1), 4)
+    after = run_of(empty_lake, more, day(1), 5)
 
     assert within == []
-    said = "6 alerts opened within seven days, the budget is 4; the loudest: bar_frozen 4, stale_series 2"
+    said = "6 alerts opened within seven days, the budget is 5; the loudest: bar_frozen 4, stale_series 2"
     assert beyond == again == [{"state": "open", "subject_date": day(2), "title": said}]
     assert unchanged
     assert [row["state"] for row in after] == ["resolved"]
+
+
+def test_week_about_the_budget_is_one_alert_until_it_is_well_within(empty_lake):
+    """Weeks of 11, 10, 11, 10 and 9 alerts at a budget of 10: it ends at 9."""
+    n_found = {20: 6, 19: 5, 13: 5, 12: 6, 6: 4, 5: 5}
+    seen = []
+    for n_before, n in n_found.items():
+        found = findings(OLD, *(f"{n_before}-{k}" for k in range(n)))
+        seen.append([(row["state"], row["subject_date"]) for row in run_of(empty_lake, found, day(n_before), 10)])
+        (title,) = empty_lake.read("select max(title) from ops.alert where rule = $rule", rule=alarm_budget.RULE)[0]
+        if n_before == 13:
+            assert title.as_py().startswith("10 alerts opened within seven days, the budget is 10 and this ends at 9;")
+
+    assert seen == [[], *[[("open", day(19))]] * 4, [("resolved", day(19))]]
+
+
+def test_run_of_an_earlier_day_opens_no_alert_beside_that_of_a_later_one(empty_lake):
+    """Three a week at a budget of two: found on a day, then a catch-up of two days before, then the day after."""
+    later = run_of(empty_lake, findings(OLD, *"ABC"), day(3), 2)
+    caught_up = run_of(empty_lake, findings(OLD, *"DEF"), day(5), 2)
+    newest = run_of(empty_lake, findings(OLD, *"ABCDEF"), day(2), 2)
+
+    assert [[(row["state"], row["subject_date"]) for row in one] for one in (later, caught_up, newest)] == [
+        [("open", day(3))]
+    ] * 3
+
+
+def test_day_run_again_after_its_alert_ended_opens_no_other(empty_lake):
+    for n_before in (12, 11, 10):
+        run_of(empty_lake, findings(OLD, *"ABC"), day(n_before), 2)
+    ended = run_of(empty_lake, findings(OLD, *"ABC"), day(2), 2)
+
+    again = [run_of(empty_lake, findings(OLD, *"ABC"), day(n_before), 2) for n_before in (11, 10)]
+
+    assert again == [ended] * 2
+    assert [(row["state"], row["subject_date"]) for row in ended] == [("resolved", day(12))]
 
 
 def test_alert_that_comes_back_counts_again_and_one_that_stands_does_not(empty_lake):
