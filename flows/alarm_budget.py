@@ -99,7 +99,7 @@ def count_opened(lake: Lake, as_of: date) -> Counter[str]:
         LakeError: the lake cannot be read.
     """
     counts: Counter[str] = Counter()
-    for row in lake.read(sql.load("alarm_weeks"), after=as_of - WEEK, last=as_of).to_pylist():
+    for row in lake.read(sql.load("alarm_days"), after=as_of - WEEK, last=as_of).to_pylist():
         counts[row["rule"]] += row["n_alerts"]
     return counts
 
