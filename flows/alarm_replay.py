@@ -2,8 +2,8 @@
 
 What rules opened is read from the alerts' lives; what the two rules with a threshold of their own would have opened is
 replayed session by session with the code that detects every night, each session by what was traded up to it. Bars that
-were corrected since are replayed as corrected. Partners: `flows/alarm_budget.py`, `flows/market_watch.py`,
-`flows/detecting.py`.
+were corrected since are replayed as corrected. Invariant: a budget is kept when any seven days in a row keep it, as
+`flows/alarm_budget.py` judges. Partners: `flows/market_watch.py`, `flows/detecting.py`.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ Choice = tuple[tuple[str, float | int], ...]
 
 @dataclass(frozen=True)
 class History:
-    """What rules opened, week by week; week 0 is the seven days up to `last`.
+    """What rules opened, day by day, the newest first.
 
     Args:
         last: newest day.
-        counts: (n_weeks,) alerts by rule and severity.
+        counts: (n_days,) alerts by rule and severity; days are whole weeks, and the first is `last`.
         n_recorded: newest weeks in which there were runs.
         labels: rule to how many of its alerts are labelled, and how many of these were true.
     """
@@ -49,14 +49,20 @@ class History:
     labels: Mapping[str, tuple[int, int]]
 
     def others(self) -> Ints:
-        """(n_recorded,) alerts of the rules that are not replayed."""
-        rows = [counts for (rule, _), counts in self.counts.items() if rule not in REPLAYED]
-        return np.sum([np.zeros(self.n_recorded, np.int64), *(one[: self.n_recorded] for one in rows)], axis=0)
+        """(n_recorded_days,) alerts of the rules that are not replayed."""
+        return self._sum([counts for (rule, _), counts in self.counts.items() if rule not in REPLAYED])
 
     def whole(self) -> Ints:
-        """(n_recorded,) alerts of all rules."""
-        rows = [one[: self.n_recorded] for one in self.counts.values()]
-        return np.sum([np.zeros(self.n_recorded, np.int64), *rows], axis=0)
+        """(n_recorded_days,) alerts of all rules."""
+        return self._sum(list(self.counts.values()))
+
+    def recorded(self, counts: Ints) -> Ints:
+        """(n_recorded_days,) those of (n_days,) alerts that are of weeks with runs."""
+        return counts[: self.n_recorded * alarm_budget.WEEK.days]
+
+    def _sum(self, rows: Sequence[Ints]) -> Ints:
+        nothing = np.zeros(self.n_recorded * alarm_budget.WEEK.days, np.int64)
+        return np.sum([nothing, *(self.recorded(one) for one in rows)], axis=0)
 
 
 @dataclass(frozen=True)
@@ -65,17 +71,27 @@ class Replay:
 
     Args:
         choice: the settings.
-        counts: (n_weeks,) alerts by rule.
+        counts: (n_days,) alerts by rule, the newest day first.
     """
 
     choice: Choice
     counts: Mapping[str, Ints]
 
     def whole(self, others: Ints) -> Ints:
-        """(n_weeks,) alerts a week, those of the other rules in the weeks that have any recorded."""
+        """(n_days,) alerts a day, those of the other rules on the days that have any recorded."""
         total = np.sum(list(self.counts.values()), axis=0)
         total[: len(others)] += others
         return np.asarray(total, np.int64)
+
+
+def by_week(counts: Ints) -> Ints:
+    """(n_weeks,) sums of (7 n_weeks,) alerts a day."""
+    return np.asarray(counts.reshape(-1, alarm_budget.WEEK.days).sum(axis=1), np.int64)
+
+
+def worst_week(counts: Ints) -> int:
+    """The most of (n_days,) alerts a day that any seven days in a row have."""
+    return int(np.convolve(counts, np.ones(alarm_budget.WEEK.days, np.int64)).max())
 
 
 def read_last_day(lake: Lake) -> date:
@@ -93,7 +109,7 @@ def read_last_day(lake: Lake) -> date:
 
 
 def read_history(lake: Lake, last: date, n_weeks: int) -> History:
-    """What opened in each of the weeks up to a day.
+    """What opened on each day of the weeks up to a day.
 
     Args:
         lake: the lake.
@@ -103,10 +119,11 @@ def read_history(lake: Lake, last: date, n_weeks: int) -> History:
     Raises:
         LakeError: the lake cannot be read.
     """
-    rows = lake.read(sql.load("alarm_weeks"), after=last - n_weeks * alarm_budget.WEEK, last=last).to_pylist()
+    rows = lake.read(sql.load("alarm_days"), after=last - n_weeks * alarm_budget.WEEK, last=last).to_pylist()
     counts: dict[tuple[str, str], Ints] = {}
     for row in rows:
-        counts.setdefault((row["rule"], row["severity"]), np.zeros(n_weeks, np.int64))[row["week"]] = row["n_alerts"]
+        of_rule = counts.setdefault((row["rule"], row["severity"]), _no_days(n_weeks))
+        of_rule[row["n_days_before"]] = row["n_alerts"]
     first = lake.read_value("select min(as_of_date) from ops.run where flow = 'daily'") or last
     n_recorded = min(n_weeks, (last - min(first, last)).days // alarm_budget.WEEK.days + 1)
     judged = alerts.read_precision(lake).to_pylist()
@@ -119,14 +136,14 @@ def summarize(history: History) -> pa.Table:
     rows = []
     for (rule, severity), counts in history.counts.items():
         n_labelled, n_true = history.labels.get(rule, (0, 0))
-        weeks = counts[: history.n_recorded]
+        days = history.recorded(counts)
         rows.append(
             {
                 "rule": rule,
                 "severity": severity,
                 "n_alerts": int(counts.sum()),
-                "median_week": float(np.median(weeks)),
-                "worst_week": int(weeks.max()),
+                "median_week": float(np.median(by_week(days))),
+                "worst_week": worst_week(days),
                 "rule_labelled": n_labelled,
                 "true_fraction": n_true / n_labelled if n_labelled else None,
             }
@@ -164,7 +181,7 @@ def replay(
         LakeError: the lake cannot be read.
     """
     tried = choices(settings)
-    counts = {choice: {rule: np.zeros(n_weeks, np.int64) for rule in REPLAYED} for choice in tried}
+    counts = {choice: {rule: _no_days(n_weeks) for rule in REPLAYED} for choice in tried}
     sessions = lake.read(
         "select distinct trade_date from feature.log_return where trade_date > $after and trade_date <= $last"
         " order by trade_date",
@@ -172,12 +189,15 @@ def replay(
         last=last,
     )["trade_date"].to_pylist()
     for place, session in enumerate(sessions, 1):
-        week = (last - session).days // alarm_budget.WEEK.days
         for choice, opened in _replay_session(lake, settings, session, tried).items():
             for rule, n_alerts in opened.items():
-                counts[choice][rule][week] += n_alerts
+                counts[choice][rule][(last - session).days] += n_alerts
         progress("sessions replayed", place, len(sessions))
     return [Replay(choice, counts[choice]) for choice in tried]
+
+
+def _no_days(n_weeks: int) -> Ints:
+    return np.zeros(n_weeks * alarm_budget.WEEK.days, np.int64)
 
 
 def _replay_session(
@@ -200,26 +220,26 @@ def _replay_session(
 
 
 def best_within(replays: Sequence[Replay], others: Ints, per_week: int) -> Replay | None:
-    """Of the choices that keep every week within a budget the one that still tells most; None where none does.
+    """Of the choices that keep any seven days within a budget the one that still tells most; None where none does.
 
     Args:
         replays: the choices, what is set first: of equals the first is taken.
-        others: (n_recorded,) alerts a week of the rules that are not replayed.
+        others: (n_recorded_days,) alerts a day of the rules that are not replayed.
         per_week: the budget.
     """
-    fitting = [one for one in replays if one.whole(others).max() <= per_week]
+    fitting = [one for one in replays if worst_week(one.whole(others)) <= per_week]
     return max(fitting, key=lambda one: int(one.whole(others).sum())) if fitting else None
 
 
 def compare(named: Sequence[tuple[str, Replay]], others: Ints) -> pa.Table:
-    """Some choices beside each other: their settings, and the alerts of a week, each rule's and all."""
+    """Some choices beside each other: their settings, and the alerts of any seven days, each rule's and all."""
     rows = []
     for name, one in named:
         whole = one.whole(others)
-        loudness = {f"{rule}_worst": int(counts.max()) for rule, counts in one.counts.items()}
+        loudness = {f"{rule}_worst": worst_week(counts) for rule, counts in one.counts.items()}
         rows.append(
             {"choice": name, **dict(one.choice), **loudness}
-            | {"all_median_week": float(np.median(whole)), "all_worst_week": int(whole.max())}
+            | {"all_median_week": float(np.median(by_week(whole))), "all_worst_week": worst_week(whole)}
         )
     return pa.Table.from_pylist(rows)
 
@@ -227,7 +247,7 @@ def compare(named: Sequence[tuple[str, Replay]], others: Ints) -> pa.Table:
 def advise(best: Replay | None, current: Replay, others: Ints, per_week: int) -> list[str]:
     """What to set, a line each, or why no setting keeps the budget."""
     if best is None:
-        n_alone = int(others.max())
+        n_alone = worst_week(others)
         why = (
             f"the other rules alone had {n_alone} in their worst week: mend what they tell of, or raise the budget"
             if n_alone > per_week

@@ -82,10 +82,10 @@ def deliver(options: Settings, now: datetime, as_of: date, report: Path | None, 
     found = digesting.of_routes(routes, now)
     held = tuple(one.channel for one in found)
     with lake.open_reader(options.lake) as reader:
-        audiences = _audiences(outbox.read_untold(reader, severities), routes)
+        is_new = any(_told_now(reader, one, routes) for one in _passes(severities))
         n_waiting = outbox.count_waiting(reader, held)
         has_digests = digesting.has_work(reader, found, now, is_quiet=is_quiet)
-    if not routes or not (audiences or n_waiting or has_digests):
+    if not routes or not (is_new or n_waiting or has_digests):
         return Sent(n_waiting=n_waiting)
     folder = options.root / FOLDER
     sender = outbox.Sender(_sender_name(folder), now, options.alert_messages_per_hour, is_urgent, severities, held)
@@ -149,11 +149,35 @@ def _audiences(untold: pa.Table, routes: Mapping[str, Route]) -> dict[Audience, 
     return {audience: rows for audience, rows in found.items() if rows.num_rows}
 
 
+@dataclass(frozen=True)
+class Pass:
+    """Alerts of which severities are written together, and whether only those that a digest is to tell of."""
+
+    severities: tuple[str, ...]
+    is_for_digests: bool = False
+
+
+def _passes(severities: tuple[str, ...]) -> list[Pass]:
+    """What may be told now, then what may not and is held all the same: holding wakes nobody.
+
+    Else a digest at the end of quiet hours would tell of what was found in them a day late.
+    """
+    rest = tuple(one for one in ops.SEVERITIES if one not in severities)
+    return [Pass(severities), Pass(rest, is_for_digests=True)] if rest else [Pass(severities)]
+
+
+def _told_now(opened: lake.Lake, one: Pass, routes: Mapping[str, Route]) -> dict[Audience, pa.Table]:
+    """The alerts of a pass by audience."""
+    found = _audiences(outbox.read_untold(opened, one.severities), routes)
+    return {audience: rows for audience, rows in found.items() if audience.held or not one.is_for_digests}
+
+
 def _write(writer: lake.Lake, sender: outbox.Sender, routes: Mapping[str, Route], as_of: date, url: str) -> int:
-    """How many alerts the new messages tell of: one message for all alerts that go to the same channels."""
+    """How many alerts the new messages tell of: one message for all alerts of a pass that go to the same channels."""
+    work = [(one, *found) for one in _passes(sender.severities) for found in _told_now(writer, one, routes).items()]
     n_told = 0
-    for audience, untold in _audiences(outbox.read_untold(writer, sender.severities), routes).items():
-        n_written = outbox.count_written(writer, sender.at)
+    for one, audience, untold in work:
+        n_written = outbox.count_written(writer, sender.at, ops.SEVERITIES if one.is_for_digests else one.severities)
         # By the channel that has most of its hour left: the others' messages wait in the outbox for theirs.
         # What is only held for digests is no message of the hour.
         n_left = sender.per_hour - min((n_written.get(name, 0) for name in audience.at_once), default=-1)

@@ -42,19 +42,55 @@ def run_of(lake, found, on, per_week, *, rules=(OLD, LOUD)):
 def test_week_beyond_the_budget_is_one_alert_that_names_the_loudest_and_ends_with_it(empty_lake):
     first = findings(OLD, "A", "B")
     more = pa.concat_tables([first, findings(LOUD, "A", "B", "C", "D")])
-    within = run_of(empty_lake, first, day(8), 4)
+    within = run_of(empty_lake, first, day(8), 5)
     # Six days after the first two opened there are four more; two days later the first two are out of the week.
-    beyond = run_of(empty_lake, more, day(2), 4)
+    beyond = run_of(empty_lake, more, day(2), 5)
     snapshot = empty_lake.snapshot
-    again = run_of(empty_lake, more, day(2), 4)
+    again = run_of(empty_lake, more, day(2), 5)
     unchanged = empty_lake.snapshot == snapshot
-    after = run_of(empty_lake, more, day(1), 4)
+    after = run_of(empty_lake, more, day(1), 5)
 
     assert within == []
-    said = "6 alerts opened within seven days, the budget is 4; the loudest: bar_frozen 4, stale_series 2"
+    said = "6 alerts opened within seven days, the budget is 5; the loudest: bar_frozen 4, stale_series 2"
     assert beyond == again == [{"state": "open", "subject_date": day(2), "title": said}]
     assert unchanged
     assert [row["state"] for row in after] == ["resolved"]
+
+
+def test_week_about_the_budget_is_one_alert_until_it_is_well_within(empty_lake):
+    """Weeks of 11, 10, 11, 10 and 9 alerts at a budget of 10: it ends at 9."""
+    n_found = {20: 6, 19: 5, 13: 5, 12: 6, 6: 4, 5: 5}
+    seen = []
+    for n_before, n in n_found.items():
+        found = findings(OLD, *(f"{n_before}-{k}" for k in range(n)))
+        seen.append([(row["state"], row["subject_date"]) for row in run_of(empty_lake, found, day(n_before), 10)])
+        (title,) = empty_lake.read("select max(title) from ops.alert where rule = $rule", rule=alarm_budget.RULE)[0]
+        if n_before == 13:
+            assert title.as_py().startswith("10 alerts opened within seven days, the budget is 10 and this ends at 9;")
+
+    assert seen == [[], *[[("open", day(19))]] * 4, [("resolved", day(19))]]
+
+
+def test_run_of_an_earlier_day_opens_no_alert_beside_that_of_a_later_one(empty_lake):
+    """Three a week at a budget of two: found on a day, then a catch-up of two days before, then the day after."""
+    later = run_of(empty_lake, findings(OLD, *"ABC"), day(3), 2)
+    caught_up = run_of(empty_lake, findings(OLD, *"DEF"), day(5), 2)
+    newest = run_of(empty_lake, findings(OLD, *"ABCDEF"), day(2), 2)
+
+    assert [[(row["state"], row["subject_date"]) for row in one] for one in (later, caught_up, newest)] == [
+        [("open", day(3))]
+    ] * 3
+
+
+def test_day_run_again_after_its_alert_ended_opens_no_other(empty_lake):
+    for n_before in (12, 11, 10):
+        run_of(empty_lake, findings(OLD, *"ABC"), day(n_before), 2)
+    ended = run_of(empty_lake, findings(OLD, *"ABC"), day(2), 2)
+
+    again = [run_of(empty_lake, findings(OLD, *"ABC"), day(n_before), 2) for n_before in (11, 10)]
+
+    assert again == [ended] * 2
+    assert [(row["state"], row["subject_date"]) for row in ended] == [("resolved", day(12))]
 
 
 def test_alert_that_comes_back_counts_again_and_one_that_stands_does_not(empty_lake):
@@ -125,12 +161,21 @@ def test_history_has_each_rules_usual_and_worst_week_and_its_share_of_true_ones(
         (LOUD, "medium", 4, 1.0, 3, 3, pytest.approx(1 / 3)),
         (GRAVE, "high", 1, 0.0, 1, 0, None),
     ]
-    assert history.whole().tolist() == [1, 4, 0]
+    assert alarm_replay.by_week(history.whole()).tolist() == [1, 4, 0]
 
 
 def replayed(z, n_strange, moved, strange):
     choice = (("robust_z_threshold", z), ("market_alerts_per_day", n_strange))
-    return alarm_replay.Replay(choice, {detecting.ROBUST_Z: np.array(moved), market_watch.RULE: np.array(strange)})
+    return alarm_replay.Replay(
+        choice, {detecting.ROBUST_Z: on_last_days(moved), market_watch.RULE: on_last_days(strange)}
+    )
+
+
+def on_last_days(weeks):
+    """Days of which the last of each week has all its alerts, so that no other seven days have more."""
+    days = np.zeros((len(weeks), 7), int)
+    days[:, 0] = weeks
+    return days.ravel()
 
 
 def test_best_choice_tells_most_of_those_that_keep_every_week():
@@ -141,7 +186,7 @@ def test_best_choice_tells_most_of_those_that_keep_every_week():
         replayed(6.0, 3, [4, 3], [1, 3]),
         replayed(18.0, 0, [0, 0], [1, 1]),
     )
-    others = np.array([2, 1])
+    others = on_last_days([2, 1])
     tried = [as_set, loud_week, even, quiet]
 
     best = [alarm_replay.best_within(tried, others, n) for n in (12, 9, 7, 3, 2)]
@@ -154,6 +199,24 @@ def test_best_choice_tells_most_of_those_that_keep_every_week():
     ]
     (line,) = alarm_replay.advise(None, as_set, others, 1)
     assert "the other rules alone had 2 in their worst week" in line
+
+
+def test_advice_and_rule_agree_on_seven_days_on_both_sides_of_a_weeks_edge(empty_lake):
+    """Four alerts on the last day of a week and four on the first of the next one: eight within seven days."""
+    began(empty_lake, day(13))
+    run_of(empty_lake, findings(OLD, *"ABCD"), day(7), 4)
+    alert = run_of(empty_lake, findings(OLD, *"ABCDEFGH"), day(6), 4)
+    nothing = replayed(6.0, 5, [0, 0], [0, 0])
+
+    history = alarm_replay.read_history(empty_lake, LAST, 2)
+    others = history.others()
+
+    assert alert[0]["title"].startswith("8 alerts opened within seven days")
+    assert alarm_replay.by_week(others).tolist() == [4, 4]
+    assert [alarm_replay.best_within([nothing], others, n) for n in (4, 7, 8)] == [None, None, nothing]
+    assert [row["all_worst_week"] for row in alarm_replay.compare([("", nothing)], others).to_pylist()] == [8]
+    assert [row["worst_week"] for row in alarm_replay.summarize(history).to_pylist()] == [8]
+    assert "other rules alone had 8 in their worst week" in alarm_replay.advise(None, nothing, others, 4)[0]
 
 
 @pytest.fixture
@@ -187,9 +250,9 @@ def test_replay_opens_what_each_night_opened_before_anything_later_was_known(mar
     load(9, [future])
     first, *quieter = alarm_replay.replay(empty_lake, as_set, week[-1], 1, lambda *told: None)
 
-    assert {rule: counts.tolist() for rule, counts in first.counts.items()} == nights
+    assert {rule: alarm_replay.by_week(counts).tolist() for rule, counts in first.counts.items()} == nights
     assert min(nights[market_watch.RULE][0], nights[detecting.ROBUST_Z][0]) > 0
-    nobody = {rule: counts.tolist() for rule, counts in quieter[-1].counts.items()}
+    nobody = {rule: alarm_replay.by_week(counts).tolist() for rule, counts in quieter[-1].counts.items()}
     assert nobody[detecting.ROBUST_Z] == [0] and nobody[market_watch.RULE] < nights[market_watch.RULE]
 
 

@@ -241,6 +241,8 @@ NOT_DONE = (
     (("label", PRINT, "--why", "x"), "wants fingerprints, then true or false"),
     (("label", PRINT, "maybe", "--why", "x"), "wants fingerprints, then true or false"),
     (("label", PRINT, "true"), "needs a name and a reason"),
+    (("reopen", PRINT, "--by", "daybook", "--why", "x"), "Give your name with --by"),
+    (("label", PRINT, "true", "--by", " Daybook", "--why", "x"), "Give your name with --by"),
     (("acknowledge",), "needs the fingerprints"),
     (("send", PRINT), "takes no fingerprint"),
     (("send",), "no channel is set"),

@@ -14,9 +14,11 @@ from datetime import UTC, date, datetime, timedelta
 
 import pyarrow as pa
 import pytest
+from planting import insert
 
 from flows import delivery, settings
 from warehouse import alerts, checks, errors, lake, outbox
+from warehouse.tables import ops
 
 DAY = date(2026, 11, 20)
 NOW = datetime(2026, 11, 20, 10, tzinfo=UTC)
@@ -483,6 +485,47 @@ def test_digest_due_in_quiet_hours_comes_after_them(desk_of, mail_server):
     assert sent == [0, 1]
 
 
+def test_digest_after_quiet_hours_tells_of_what_was_found_in_them_and_others_hear_of_it_after_them(
+    desk_of, webhook, mail_server
+):
+    """Quiet from 18:00 to 08:00 in Shanghai, the digest at 08:00; found at 18:30, the first round after it at 08:30."""
+    mailed = {"address": mail(mail_server), "digest": "08:00"}
+    options = desk_of(mailed, hook(webhook), alert_quiet_hours="18:00-08:00", alert_messages_per_hour=1)
+    find(options, "A")
+    night = deliver(options, EVENING + HOURS)
+    find(options, "B", severity="high")
+    grave = deliver(options, EVENING + 1.5 * HOURS)
+    still_night = [deliver(options, EVENING + n * HOURS).n_sent for n in (2, 14)]
+    n_at_night = len(mail_server.taken), len(webhook.taken)
+
+    morning = [deliver(options, EVENING + n * HOURS).n_sent for n in (15, 16, 39)]
+
+    # The grave alert comes at once although one that waits for the morning was written in the same hour.
+    assert (night.n_told, night.n_sent, grave.n_sent, still_night, n_at_night) == (1, 0, 2, [0, 0], (1, 1))
+    assert morning == [2, 0, 0]
+    assert mail_server.taken[1]["Subject"] == "Daybook 2026-11-21: digest, 1 opened, 0 resolved, 2 open"
+    assert ["A is wrong" in one for one in (mail_server.taken[1].get_content(), webhook.taken[1][1]["message"])] == [
+        True,
+        True,
+    ]
+    assert len(set(keys(webhook))) == 2
+    assert read(options, "select count(*) as n from ops.alert where delivered_at is null") == [{"n": 0}]
+
+
+def test_grave_message_in_quiet_hours_tells_of_no_other_alert(desk_of, webhook, mail_server):
+    """Channels of one audience, as the mail's digest tells of grave alerts, too."""
+    mailed = in_digest(mail(mail_server), at_once="none")
+    options = desk_of(hook(webhook), mailed, alert_quiet_hours="17:00-18:00")
+    find(options, "A")
+    find(options, "B", severity="high")
+
+    deliver(options, EVENING - 0.4 * HOURS)
+
+    ((_, posted),) = webhook.taken
+    assert ("B is wrong" in posted["message"], "A is wrong" in posted["message"]) == (True, False)
+    assert read(options, "select distinct state from ops.outbox where channel = 'mailto-1'") == [{"state": "held"}]
+
+
 def test_reopened_alert_is_told_again_and_one_still_open_is_not(desk_of, webhook):
     options = desk_of(hook(webhook))
     find(options, "A", "B")
@@ -513,6 +556,32 @@ def test_channel_that_takes_nothing_for_a_day_is_an_alert_until_it_does(desk_of,
         "channel json-1 has not taken a message since 2026-11-20: channel json-1 did"
     )
     assert waiting_found(options, DAY + timedelta(days=1)) == []
+
+
+def test_digest_of_a_weekend_is_no_trouble_until_a_run_has_passed_that_did_not_send_it(desk_of, webhook, monkeypatch):
+    """Runs at 17:00 on weekdays, and nothing else that sends: Friday's is gathered on Monday, after the checks."""
+    monkeypatch.setattr(checks, "CHECKS", [check for check in checks.CHECKS if check.rule == "message_waiting"])
+    options = desk_of(in_digest(hook(webhook)))
+    friday, monday, tuesday = (DAY + timedelta(days=n) for n in (0, 3, 4))
+    find(options, "A")
+    deliver(options, EVENING - 0.5 * HOURS)
+    ran(options, friday, EVENING - 0.5 * HOURS)
+    before_monday = waiting_found(options, monday)
+    ran(options, monday, EVENING + 71.5 * HOURS)
+    left_by_monday = waiting_found(options, tuesday)
+
+    sent = deliver(options, EVENING + 71.5 * HOURS)
+
+    assert before_monday == []
+    assert [(row["subject"], row["subject_date"]) for row in left_by_monday] == [("json-1", friday)]
+    assert (sent.n_sent, waiting_found(options, tuesday)) == (1, [])
+
+
+def ran(options, day, at):
+    facts = {column.name: "" for column in ops.RUN.columns if column.type == "VARCHAR" and not column.nullable}
+    row = {"run_id": f"daily/{day}", "flow": "daily", "as_of_date": day, "snapshot": 1, "started_at": at}
+    with lake.open_writer(options.lake, holder="test") as opened:
+        insert(opened, ops.RUN, [facts | row])
 
 
 def waiting_found(options, as_of):

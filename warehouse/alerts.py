@@ -23,6 +23,8 @@ from warehouse.tables import ops
 
 # What a person can do, and the state that follows.
 CHANGES = {"acknowledge": "acknowledged", "snooze": "snoozed", "reopen": "open"}
+# Who changes alerts when no person does: what opened or ended by itself is told from a decision by this name.
+BY_ITSELF = "daybook"
 FINGERPRINT = re.compile(r"[0-9a-f]{6,16}")
 # A gathered message's `claimed_by` is the digest that stands for it.
 OF_MESSAGE = (
@@ -124,8 +126,8 @@ def decide(lake: Lake, fingerprints: Sequence[str], decision: Decision) -> list[
         decision: who, what and why.
 
     Raises:
-        ConfigError: an unknown alert, one that is resolved, a day that has passed, no name or no reason; nothing was
-            changed.
+        ConfigError: an unknown alert, one that is resolved, a day that has passed, no reason, no name or no person's;
+            nothing was changed.
         LakeError: the lake cannot be written.
     """
     _refuse_unfit(decision)
@@ -146,7 +148,7 @@ def label(lake: Lake, fingerprints: Sequence[str], decision: Decision, *, is_tru
         is_true: whether the alert was a trouble indeed.
 
     Raises:
-        ConfigError: an unknown alert, no name or no reason; nothing was changed.
+        ConfigError: an unknown alert, no reason, no name or no person's; nothing was changed.
         LakeError: the lake cannot be written.
     """
     _refuse_unfit(decision)
@@ -187,6 +189,11 @@ def _refuse_unfit(decision: Decision) -> None:
     if not decision.by.strip() or not decision.reason.strip():
         raise errors.ConfigError(
             "a decision about an alert needs a name and a reason. Give --by and --why; nothing was changed."
+        )
+    if decision.by.strip().casefold() == BY_ITSELF:
+        raise errors.ConfigError(
+            f"`{BY_ITSELF}` is who opens and resolves alerts by itself, and no person. Give your name with --by;"
+            " nothing was changed."
         )
     if decision.change == "snooze" and decision.until is None:
         raise errors.ConfigError("until when? Give `daybook alerts snooze` a day with --until; nothing was changed.")

@@ -79,7 +79,7 @@ class Sender:
         at: the instant.
         per_hour: messages a channel may get within an hour.
         is_urgent: whether to try what is waiting for its next try, too.
-        severities: only alerts of these are told now, and only messages of these sent.
+        severities: only alerts of these are told now, and only messages of these sent; others may be held.
         digests: channels for which messages are held until their digest; what is held for others is sent.
     """
 
@@ -104,17 +104,24 @@ def read_untold(lake: Lake, severities: Sequence[str] = ops.SEVERITIES) -> pa.Ta
     )
 
 
-def count_written(lake: Lake, at: datetime) -> dict[str, int]:
+def count_written(lake: Lake, at: datetime, severities: Sequence[str] = ops.SEVERITIES) -> dict[str, int]:
     """How many messages were written for each channel within the hour before an instant; none, no entry.
+
+    Args:
+        lake: the lake.
+        at: the instant.
+        severities: which may be sent now; others that were not tried take nobody's place in the hour.
 
     Raises:
         LakeError: the lake cannot be read.
     """
     rows = lake.read(
         f"select channel, count(*) as n from {ops.OUTBOX.full_name}"
-        " where created_at > $since and created_at <= $at and state not in ('held', 'gathered') group by channel",
+        " where created_at > $since and created_at <= $at and state not in ('held', 'gathered')"
+        " and (n_tries > 0 or severity in (select unnest($severities))) group by channel",
         since=at - HOUR,
         at=at,
+        severities=list(severities),
     )
     return dict(zip(rows["channel"].to_pylist(), rows["n"].to_pylist(), strict=True))
 

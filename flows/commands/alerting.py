@@ -55,7 +55,7 @@ def alerts(
     ] = None,
     *,
     why: Annotated[str, typer.Option(help="Why, for whoever asks later; every decision needs it.")] = "",
-    by: Annotated[str, typer.Option(help="Who decides; default the user.")] = "",
+    by: Annotated[str, typer.Option(help="Who decides; default the user, unless that is `daybook`.")] = "",
     until: Annotated[
         datetime | None,
         typer.Option(
