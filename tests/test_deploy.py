@@ -414,28 +414,46 @@ def test_flows_for_workers_are_those_of_the_one_table(monkeypatch, tmp_path):
     assert {one["work_pool"]["name"] for one in found} == {"daybook"}
 
 
-@contextlib.contextmanager
-def roles_made(postgres, folder):
-    """The databases and roles of `deploy/postgres/roles.sql` on the tests' server; the passwords by their file."""
+PASSWORDS = ("prefect_password", "lake_writer_password", "lake_reader_password")
+
+
+def run_script(postgres, folder, name="roles.sql"):
+    """What psql says to a script of `deploy/postgres` on the tests' server."""
     psql = shutil.which("psql")
     if psql is None:
         pytest.skip("PostgreSQL's psql is not installed")
-    passwords = {
-        name: f"planted '{name}'" for name in ("prefect_password", "lake_writer_password", "lake_reader_password")
-    }
-    for name, word in passwords.items():
-        (folder / name).write_text(word + "\n")
-    subprocess.run(
-        [psql, "-X", "-q", "-d", postgres.conninfo("postgres"), "-v", f"secrets={folder}", "-f", "roles.sql"],
+    return subprocess.run(
+        [psql, "-X", "-q", "-d", postgres.conninfo("postgres"), "-v", f"secrets={folder}", "-f", name],
         cwd=DEPLOY / "postgres",
         env=os.environ | {"PGPASSWORD": postgres.password},
-        check=True,
         capture_output=True,
+        text=True,
+        check=False,
     )
+
+
+def plant_passwords(folder, word):
+    planted = {name: f"{word} '{name}'" for name in PASSWORDS}
+    for name, password in planted.items():
+        (folder / name).write_text(password + "\n")
+    return planted
+
+
+@contextlib.contextmanager
+def roles_made(postgres, folder):
+    """The databases and roles of `deploy/postgres` on the tests' server; the passwords by their file."""
+    # Run again, it takes today's passwords.
+    plant_passwords(folder, "earlier")
+    first = run_script(postgres, folder)
+    planted = plant_passwords(folder, "planted")
+    done = [first, run_script(postgres, folder), run_script(postgres, folder, "container.sql")]
+    assert [one.stderr for one in done if one.returncode] == []
     try:
-        yield passwords
+        yield planted
     finally:
         with postgres.connected() as session:
+            session.execute("grant connect, temporary on database postgres to public")
+            session.execute("grant connect on database template1 to public")
             for database in ("daybook", "prefect"):
                 session.execute(f"drop database {database} with (force)")
             for role in ("prefect", "daybook_writer", "daybook_reader"):
@@ -487,6 +505,8 @@ def test_reader_reads_what_the_writer_wrote_and_can_write_nothing(lake_as, bars,
             "create table mine (x int)",
             "create temporary table mine (x int)",
             "select pg_try_advisory_lock_shared(1)",
+            "select lo_from_bytea(0, 'mine')",
+            "select lo_creat(-1)",
         ):
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
                 session.execute(statement)
@@ -500,7 +520,15 @@ def test_reader_reads_what_the_writer_wrote_and_can_write_nothing(lake_as, bars,
 
 
 @pytest.mark.parametrize(
-    ("role", "database"), [("daybook_reader", "prefect"), ("daybook_writer", "prefect"), ("prefect", "daybook")]
+    ("role", "database"),
+    [
+        ("daybook_reader", "prefect"),
+        ("daybook_reader", "postgres"),
+        ("daybook_reader", "template1"),
+        ("daybook_writer", "prefect"),
+        ("prefect", "daybook"),
+        ("prefect", "postgres"),
+    ],
 )
 def test_role_cannot_enter_the_database_that_is_not_its_own(role, database, postgres, passwords):
     import psycopg
@@ -512,26 +540,38 @@ def test_role_cannot_enter_the_database_that_is_not_its_own(role, database, post
 
 
 def test_role_with_an_empty_password_is_not_made(postgres, tmp_path):
-    for name in ("prefect_password", "lake_writer_password", "lake_reader_password"):
+    for name in PASSWORDS:
         (tmp_path / name).write_text("\n")
-    done = subprocess.run(
-        [
-            "psql",
-            "-X",
-            "-d",
-            postgres.conninfo("postgres"),
-            "-v",
-            f"secrets={tmp_path}",
-            "-f",
-            DEPLOY / "postgres" / "roles.sql",
-        ],
-        env=os.environ | {"PGPASSWORD": postgres.password},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+
+    done = run_script(postgres, tmp_path)
 
     assert done.returncode == 3 and "division by zero" in done.stderr
+
+
+def test_no_password_stands_in_the_log_of_the_server(postgres, passwords, tmp_path):
+    """By default a statement that fails is logged whole; here every statement is, and the second run fails."""
+    import psycopg
+
+    logged = {"log_statement": "all", "log_min_duration_statement": "0", "log_min_error_statement": "error"}
+    words = plant_passwords(tmp_path, "planted")
+    with postgres.connected() as session:
+        for name, value in logged.items():
+            session.execute(f"alter role daybook set {name} to '{value}'")
+    try:
+        with postgres.connected() as session, pytest.raises(psycopg.errors.DivisionByZero):
+            session.execute("select 1 / 0 as seen")
+        run_script(postgres, tmp_path)
+        (tmp_path / "lake_reader_password").write_text("\n")
+        failed = run_script(postgres, tmp_path)
+    finally:
+        with postgres.connected() as session:
+            for name in logged:
+                session.execute(f"alter role daybook reset {name}")
+    log = postgres.log.read_text()
+
+    assert failed.returncode == 3 and "STATEMENT:  select 1 / 0 as seen" in log
+    # As psql quotes them.
+    assert [word for word in words.values() if word in log or word.replace("'", "''") in log] == []
 
 
 def test_folder_of_secrets_that_is_not_there_is_named(monkeypatch, tmp_path):
