@@ -145,6 +145,24 @@ def test_image_runs_as_nobody_in_particular_and_takes_no_library_without_its_has
     assert {name for name, _, _ in found} & {"ADD", "ONBUILD"} == set()
 
 
+def last_stage():
+    found = instructions()
+    return found[max(at for at, (name, _, _) in enumerate(found) if name == "FROM") :]
+
+
+def test_image_has_a_font_that_pictures_in_mails_are_written_with():
+    from reports import pictures
+
+    (step,) = (
+        re.split(BETWEEN_STEPS, words[0]) for name, words, _ in last_stage() if name == "RUN" and "apt-get" in words[0]
+    )
+
+    assert "fonts-noto-cjk" in step[1].split() and "--no-install-recommends" in step[1].split()
+    assert step[-1] == "rm -rf /var/lib/apt/lists/*"
+    # Of the fonts in that package of Debian.
+    assert "Noto Sans CJK SC" in pictures.FONTS
+
+
 def test_image_takes_uv_at_the_hash_of_the_lock(tmp_path):
     run = next(words[0] for name, words, _ in instructions() if name == "RUN")
     extract = next(step for step in re.split(BETWEEN_STEPS, run) if step.startswith("awk"))
