@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import re
@@ -26,16 +27,22 @@ COMPOSE_FILE = DEPLOY / "compose" / "compose.yaml"
 COMPOSE = yaml.safe_load(COMPOSE_FILE.read_text())
 PREFECT_FILE = DEPLOY / "prefect.yaml"
 PARTS = ("server", "worker", "reports")
+PASSWORDS = ("prefect_password", "lake_writer_password", "lake_reader_password")
 OLDEST_AND_NEWEST = ("1.30", "1.37")
 # Of a RUN instruction, a line each.
 BETWEEN_STEPS = r"\s{4,}&& "
 
 
+@functools.cache
+def manifests():
+    """Every object of the manifests; to be read only."""
+    files = [path for name in ("kubernetes", "postgres") for path in sorted((DEPLOY / name).glob("*.yaml"))]
+    return [one for path in files for one in yaml.safe_load_all(path.read_text()) if one["kind"] != "Kustomization"]
+
+
 def kubernetes(kind=None):
     """Every object of the manifests, or those of a kind by their name."""
-    files = [path for name in ("kubernetes", "postgres") for path in sorted((DEPLOY / name).glob("*.yaml"))]
-    objects = [one for path in files for one in yaml.safe_load_all(path.read_text()) if one["kind"] != "Kustomization"]
-    return {one["metadata"]["name"]: one for one in objects if one["kind"] == kind} if kind else objects
+    return {one["metadata"]["name"]: one for one in manifests() if one["kind"] == kind} if kind else manifests()
 
 
 def pods():
@@ -45,6 +52,7 @@ def pods():
     }
 
 
+@functools.cache
 def instructions():
     """Instruction and its words, by the parser that image builders use."""
     parser = pytest.importorskip("dockerfile", reason="its parser comes as a wheel for some machines only")
@@ -355,6 +363,181 @@ def test_names_that_objects_call_each_other_by_are_there():
     assert {f"daybook-{part}" for part in (*PARTS, "db")} <= set(policies)
 
 
+# Where the image of PostgreSQL looks, by its documentation.
+DATA_OF_POSTGRES, SCRIPTS_OF_POSTGRES = "/var/lib/postgresql/data", "/docker-entrypoint-initdb.d"
+PORTS = {"server": 4200, "reports": 4201, "db": 5432}
+PROBED = {"server": {"/api/health", "/api/ready"}, "reports": {"/healthz", "/readyz"}}
+# Who asks whom; nobody else within the namespace.
+TALK = {("server", "db"), ("worker", "db"), ("reports", "db"), ("worker", "server"), ("reports", "server")}
+
+
+def image_environment():
+    words = next(words for name, words, _ in last_stage() if name == "ENV")
+    return dict(zip(words[::2], words[1::2], strict=True))
+
+
+def volumes_of_service(name):
+    """Source, target, and whether it is for reading only."""
+    return [(*one.split(":")[:2], one.endswith(":ro")) for one in COMPOSE["services"][name]["volumes"]]
+
+
+def mounts_of(part):
+    return {one["name"]: (one["mountPath"], one.get("readOnly", False)) for one in containers()[part]["volumeMounts"]}
+
+
+def containers():
+    return {name: pod["containers"][0] for name, pod in pods().items()}
+
+
+def selected(selector, labels):
+    """Whether labels are such as a selector of Kubernetes wants."""
+    return all(labels.get(name) == value for name, value in selector.get("matchLabels", {}).items()) and all(
+        one["operator"] == "In" and labels.get(one["key"]) in one["values"]
+        for one in selector.get("matchExpressions", [])
+    )
+
+
+def labels_of(part):
+    return {"app.kubernetes.io/name": "daybook", "app.kubernetes.io/component": part}
+
+
+def lets_through(part, direction, other, port):
+    """Whether the policies let a part be reached by another, `Ingress`, or reach it, `Egress`."""
+    peers = {"Ingress": "from", "Egress": "to"}[direction]
+    own = [one["spec"] for one in kubernetes("NetworkPolicy").values()]
+    own = [one for one in own if selected(one["podSelector"], labels_of(part)) and direction in one["policyTypes"]]
+    return not own or any(
+        {"protocol": "TCP", "port": port} in rule["ports"]
+        and any("podSelector" in peer and selected(peer["podSelector"], labels_of(other)) for peer in rule[peers])
+        for one in own
+        for rule in one.get(direction.lower(), [])
+    )
+
+
+def compose_paths():
+    """What is mounted where, and what variables say of it."""
+    services, home = COMPOSE["services"], image_environment()["DAYBOOK__HOME"]
+    for _, script, is_read_only in volumes_of_service("db")[1:]:
+        yield script, (str(Path(script).parent), is_read_only), (SCRIPTS_OF_POSTGRES, True)
+    for source, _, _ in volumes_of_service("db")[1:]:
+        yield source, (COMPOSE_FILE.parent / source).is_file(), True
+    yield "data", volumes_of_service("db")[0][1], DATA_OF_POSTGRES
+    yield "home of worker", volumes_of_service("worker"), [("home", home, False)]
+    yield "home of reports", volumes_of_service("reports"), [("home", home, True)]
+    yield "home of server", f"{home}:uid=10001,gid=10001,mode=0750" in services["server"]["tmpfs"], True
+    needed = {"postgres_password", *PASSWORDS}
+    yield (
+        "password of postgres",
+        services["db"]["environment"]["POSTGRES_PASSWORD_FILE"],
+        "/run/secrets/postgres_password",
+    )
+    yield "secrets of db", set(services["db"]["secrets"]), needed
+    for part in PARTS:
+        yield f"secrets of {part}", services[part]["environment"]["DAYBOOK__SECRETS_DIR"], "/run/secrets"
+    for name, one in COMPOSE["secrets"].items():
+        yield f"file of {name}", one["file"], f"./secrets/{name}"
+
+
+def pod_paths():
+    home = image_environment()["DAYBOOK__HOME"]
+    for part in PARTS:
+        yield f"home of {part}", mounts_of(part)["home"], (home, part == "reports")
+        yield (
+            f"secrets of {part}",
+            mounts_of(part)["secrets"],
+            (variables_of(pods()[part])["DAYBOOK__SECRETS_DIR"], True),
+        )
+        yield f"tmp of {part}", mounts_of(part)["tmp"], (image_environment()["HOME"], False)
+    variables, mounts = variables_of(pods()["db"]), mounts_of("db")
+    yield "password of postgres", variables["POSTGRES_PASSWORD_FILE"], f"{mounts['secrets'][0]}/postgres_password"
+    yield "secrets of db", set(kubernetes("Secret")["daybook-db"]["stringData"]), {"postgres_password", *PASSWORDS}
+    # Where roles.sql looks by itself.
+    yield "folder of secrets of db", mounts["secrets"], ("/run/secrets", True)
+    yield (
+        "data",
+        (mounts["data"], Path(variables["PGDATA"]).parent),
+        ((DATA_OF_POSTGRES, False), Path(DATA_OF_POSTGRES)),
+    )
+    yield "scripts", mounts["roles"], (SCRIPTS_OF_POSTGRES, True)
+
+
+def pod_volumes():
+    listed = yaml.safe_load((DEPLOY / "postgres" / "kustomization.yaml").read_text())["configMapGenerator"]
+    for name, pod in pods().items():
+        context = pod["securityContext"]
+        yield f"group of {name}", context.get("fsGroup"), context["runAsGroup"]
+        for volume in pod["volumes"]:
+            if "secret" in volume:
+                yield f"secrets of {name}", volume["secret"], {"secretName": f"daybook-{name}", "defaultMode": 0o440}
+            if "configMap" in volume:
+                yield f"scripts of {name}", volume["configMap"]["name"], listed[0]["name"]
+    scripts = {Path(source).name for source, _, _ in volumes_of_service("db")[1:]}
+    yield "scripts", set(listed[0]["files"]), scripts
+
+
+def ports():
+    for part, port in PORTS.items():
+        (of_pod,) = containers()[part]["ports"]
+        (of_service,) = kubernetes("Service")[f"daybook-{part}"]["spec"]["ports"]
+        yield f"container {part}", of_pod["containerPort"], port
+        yield f"service {part}", (of_service["port"], of_service["targetPort"]), (port, of_pod["name"])
+    yield "server", settings.Settings.model_fields["prefect_port"].default, PORTS["server"]
+    yield "reports", settings.Settings.model_fields["reports_port"].default, PORTS["reports"]
+    for part in ("server", "reports"):
+        yield f"compose {part}", COMPOSE["services"][part]["ports"], [f"127.0.0.1:{PORTS[part]}:{PORTS[part]}"]
+    for name, one in kubernetes("NetworkPolicy").items():
+        for rule in one["spec"].get("ingress", []):
+            part = one["spec"]["podSelector"]["matchLabels"]["app.kubernetes.io/component"]
+            yield name, rule["ports"], [{"protocol": "TCP", "port": PORTS[part]}]
+
+
+def conversations():
+    for client in pods():
+        for server, port in PORTS.items():
+            if client != server:
+                both = [lets_through(client, "Egress", server, port), lets_through(server, "Ingress", client, port)]
+                yield f"{client} to {server}", all(both), (client, server) in TALK
+    (dns,) = kubernetes("NetworkPolicy")["daybook-default"]["spec"]["egress"]
+    yield "DNS", dns["ports"], [{"protocol": "UDP", "port": 53}, {"protocol": "TCP", "port": 53}]
+    yield "DNS", dns["to"], [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "kube-system"}}}]
+
+
+def image_paths():
+    found, variables = last_stage(), image_environment()
+    (copied,) = ((words, flags) for name, words, flags in found if name == "COPY")
+    folder = "/opt/daybook"
+    made = [words[0] for name, words, _ in instructions() if name == "RUN"]
+    yield "copied", copied, ([folder, folder], ["--from=build"])
+    yield "environment", made[0].startswith(f"python -m venv {folder}/.venv"), True
+    yield "installed", [f"--python {folder}/.venv/bin/python" in one for one in (made[0], made[1])], [True, True]
+    yield "PATH", variables["PATH"].split(":")[0], f"{folder}/.venv/bin"
+    home, (volumes,) = variables["DAYBOOK__HOME"], (words for name, words, _ in found if name == "VOLUME")
+    yield "volumes", set(volumes), {home, variables["HOME"]}
+    yield "work", [words for name, words, _ in found if name == "WORKDIR"], [[home]]
+    yield "cache", Path(variables["NUMBA_CACHE_DIR"]).parent, Path(variables["HOME"])
+    yield "user", any(f"--home-dir {home} " in one and f"-m 0750 {home}" in one for one in made), True
+
+
+def probes():
+    for part, container in containers().items():
+        asked = [one["httpGet"] for name, one in container.items() if name.endswith("Probe") and "httpGet" in one]
+        yield part, {one["path"] for one in asked}, PROBED.get(part, set())
+        yield part, {one["port"] for one in asked}, {one["name"] for one in container.get("ports", []) if asked}
+    # A run in progress is not cut because Prefect's server is away for minutes.
+    life = containers()["worker"]["livenessProbe"]
+    yield "worker", life["periodSeconds"] * life["failureThreshold"] >= 1800, True
+
+
+@pytest.mark.parametrize(
+    "told",
+    [compose_paths, pod_paths, pod_volumes, ports, conversations, image_paths, probes],
+    ids=lambda one: one.__name__,
+)
+def test_what_one_place_says_another_says_too(told):
+    """Each row: what it is about, what is found, what it must be."""
+    assert [row for row in told() if row[1] != row[2]] == []
+
+
 @pytest.mark.parametrize("folder", ["kubernetes", "postgres"])
 def test_kustomization_names_every_file(folder):
     listed = yaml.safe_load((DEPLOY / folder / "kustomization.yaml").read_text())
@@ -432,7 +615,17 @@ def test_flows_for_workers_are_those_of_the_one_table(monkeypatch, tmp_path):
     assert {one["work_pool"]["name"] for one in found} == {"daybook"}
 
 
-PASSWORDS = ("prefect_password", "lake_writer_password", "lake_reader_password")
+def test_workers_of_a_desk_get_the_variables_and_the_prefect_that_daybook_is_tried_with():
+    from flows import serving
+
+    found, _ = flows_of_file()
+    lock = (DEPLOY / "requirements.lock").read_text()
+    ours = serving.prefect_environment(Path("/"))
+    wanted = ("PREFECT_LOGGING_EXTRA_LOGGERS", "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW", "DO_NOT_TRACK")
+
+    given = [one["work_pool"]["job_variables"] for one in found]
+    assert given == [{"env": {name: ours[name] for name in wanted}}] * len(found)
+    assert f"\nprefect=={yaml.safe_load(PREFECT_FILE.read_text())['prefect-version']} " in lock
 
 
 def run_script(postgres, folder, name="roles.sql"):
