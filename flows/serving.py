@@ -59,7 +59,8 @@ def server_environment(options: settings.Settings) -> dict[str, str]:
     return prefect_environment(options.root) | {
         # Prefect copies its pages beside its code otherwise, which a service may not write to.
         "PREFECT_SERVER_UI_STATIC_DIRECTORY": str(options.prefect_path / "ui"),
-        # By default a page of any site that is open in a browser here may ask the API, and start flows.
+        # By default a page of any site that is open in a browser here may read the API's answers. This stops neither
+        # requests that need no asking before nor WebSockets: docs/security.md.
         "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": own,
         **options.prefect_secrets,
     }

@@ -11,13 +11,13 @@ import os
 from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
-from typing import Any, Literal, NoReturn
+from typing import Annotated, Any, Literal, NoReturn
 
 import pydantic
 import pydantic_settings
-from pydantic import AliasChoices, Field, SecretStr
+from pydantic import AfterValidator, AliasChoices, Field, SecretStr
 
-from flows import routing, schedules
+from flows import addresses, routing, schedules
 from models import MODELS
 from warehouse import errors
 from warehouse.sources import limits
@@ -25,6 +25,7 @@ from warehouse.storage import LakeLocation, S3Access, refuse_password
 from warehouse.tables import ops
 
 PREFIX = "DAYBOOK__"
+Secret = Annotated[SecretStr | None, AfterValidator(addresses.present)]
 
 
 class Settings(pydantic_settings.BaseSettings):
@@ -47,7 +48,7 @@ class Settings(pydantic_settings.BaseSettings):
     )
     clock_url: str = Field("", description="Where to read the clock, for the simulator; empty for this machine's.")
 
-    tushare_token: SecretStr | None = Field(
+    tushare_token: Secret = Field(
         None,
         validation_alias=AliasChoices("TUSHARE_TOKEN", PREFIX + "TUSHARE_TOKEN"),
         description="Tushare token; without it only the macro half runs.",
@@ -71,7 +72,7 @@ class Settings(pydantic_settings.BaseSettings):
     )
     index_codes: tuple[str, ...] = Field(("000300.SH", "000001.SH"), description="Indices to follow.")
     fred_url: str = Field("https://fred.stlouisfed.org", description="Base address of FRED.")
-    fred_api_key: SecretStr | None = Field(
+    fred_api_key: Secret = Field(
         None,
         validation_alias=AliasChoices("FRED_API_KEY", PREFIX + "FRED_API_KEY"),
         description="Key of FRED's API; without it vintages are those Daybook saw itself.",
@@ -84,12 +85,12 @@ class Settings(pydantic_settings.BaseSettings):
     history_start: date | None = Field(None, description="First session of a lake's first run; default 400 days back.")
     lake_catalog: str = Field("", description="DuckLake catalog; default an SQLite file in the home.")
     lake_data_path: str = Field("", description="Folder or s3:// address of the Parquet files; default in the home.")
-    lake_catalog_password: SecretStr | None = Field(None, description="PostgreSQL's password; or use ~/.pgpass.")
+    lake_catalog_password: Secret = Field(None, description="PostgreSQL's password; or use ~/.pgpass.")
     lake_s3_endpoint: str = Field("", description="Host and port of S3-compatible storage; empty for Amazon's.")
     lake_s3_region: str = Field("", description="Region of the bucket, such as eu-central-1.")
     lake_s3_url_style: Literal["", "vhost", "path"] = Field("", description="`path` for most servers but Amazon's.")
-    lake_s3_key_id: SecretStr | None = Field(None, description="Access key of the storage.")
-    lake_s3_secret: SecretStr | None = Field(None, description="Secret of the access key.")
+    lake_s3_key_id: Secret = Field(None, description="Access key of the storage.")
+    lake_s3_secret: Secret = Field(None, description="Secret of the access key.")
     lake_s3_use_ssl: bool = Field(True, description="Whether the storage is reached by HTTPS.")
     lake_memory_limit: str = Field("4GB", description="DuckDB's memory limit.")
     lake_threads: int | None = Field(None, ge=1, description="Threads DuckDB may use; unset, one a core.")
@@ -182,20 +183,18 @@ class Settings(pydantic_settings.BaseSettings):
         description='Hours of single flows other than the usual, as JSON from flow to cron and zone, such as {"daily":'
         ' "0 18 * * 1-5 Asia/Shanghai"}; "never" for none.',
     )
-    serve_host: str = Field(
+    serve_host: Literal["127.0.0.1", "0.0.0.0"] = Field(
         "127.0.0.1",
-        min_length=1,
-        description="Address that `daybook serve` listens at; another than loopback within a container only, as nobody"
-        " is asked for a password.",
+        description="Address that `daybook serve` listens at; 0.0.0.0 within a container only, as nobody is asked for a"
+        " password.",
     )
     prefect_port: int = Field(4200, ge=1, le=65535, description="Port of the Prefect server `daybook serve` starts.")
-    prefect_api_url: str = Field(
+    prefect_api_url: Annotated[str, AfterValidator(addresses.prefect_api)] = Field(
         "",
-        pattern=r"^(https?://[^\s?#@]+/api)?$",
         description="API of a Prefect server kept elsewhere, such as http://prefect:4200/api; empty for one that"
         " `daybook serve` starts.",
     )
-    prefect_database_password: SecretStr | None = Field(
+    prefect_database_password: Secret = Field(
         None,
         description="Password of the Prefect server's own database, where PREFECT_SERVER_DATABASE_HOST and its like put"
         " it on PostgreSQL.",

@@ -307,6 +307,11 @@ class PostgresServer:
     port: int
     password: str = "planted-postgres-4711"
 
+    @property
+    def log(self) -> Path:
+        """What the server says."""
+        return Path(self.folder) / "log"
+
     def conninfo(self, database: str) -> str:
         """Everything but the password."""
         return f"host={self.folder} port={self.port} user=daybook dbname={database}"
@@ -353,7 +358,9 @@ def postgres(free_port: Callable[[], int]) -> Iterator[PostgresServer]:
             str(server.port),
         ]
         process = subprocess.Popen(
-            [f"{binaries}/postgres", "-D", f"{folder}/data", *options], stderr=subprocess.DEVNULL, **user
+            [f"{binaries}/postgres", "-D", f"{folder}/data", *options],
+            stderr=stack.enter_context(server.log.open("wb")),
+            **user,
         )
         stack.callback(process.wait, 30)
         stack.callback(process.send_signal, signal.SIGINT)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import re
@@ -26,16 +27,22 @@ COMPOSE_FILE = DEPLOY / "compose" / "compose.yaml"
 COMPOSE = yaml.safe_load(COMPOSE_FILE.read_text())
 PREFECT_FILE = DEPLOY / "prefect.yaml"
 PARTS = ("server", "worker", "reports")
+PASSWORDS = ("prefect_password", "lake_writer_password", "lake_reader_password")
 OLDEST_AND_NEWEST = ("1.30", "1.37")
 # Of a RUN instruction, a line each.
 BETWEEN_STEPS = r"\s{4,}&& "
 
 
+@functools.cache
+def manifests():
+    """Every object of the manifests; to be read only."""
+    files = [path for name in ("kubernetes", "postgres") for path in sorted((DEPLOY / name).glob("*.yaml"))]
+    return [one for path in files for one in yaml.safe_load_all(path.read_text()) if one["kind"] != "Kustomization"]
+
+
 def kubernetes(kind=None):
     """Every object of the manifests, or those of a kind by their name."""
-    files = [path for name in ("kubernetes", "postgres") for path in sorted((DEPLOY / name).glob("*.yaml"))]
-    objects = [one for path in files for one in yaml.safe_load_all(path.read_text()) if one["kind"] != "Kustomization"]
-    return {one["metadata"]["name"]: one for one in objects if one["kind"] == kind} if kind else objects
+    return {one["metadata"]["name"]: one for one in manifests() if one["kind"] == kind} if kind else manifests()
 
 
 def pods():
@@ -45,6 +52,7 @@ def pods():
     }
 
 
+@functools.cache
 def instructions():
     """Instruction and its words, by the parser that image builders use."""
     parser = pytest.importorskip("dockerfile", reason="its parser comes as a wheel for some machines only")
@@ -143,6 +151,24 @@ def test_image_runs_as_nobody_in_particular_and_takes_no_library_without_its_has
     assert len(installs) == 2 and all("--require-hashes" in step for step in installs)
     assert not any("--extra" in step for step in installs)
     assert {name for name, _, _ in found} & {"ADD", "ONBUILD"} == set()
+
+
+def last_stage():
+    found = instructions()
+    return found[max(at for at, (name, _, _) in enumerate(found) if name == "FROM") :]
+
+
+def test_image_has_a_font_that_pictures_in_mails_are_written_with():
+    from reports import pictures
+
+    (step,) = (
+        re.split(BETWEEN_STEPS, words[0]) for name, words, _ in last_stage() if name == "RUN" and "apt-get" in words[0]
+    )
+
+    assert "fonts-noto-cjk" in step[1].split() and "--no-install-recommends" in step[1].split()
+    assert step[-1] == "rm -rf /var/lib/apt/lists/*"
+    # Of the fonts in that package of Debian.
+    assert "Noto Sans CJK SC" in pictures.FONTS
 
 
 def test_image_takes_uv_at_the_hash_of_the_lock(tmp_path):
@@ -337,6 +363,181 @@ def test_names_that_objects_call_each_other_by_are_there():
     assert {f"daybook-{part}" for part in (*PARTS, "db")} <= set(policies)
 
 
+# Where the image of PostgreSQL looks, by its documentation.
+DATA_OF_POSTGRES, SCRIPTS_OF_POSTGRES = "/var/lib/postgresql/data", "/docker-entrypoint-initdb.d"
+PORTS = {"server": 4200, "reports": 4201, "db": 5432}
+PROBED = {"server": {"/api/health", "/api/ready"}, "reports": {"/healthz", "/readyz"}}
+# Who asks whom; nobody else within the namespace.
+TALK = {("server", "db"), ("worker", "db"), ("reports", "db"), ("worker", "server"), ("reports", "server")}
+
+
+def image_environment():
+    words = next(words for name, words, _ in last_stage() if name == "ENV")
+    return dict(zip(words[::2], words[1::2], strict=True))
+
+
+def volumes_of_service(name):
+    """Source, target, and whether it is for reading only."""
+    return [(*one.split(":")[:2], one.endswith(":ro")) for one in COMPOSE["services"][name]["volumes"]]
+
+
+def mounts_of(part):
+    return {one["name"]: (one["mountPath"], one.get("readOnly", False)) for one in containers()[part]["volumeMounts"]}
+
+
+def containers():
+    return {name: pod["containers"][0] for name, pod in pods().items()}
+
+
+def selected(selector, labels):
+    """Whether labels are such as a selector of Kubernetes wants."""
+    return all(labels.get(name) == value for name, value in selector.get("matchLabels", {}).items()) and all(
+        one["operator"] == "In" and labels.get(one["key"]) in one["values"]
+        for one in selector.get("matchExpressions", [])
+    )
+
+
+def labels_of(part):
+    return {"app.kubernetes.io/name": "daybook", "app.kubernetes.io/component": part}
+
+
+def lets_through(part, direction, other, port):
+    """Whether the policies let a part be reached by another, `Ingress`, or reach it, `Egress`."""
+    peers = {"Ingress": "from", "Egress": "to"}[direction]
+    own = [one["spec"] for one in kubernetes("NetworkPolicy").values()]
+    own = [one for one in own if selected(one["podSelector"], labels_of(part)) and direction in one["policyTypes"]]
+    return not own or any(
+        {"protocol": "TCP", "port": port} in rule["ports"]
+        and any("podSelector" in peer and selected(peer["podSelector"], labels_of(other)) for peer in rule[peers])
+        for one in own
+        for rule in one.get(direction.lower(), [])
+    )
+
+
+def compose_paths():
+    """What is mounted where, and what variables say of it."""
+    services, home = COMPOSE["services"], image_environment()["DAYBOOK__HOME"]
+    for _, script, is_read_only in volumes_of_service("db")[1:]:
+        yield script, (str(Path(script).parent), is_read_only), (SCRIPTS_OF_POSTGRES, True)
+    for source, _, _ in volumes_of_service("db")[1:]:
+        yield source, (COMPOSE_FILE.parent / source).is_file(), True
+    yield "data", volumes_of_service("db")[0][1], DATA_OF_POSTGRES
+    yield "home of worker", volumes_of_service("worker"), [("home", home, False)]
+    yield "home of reports", volumes_of_service("reports"), [("home", home, True)]
+    yield "home of server", f"{home}:uid=10001,gid=10001,mode=0750" in services["server"]["tmpfs"], True
+    needed = {"postgres_password", *PASSWORDS}
+    yield (
+        "password of postgres",
+        services["db"]["environment"]["POSTGRES_PASSWORD_FILE"],
+        "/run/secrets/postgres_password",
+    )
+    yield "secrets of db", set(services["db"]["secrets"]), needed
+    for part in PARTS:
+        yield f"secrets of {part}", services[part]["environment"]["DAYBOOK__SECRETS_DIR"], "/run/secrets"
+    for name, one in COMPOSE["secrets"].items():
+        yield f"file of {name}", one["file"], f"./secrets/{name}"
+
+
+def pod_paths():
+    home = image_environment()["DAYBOOK__HOME"]
+    for part in PARTS:
+        yield f"home of {part}", mounts_of(part)["home"], (home, part == "reports")
+        yield (
+            f"secrets of {part}",
+            mounts_of(part)["secrets"],
+            (variables_of(pods()[part])["DAYBOOK__SECRETS_DIR"], True),
+        )
+        yield f"tmp of {part}", mounts_of(part)["tmp"], (image_environment()["HOME"], False)
+    variables, mounts = variables_of(pods()["db"]), mounts_of("db")
+    yield "password of postgres", variables["POSTGRES_PASSWORD_FILE"], f"{mounts['secrets'][0]}/postgres_password"
+    yield "secrets of db", set(kubernetes("Secret")["daybook-db"]["stringData"]), {"postgres_password", *PASSWORDS}
+    # Where roles.sql looks by itself.
+    yield "folder of secrets of db", mounts["secrets"], ("/run/secrets", True)
+    yield (
+        "data",
+        (mounts["data"], Path(variables["PGDATA"]).parent),
+        ((DATA_OF_POSTGRES, False), Path(DATA_OF_POSTGRES)),
+    )
+    yield "scripts", mounts["roles"], (SCRIPTS_OF_POSTGRES, True)
+
+
+def pod_volumes():
+    listed = yaml.safe_load((DEPLOY / "postgres" / "kustomization.yaml").read_text())["configMapGenerator"]
+    for name, pod in pods().items():
+        context = pod["securityContext"]
+        yield f"group of {name}", context.get("fsGroup"), context["runAsGroup"]
+        for volume in pod["volumes"]:
+            if "secret" in volume:
+                yield f"secrets of {name}", volume["secret"], {"secretName": f"daybook-{name}", "defaultMode": 0o440}
+            if "configMap" in volume:
+                yield f"scripts of {name}", volume["configMap"]["name"], listed[0]["name"]
+    scripts = {Path(source).name for source, _, _ in volumes_of_service("db")[1:]}
+    yield "scripts", set(listed[0]["files"]), scripts
+
+
+def ports():
+    for part, port in PORTS.items():
+        (of_pod,) = containers()[part]["ports"]
+        (of_service,) = kubernetes("Service")[f"daybook-{part}"]["spec"]["ports"]
+        yield f"container {part}", of_pod["containerPort"], port
+        yield f"service {part}", (of_service["port"], of_service["targetPort"]), (port, of_pod["name"])
+    yield "server", settings.Settings.model_fields["prefect_port"].default, PORTS["server"]
+    yield "reports", settings.Settings.model_fields["reports_port"].default, PORTS["reports"]
+    for part in ("server", "reports"):
+        yield f"compose {part}", COMPOSE["services"][part]["ports"], [f"127.0.0.1:{PORTS[part]}:{PORTS[part]}"]
+    for name, one in kubernetes("NetworkPolicy").items():
+        for rule in one["spec"].get("ingress", []):
+            part = one["spec"]["podSelector"]["matchLabels"]["app.kubernetes.io/component"]
+            yield name, rule["ports"], [{"protocol": "TCP", "port": PORTS[part]}]
+
+
+def conversations():
+    for client in pods():
+        for server, port in PORTS.items():
+            if client != server:
+                both = [lets_through(client, "Egress", server, port), lets_through(server, "Ingress", client, port)]
+                yield f"{client} to {server}", all(both), (client, server) in TALK
+    (dns,) = kubernetes("NetworkPolicy")["daybook-default"]["spec"]["egress"]
+    yield "DNS", dns["ports"], [{"protocol": "UDP", "port": 53}, {"protocol": "TCP", "port": 53}]
+    yield "DNS", dns["to"], [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "kube-system"}}}]
+
+
+def image_paths():
+    found, variables = last_stage(), image_environment()
+    (copied,) = ((words, flags) for name, words, flags in found if name == "COPY")
+    folder = "/opt/daybook"
+    made = [words[0] for name, words, _ in instructions() if name == "RUN"]
+    yield "copied", copied, ([folder, folder], ["--from=build"])
+    yield "environment", made[0].startswith(f"python -m venv {folder}/.venv"), True
+    yield "installed", [f"--python {folder}/.venv/bin/python" in one for one in (made[0], made[1])], [True, True]
+    yield "PATH", variables["PATH"].split(":")[0], f"{folder}/.venv/bin"
+    home, (volumes,) = variables["DAYBOOK__HOME"], (words for name, words, _ in found if name == "VOLUME")
+    yield "volumes", set(volumes), {home, variables["HOME"]}
+    yield "work", [words for name, words, _ in found if name == "WORKDIR"], [[home]]
+    yield "cache", Path(variables["NUMBA_CACHE_DIR"]).parent, Path(variables["HOME"])
+    yield "user", any(f"--home-dir {home} " in one and f"-m 0750 {home}" in one for one in made), True
+
+
+def probes():
+    for part, container in containers().items():
+        asked = [one["httpGet"] for name, one in container.items() if name.endswith("Probe") and "httpGet" in one]
+        yield part, {one["path"] for one in asked}, PROBED.get(part, set())
+        yield part, {one["port"] for one in asked}, {one["name"] for one in container.get("ports", []) if asked}
+    # A run in progress is not cut because Prefect's server is away for minutes.
+    life = containers()["worker"]["livenessProbe"]
+    yield "worker", life["periodSeconds"] * life["failureThreshold"] >= 1800, True
+
+
+@pytest.mark.parametrize(
+    "told",
+    [compose_paths, pod_paths, pod_volumes, ports, conversations, image_paths, probes],
+    ids=lambda one: one.__name__,
+)
+def test_what_one_place_says_another_says_too(told):
+    """Each row: what it is about, what is found, what it must be."""
+    assert [row for row in told() if row[1] != row[2]] == []
+
+
 @pytest.mark.parametrize("folder", ["kubernetes", "postgres"])
 def test_kustomization_names_every_file(folder):
     listed = yaml.safe_load((DEPLOY / folder / "kustomization.yaml").read_text())
@@ -414,28 +615,56 @@ def test_flows_for_workers_are_those_of_the_one_table(monkeypatch, tmp_path):
     assert {one["work_pool"]["name"] for one in found} == {"daybook"}
 
 
-@contextlib.contextmanager
-def roles_made(postgres, folder):
-    """The databases and roles of `deploy/postgres/roles.sql` on the tests' server; the passwords by their file."""
+def test_workers_of_a_desk_get_the_variables_and_the_prefect_that_daybook_is_tried_with():
+    from flows import serving
+
+    found, _ = flows_of_file()
+    lock = (DEPLOY / "requirements.lock").read_text()
+    ours = serving.prefect_environment(Path("/"))
+    wanted = ("PREFECT_LOGGING_EXTRA_LOGGERS", "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW", "DO_NOT_TRACK")
+
+    given = [one["work_pool"]["job_variables"] for one in found]
+    assert given == [{"env": {name: ours[name] for name in wanted}}] * len(found)
+    assert f"\nprefect=={yaml.safe_load(PREFECT_FILE.read_text())['prefect-version']} " in lock
+
+
+def run_script(postgres, folder, name="roles.sql"):
+    """What psql says to a script of `deploy/postgres` on the tests' server."""
     psql = shutil.which("psql")
     if psql is None:
         pytest.skip("PostgreSQL's psql is not installed")
-    passwords = {
-        name: f"planted '{name}'" for name in ("prefect_password", "lake_writer_password", "lake_reader_password")
-    }
-    for name, word in passwords.items():
-        (folder / name).write_text(word + "\n")
-    subprocess.run(
-        [psql, "-X", "-q", "-d", postgres.conninfo("postgres"), "-v", f"secrets={folder}", "-f", "roles.sql"],
+    return subprocess.run(
+        [psql, "-X", "-q", "-d", postgres.conninfo("postgres"), "-v", f"secrets={folder}", "-f", name],
         cwd=DEPLOY / "postgres",
         env=os.environ | {"PGPASSWORD": postgres.password},
-        check=True,
         capture_output=True,
+        text=True,
+        check=False,
     )
+
+
+def plant_passwords(folder, word):
+    planted = {name: f"{word} '{name}'" for name in PASSWORDS}
+    for name, password in planted.items():
+        (folder / name).write_text(password + "\n")
+    return planted
+
+
+@contextlib.contextmanager
+def roles_made(postgres, folder):
+    """The databases and roles of `deploy/postgres` on the tests' server; the passwords by their file."""
+    # Run again, it takes today's passwords.
+    plant_passwords(folder, "earlier")
+    first = run_script(postgres, folder)
+    planted = plant_passwords(folder, "planted")
+    done = [first, run_script(postgres, folder), run_script(postgres, folder, "container.sql")]
+    assert [one.stderr for one in done if one.returncode] == []
     try:
-        yield passwords
+        yield planted
     finally:
         with postgres.connected() as session:
+            session.execute("grant connect, temporary on database postgres to public")
+            session.execute("grant connect on database template1 to public")
             for database in ("daybook", "prefect"):
                 session.execute(f"drop database {database} with (force)")
             for role in ("prefect", "daybook_writer", "daybook_reader"):
@@ -487,6 +716,8 @@ def test_reader_reads_what_the_writer_wrote_and_can_write_nothing(lake_as, bars,
             "create table mine (x int)",
             "create temporary table mine (x int)",
             "select pg_try_advisory_lock_shared(1)",
+            "select lo_from_bytea(0, 'mine')",
+            "select lo_creat(-1)",
         ):
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
                 session.execute(statement)
@@ -500,7 +731,15 @@ def test_reader_reads_what_the_writer_wrote_and_can_write_nothing(lake_as, bars,
 
 
 @pytest.mark.parametrize(
-    ("role", "database"), [("daybook_reader", "prefect"), ("daybook_writer", "prefect"), ("prefect", "daybook")]
+    ("role", "database"),
+    [
+        ("daybook_reader", "prefect"),
+        ("daybook_reader", "postgres"),
+        ("daybook_reader", "template1"),
+        ("daybook_writer", "prefect"),
+        ("prefect", "daybook"),
+        ("prefect", "postgres"),
+    ],
 )
 def test_role_cannot_enter_the_database_that_is_not_its_own(role, database, postgres, passwords):
     import psycopg
@@ -512,26 +751,38 @@ def test_role_cannot_enter_the_database_that_is_not_its_own(role, database, post
 
 
 def test_role_with_an_empty_password_is_not_made(postgres, tmp_path):
-    for name in ("prefect_password", "lake_writer_password", "lake_reader_password"):
+    for name in PASSWORDS:
         (tmp_path / name).write_text("\n")
-    done = subprocess.run(
-        [
-            "psql",
-            "-X",
-            "-d",
-            postgres.conninfo("postgres"),
-            "-v",
-            f"secrets={tmp_path}",
-            "-f",
-            DEPLOY / "postgres" / "roles.sql",
-        ],
-        env=os.environ | {"PGPASSWORD": postgres.password},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+
+    done = run_script(postgres, tmp_path)
 
     assert done.returncode == 3 and "division by zero" in done.stderr
+
+
+def test_no_password_stands_in_the_log_of_the_server(postgres, passwords, tmp_path):
+    """By default a statement that fails is logged whole; here every statement is, and the second run fails."""
+    import psycopg
+
+    logged = {"log_statement": "all", "log_min_duration_statement": "0", "log_min_error_statement": "error"}
+    words = plant_passwords(tmp_path, "planted")
+    with postgres.connected() as session:
+        for name, value in logged.items():
+            session.execute(f"alter role daybook set {name} to '{value}'")
+    try:
+        with postgres.connected() as session, pytest.raises(psycopg.errors.DivisionByZero):
+            session.execute("select 1 / 0 as seen")
+        run_script(postgres, tmp_path)
+        (tmp_path / "lake_reader_password").write_text("\n")
+        failed = run_script(postgres, tmp_path)
+    finally:
+        with postgres.connected() as session:
+            for name in logged:
+                session.execute(f"alter role daybook reset {name}")
+    log = postgres.log.read_text()
+
+    assert failed.returncode == 3 and "STATEMENT:  select 1 / 0 as seen" in log
+    # As psql quotes them.
+    assert [word for word in words.values() if word in log or word.replace("'", "''") in log] == []
 
 
 def test_folder_of_secrets_that_is_not_there_is_named(monkeypatch, tmp_path):

@@ -108,6 +108,59 @@ def test_channels_are_addresses_or_objects_and_say_what_they_take(monkeypatch):
     assert TOKEN not in repr(options) + str(options) + options.model_dump_json()
 
 
+@pytest.mark.parametrize(
+    ("address", "words"),
+    [
+        ("http://127.0.0.1:abc/api", "not an address such as"),
+        ("http://127.0.0.1:70000/api", "not an address such as"),
+        ("http://[::1/api", "not an address such as"),
+        ("http:///api", "not an address such as"),
+        ("ftp://prefect:4200/api", "not an address such as"),
+        (f"http://desk:{TOKEN}@prefect:4200/api", "not an address such as"),
+        ("http://prefect:4200/api/", "must end in /api"),
+        ("http://prefect:4200", "must end in /api"),
+    ],
+)
+def test_address_of_prefect_that_is_none_is_told_in_one_line(monkeypatch, address, words):
+    monkeypatch.setenv("DAYBOOK__PREFECT_API_URL", address)
+
+    with pytest.raises(errors.ConfigError, match="DAYBOOK__PREFECT_API_URL: ") as caught:
+        settings.read_settings(_env_file=None)
+
+    said = str(caught.value)
+    assert words in said and "\n" not in said and TOKEN not in said
+
+
+@pytest.mark.parametrize("address", ["", "http://prefect:4200/api", "https://[::1]/desk/api"])
+def test_address_of_prefect_is_taken_as_it_is(monkeypatch, address):
+    monkeypatch.setenv("DAYBOOK__PREFECT_API_URL", address)
+
+    assert settings.read_settings(_env_file=None).prefect_api_url == address
+
+
+@pytest.mark.parametrize("host", ["", "localhost", "::1", "example.com", "192.0.2.1"])
+def test_server_listens_on_loopback_or_everywhere_and_nowhere_else(monkeypatch, host):
+    monkeypatch.setenv("DAYBOOK__SERVE_HOST", host)
+
+    with pytest.raises(errors.ConfigError, match=r"DAYBOOK__SERVE_HOST: .*'127\.0\.0\.1' or '0\.0\.0\.0'"):
+        settings.read_settings(_env_file=None)
+
+
+@pytest.mark.parametrize("variable", ["TUSHARE_TOKEN", "FRED_API_KEY", "DAYBOOK__LAKE_CATALOG_PASSWORD"])
+@pytest.mark.parametrize("is_file", [True, False], ids=["file", "variable"])
+def test_empty_secret_is_none(monkeypatch, tmp_path, variable, is_file):
+    monkeypatch.delenv(variable, raising=False)
+    if is_file:
+        (tmp_path / variable.lower()).write_text("\n")
+        monkeypatch.setenv("DAYBOOK__SECRETS_DIR", str(tmp_path))
+    else:
+        monkeypatch.setenv(variable, "")
+
+    options = settings.read_settings(_env_file=None)
+
+    assert getattr(options, variable.lower().removeprefix("daybook__")) is None
+
+
 MALFORMED = {
     "no object": (7, "neither an address nor an object"),
     "list": ([TOKEN], "neither an address nor an object"),
