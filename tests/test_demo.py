@@ -631,8 +631,8 @@ def test_served_reports_answer_on_loopback(served, home):
     assert "2026-11-20" in body
 
 
-def test_page_of_another_site_cannot_ask_prefect(served):
-    """A browser hands an answer to such a page only where the server names its site, and asks before it posts."""
+def test_page_of_another_site_cannot_read_what_prefect_answers(served):
+    """A browser hands an answer to such a page only where the server names its site."""
     address, _ = served
 
     def allowed(origin):
