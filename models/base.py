@@ -7,6 +7,7 @@ fitted models as files, and `tests/test_models_contract.py`, which holds every m
 
 from __future__ import annotations
 
+import importlib
 import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -148,6 +149,34 @@ def checked_features(features: Floats, n_features: int) -> Floats:
             "Pass the fitted columns in the fitted order, or refit."
         )
     return table
+
+
+def refuse_missing(table: Floats) -> None:
+    """Nothing when every value is a finite number.
+
+    Raises:
+        MissingValues: one is not.
+    """
+    n_bad = int((~np.isfinite(table)).sum())
+    if n_bad:
+        raise MissingValues(f"{n_bad} of {table.size} values are missing or infinite. Fill them in first.")
+
+
+def find_class(name: str, places: Mapping[str, str], what: str) -> Any:
+    """The class behind a name, imported only now: some bring libraries that take seconds.
+
+    Args:
+        name: a key of `places`.
+        places: module and class by name, as `models.detectors:ECOD`.
+        what: what is chosen among, for the message.
+
+    Raises:
+        ModelError: no such name; choose one of those named.
+    """
+    if name not in places:
+        raise ModelError(f"there is no {what} {name!r}. Choose one of {', '.join(places)}.")
+    module, _, class_name = places[name].partition(":")
+    return getattr(importlib.import_module(module), class_name)
 
 
 def rowwise_product(rows: Floats, weights: Floats) -> Floats:

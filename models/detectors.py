@@ -11,7 +11,6 @@ columns, `models/labelled.py` judges scores where labels are known, `models/comb
 from __future__ import annotations
 
 import abc
-import importlib
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -103,10 +102,7 @@ def make(name: str, *, seed: int = 0) -> Detector:
     Raises:
         ModelError: no such detector; choose one of those named.
     """
-    if name not in DETECTORS:
-        raise base.ModelError(f"there is no detector {name!r}. Choose one of {', '.join(DETECTORS)}.")
-    module, _, class_name = DETECTORS[name].partition(":")
-    detector: Detector = getattr(importlib.import_module(module), class_name)(seed=seed)
+    detector: Detector = base.find_class(name, DETECTORS, "detector")(seed=seed)
     return detector
 
 
@@ -274,7 +270,5 @@ def _checked(rows: Floats, *, n_columns: int | None = None, least_rows: int = 1)
         raise base.ColumnMismatch(f"rows have shape {table.shape}, with {wanted} columns wanted. Pass those fitted.")
     if len(table) < least_rows:
         raise base.TooFewRows(f"{len(table)} rows, and at least {least_rows} are needed. Pass more rows.")
-    if not np.isfinite(table).all():
-        n_bad = int((~np.isfinite(table)).sum())
-        raise base.MissingValues(f"{n_bad} of {table.size} values are missing or infinite. Fill them in first.")
+    base.refuse_missing(table)
     return table

@@ -11,7 +11,6 @@ macro releases.
 from __future__ import annotations
 
 import abc
-import importlib
 from typing import ClassVar, Self
 
 import numpy as np
@@ -127,9 +126,7 @@ class SeriesDetector(abc.ABC):
             raise base.ColumnMismatch(f"values have shape {table.shape}, with {wanted} series wanted. Pass those.")
         if len(table) < least:
             raise base.TooFewRows(f"{len(table)} periods, and at least {least} are needed. Pass a longer series.")
-        if not np.isfinite(table).all():
-            n_bad = int((~np.isfinite(table)).sum())
-            raise base.MissingValues(f"{n_bad} of {table.size} values are missing or infinite. Fill them in first.")
+        base.refuse_missing(table)
         with np.errstate(over="ignore", invalid="ignore"):
             variances = table.var(axis=0)
         if not np.isfinite(variances).all():
@@ -151,10 +148,7 @@ def make(name: str, *, seed: int = 0) -> SeriesDetector:
     Raises:
         ModelError: no such detector; choose one of those named.
     """
-    if name not in SERIES_DETECTORS:
-        raise base.ModelError(f"there is no detector {name!r}. Choose one of {', '.join(SERIES_DETECTORS)}.")
-    module, _, class_name = SERIES_DETECTORS[name].partition(":")
-    detector: SeriesDetector = getattr(importlib.import_module(module), class_name)(seed=seed)
+    detector: SeriesDetector = base.find_class(name, SERIES_DETECTORS, "detector")(seed=seed)
     return detector
 
 
