@@ -11,7 +11,6 @@ import logging
 from datetime import date
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from flows import factors
@@ -24,7 +23,6 @@ from warehouse.tables import model
 log = logging.getLogger(__name__)
 
 MACRO_NEXT = "macro_next"
-DAYS_PER_WEEK = 7
 
 
 def fit_next_values(context: Context, lake: Lake, as_of: date) -> list[factors.Fitted]:
@@ -70,37 +68,6 @@ def fit_next_values(context: Context, lake: Lake, as_of: date) -> list[factors.F
 def _forecast(values: pa.Table) -> tuple[np.datetime64, next_value.NextValue]:
     """The period after the newest known one, and its forecast."""
     level = values["value"].to_numpy(zero_copy_only=False).astype(np.float64)
-    is_known = np.isfinite(level)
-    dates = values["observation_date"].to_numpy(zero_copy_only=False).astype("datetime64[D]")[is_known]
-    level = level[is_known]
-    if not len(level):
-        raise base.TooFewRows("no value is known. Wait for one.")
-    periods, values_on_grid = on_grid(dates, level, values["frequency"][0].as_py())
+    dates = values["observation_date"].to_numpy(zero_copy_only=False).astype("datetime64[D]")
+    periods, values_on_grid = transforms.on_grid(dates, level, values["frequency"][0].as_py())
     return periods[-1], next_value.forecast_next(values_on_grid, values["transform_code"][0].as_py())
-
-
-def on_grid(
-    dates: npt.NDArray[np.datetime64], level: npt.NDArray[np.float64], frequency: str
-) -> tuple[npt.NDArray[np.datetime64], npt.NDArray[np.float64]]:
-    """A series' known values without gaps in time.
-
-    Args:
-        dates: (n,) periods with a value, ascending.
-        level: (n,) their values.
-        frequency: `W`, `M` or `Q`.
-
-    Returns:
-        Every period from the first known to the one after the last, and the values up to the last, NaN in a hole.
-
-    Raises:
-        ModelError: dates off the grid of their frequency.
-    """
-    if frequency in transforms.MONTHS_PER_PERIOD:
-        months, gridded = transforms.regular_grid(dates, level, frequency)
-        return np.append(months, months[-1] + transforms.MONTHS_PER_PERIOD[frequency]), gridded
-    # Counted from the newest: before a holiday a survey of Thursdays is dated Wednesday, and days of the week change.
-    week = np.round((dates - dates[-1]).astype(int) / DAYS_PER_WEEK).astype(int)
-    gridded = np.full(1 - week[0], np.nan)
-    # Of two values in a week the later one stays.
-    gridded[week - week[0]] = level
-    return dates[-1] + DAYS_PER_WEEK * np.arange(week[0], 2), gridded

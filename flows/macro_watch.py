@@ -22,7 +22,6 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from flows import macro_forecasts
 from flows.settings import Settings
 from models import anomaly, base, combined, series_detectors, transforms
 from warehouse import checks, sql
@@ -183,11 +182,8 @@ def _strange(released: list[dict[str, Any]], levels: pa.Table, wanted: int) -> l
 
 def _watch_series(values: pa.Table) -> Watched:
     level = values["value"].to_numpy(zero_copy_only=False).astype(np.float64)
-    is_known = np.isfinite(level)
-    dates = values["observation_date"].to_numpy(zero_copy_only=False).astype("datetime64[D]")[is_known]
-    if not len(dates):
-        raise base.TooFewRows("no value is known. Wait for one.")
-    periods, on_grid = macro_forecasts.on_grid(dates, level[is_known], values["frequency"][0].as_py())
+    dates = values["observation_date"].to_numpy(zero_copy_only=False).astype("datetime64[D]")
+    periods, on_grid = transforms.on_grid(dates, level, values["frequency"][0].as_py())
     stationary = transforms.apply_transform(on_grid, values["transform_code"][0].as_py())[-MOST_PERIODS:]
     if np.isfinite(stationary).sum() < FEWEST_PERIODS:
         raise base.TooFewRows(f"{int(np.isfinite(stationary).sum())} periods of {FEWEST_PERIODS}. Wait for more.")

@@ -23,6 +23,7 @@ TRANSFORM_CODES = (1, 2, 3, 4, 5, 6, 7)
 LOG_CODES = (4, 5, 6)
 
 MONTHS_PER_PERIOD = {"M": 1, "Q": 3}
+DAYS_PER_WEEK = 7
 
 # McCracken and Ng (2016), section 3.1: an outlier is further than ten interquartile ranges from the median.
 OUTLIER_IQRS = 10.0
@@ -123,6 +124,37 @@ def regular_grid(periods: npt.ArrayLike, values: npt.ArrayLike, frequency: str) 
     grid = np.full((n_periods, *table.shape[1:]), np.nan)
     grid[offsets // step] = table
     return months[0] + step * np.arange(n_periods), grid
+
+
+def on_grid(
+    dates: npt.NDArray[np.datetime64], level: npt.NDArray[np.float64], frequency: str
+) -> tuple[npt.NDArray[np.datetime64], npt.NDArray[np.float64]]:
+    """A series' known values without gaps in time.
+
+    Args:
+        dates: (n,) its periods, ascending.
+        level: (n,) their values, those not finite as if absent.
+        frequency: `W`, `M` or `Q`.
+
+    Returns:
+        Every period from the first known to the one after the last, and the values up to the last, NaN in a hole.
+
+    Raises:
+        ModelError: no finite value, or dates off the grid of their frequency.
+    """
+    is_known = np.isfinite(level)
+    dates, level = dates[is_known], level[is_known]
+    if not len(level):
+        raise base.TooFewRows("no value is known. Wait for one.")
+    if frequency in MONTHS_PER_PERIOD:
+        months, gridded = regular_grid(dates, level, frequency)
+        return np.append(months, months[-1] + MONTHS_PER_PERIOD[frequency]), gridded
+    # Counted from the newest: before a holiday a survey of Thursdays is dated Wednesday, and days of the week change.
+    week = np.round((dates - dates[-1]).astype(int) / DAYS_PER_WEEK).astype(int)
+    gridded = np.full(1 - week[0], np.nan)
+    # Of two values in a week the later one stays.
+    gridded[week - week[0]] = level
+    return dates[-1] + DAYS_PER_WEEK * np.arange(week[0], 2), gridded
 
 
 def remove_outliers(panel: Floats) -> tuple[Floats, int]:
