@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from warehouse.sources import market
+from warehouse.sources import market, market_names
 
 N_SYMBOLS, N_SESSIONS = 60, 120
 
@@ -122,7 +122,13 @@ def test_macro_series_show_nothing_before_its_release_and_are_revised_later(trut
     assert 1 <= len(changed) <= 3
 
 
-@pytest.mark.parametrize("too_few", [{"n_symbols": 5}, {"n_sessions": 5}, {"n_sessions": 100_000}])
-def test_market_too_small_or_too_long_is_refused(too_few):
+def test_market_as_large_as_the_real_one_has_every_code_once():
+    codes = market_names.draw_securities(np.random.default_rng(1), 5_400).ts_codes
+
+    assert len(set(codes)) == 5_400
+
+
+@pytest.mark.parametrize("sizes", [{"n_symbols": 20_000}, {"n_symbols": 5}, {"n_sessions": 5}, {"n_sessions": 100_000}])
+def test_market_of_a_size_that_cannot_be_had_is_refused(sizes):
     with pytest.raises(ValueError, match="Ask for"):
-        market.synthetic_market(**too_few)
+        market.synthetic_market(**sizes)

@@ -15,23 +15,26 @@ import numpy.typing as npt
 
 @dataclass(frozen=True)
 class Board:
-    """One board: its name, its share of the market, how its codes are built, and since when it exists."""
+    """One board: its name, its share of the market, how its codes are built, and since when it exists.
+
+    A small market draws from `numbers`, so that it stays what it was; one they do not suffice for from `more` as well.
+    """
 
     name: str
     share: float
     prefix: str
-    first_number: int
-    last_number: int
+    numbers: range
+    more: range
     exchange: str
     opened: date
     is_wide_limit: bool
 
 
 BOARDS = (
-    Board("主板", 0.44, "60", 5001, 5999, "SH", date(1991, 1, 1), False),
-    Board("主板", 0.27, "00", 2001, 2999, "SZ", date(2004, 6, 25), False),
-    Board("创业板", 0.19, "30", 1, 999, "SZ", date(2009, 10, 30), True),
-    Board("科创板", 0.10, "68", 8001, 8799, "SH", date(2019, 7, 22), True),
+    Board("主板", 0.44, "60", range(5001, 6000), range(1, 4000), "SH", date(1991, 1, 1), False),
+    Board("主板", 0.27, "00", range(2001, 3000), range(1, 2000), "SZ", date(2004, 6, 25), False),
+    Board("创业板", 0.19, "30", range(1, 1000), range(1000, 2000), "SZ", date(2009, 10, 30), True),
+    Board("科创板", 0.10, "68", range(8001, 8800), range(8800, 9000), "SH", date(2019, 7, 22), True),
 )
 # Industry as Tushare writes it, the word in a company's name, the word's initials, and its group of factor exposures:
 # 0 finance, 1 consumers, 2 technology, 3 resources.
@@ -79,7 +82,7 @@ def draw_securities(rng: np.random.Generator, n_symbols: int) -> Securities:
 
     Args:
         rng: decides codes and names.
-        n_symbols: how many, up to about 1,900.
+        n_symbols: how many, up to about 10,000.
 
     Raises:
         ValueError: a board has too few codes.
@@ -87,14 +90,14 @@ def draw_securities(rng: np.random.Generator, n_symbols: int) -> Securities:
     counts = [round(n_symbols * board.share) for board in BOARDS[1:]]
     coded: list[tuple[str, Board]] = []
     for board, count in zip(BOARDS, [n_symbols - sum(counts), *counts], strict=True):
-        n_codes = board.last_number - board.first_number + 1
-        if count > n_codes:
+        numbers = np.array(board.numbers if count <= len(board.numbers) else [*board.numbers, *board.more])
+        if count > len(numbers):
             raise ValueError(
                 f"The synthetic market was asked for {n_symbols} securities, but {board.name} {board.prefix} has only "
-                f"{n_codes} codes. Ask for at most {int(n_codes / board.share)}."
+                f"{len(numbers)} codes. Ask for at most {int(len(numbers) / board.share)}."
             )
-        numbers = rng.choice(n_codes, count, replace=False) + board.first_number
-        coded += [(f"{board.prefix}{number:04d}.{board.exchange}", board) for number in numbers.tolist()]
+        drawn = rng.choice(len(numbers), count, replace=False)
+        coded += [(f"{board.prefix}{number:04d}.{board.exchange}", board) for number in numbers[drawn].tolist()]
     coded.sort()
     first, second = rng.integers(0, len(_SYLLABLES), (2, n_symbols)).tolist()
     kinds = [INDUSTRIES[at] for at in rng.permutation(np.arange(n_symbols) % len(INDUSTRIES)).tolist()]
