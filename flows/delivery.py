@@ -24,7 +24,8 @@ from flows import clock, digesting, routing
 from flows.routing import Route
 from flows.settings import Settings
 from reports import alerts, channels, site
-from reports.alerts import Message
+from reports.alerts import Letterhead, Message
+from reports.wording import Wording
 from warehouse import errors, lake, outbox
 from warehouse.tables import ops
 
@@ -95,8 +96,9 @@ def deliver(options: Settings, now: datetime, as_of: date, report: Path | None, 
             # A sender that died before it could say so: first of all, so that nothing is sent again.
             _settle(writer, receipts, [], now)
             url = (options.report_address(as_of) or report.resolve().as_uri()) if report else ""
-            n_told = _write(writer, sender, routes, as_of, url)
-            digesting.hold_and_gather(writer, found, sender, as_of, url, is_quiet=is_quiet)
+            head = Letterhead(url, Wording(options.alert_template))
+            n_told = _write(writer, sender, routes, as_of, head)
+            digesting.hold_and_gather(writer, found, sender, as_of, head, is_quiet=is_quiet)
             claimed = outbox.claim(writer, sender, list(routes))
         carried = None if options.report_url else options.reports_path
         refused = _hand_over(claimed, routes, receipts, carried)
@@ -172,7 +174,7 @@ def _told_now(opened: lake.Lake, one: Pass, routes: Mapping[str, Route]) -> dict
     return {audience: rows for audience, rows in found.items() if audience.held or not one.is_for_digests}
 
 
-def _write(writer: lake.Lake, sender: outbox.Sender, routes: Mapping[str, Route], as_of: date, url: str) -> int:
+def _write(writer: lake.Lake, sender: outbox.Sender, routes: Mapping[str, Route], as_of: date, head: Letterhead) -> int:
     """How many alerts the new messages tell of: one message for all alerts of a pass that go to the same channels."""
     work = [(one, *found) for one in _passes(sender.severities) for found in _told_now(writer, one, routes).items()]
     n_told = 0
@@ -184,17 +186,17 @@ def _write(writer: lake.Lake, sender: outbox.Sender, routes: Mapping[str, Route]
         if n_left <= 0:
             log.warning("alerts wait for the hour to end alerts=%s messages=%s", untold.num_rows, sender.per_hour)
             continue
-        draft = _draft(untold, sender, as_of, url, LAST_OF_THE_HOUR.format(sender.per_hour) if n_left == 1 else "")
+        draft = _draft(untold, sender, as_of, head, LAST_OF_THE_HOUR.format(sender.per_hour) if n_left == 1 else "")
         everybody = [*audience.at_once, *audience.held]
         n_told += outbox.write(writer, draft, everybody, sender.at, held=audience.held)
     return n_told
 
 
-def _draft(untold: pa.Table, sender: outbox.Sender, as_of: date, url: str, note: str) -> outbox.Draft:
+def _draft(untold: pa.Table, sender: outbox.Sender, as_of: date, head: Letterhead, note: str) -> outbox.Draft:
     """A message about some alerts."""
     fingerprints = tuple(untold["fingerprint"].to_pylist())
     message_id = hashlib.sha256("|".join([sender.at.isoformat(), *fingerprints]).encode()).hexdigest()[:16]
-    message = alerts.compose(untold, as_of=as_of, report_url=url, message_id=message_id, note=note)
+    message = alerts.compose(untold, as_of=as_of, head=head, message_id=message_id, note=note)
     return outbox.Draft(message_id, message.severity, message.title, message.body, fingerprints, as_of)
 
 

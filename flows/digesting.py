@@ -11,6 +11,7 @@ from datetime import date, datetime
 from flows import clock
 from flows.routing import Route
 from reports import alerts
+from reports.alerts import Letterhead
 from warehouse import digests, lake, outbox
 from warehouse.digests import Digest
 
@@ -38,7 +39,7 @@ def has_work(reader: lake.Lake, found: Sequence[Digest], now: datetime, *, is_qu
 
 
 def hold_and_gather(
-    writer: lake.Lake, found: Sequence[Digest], sender: outbox.Sender, as_of: date, url: str, *, is_quiet: bool
+    writer: lake.Lake, found: Sequence[Digest], sender: outbox.Sender, as_of: date, head: Letterhead, *, is_quiet: bool
 ) -> None:
     """Hold what was resolved, and write the digests that are due.
 
@@ -47,7 +48,7 @@ def hold_and_gather(
         found: the channels' digests.
         sender: who writes, and when.
         as_of: day of the run.
-        url: where the report is; empty when there is none.
+        head: where the report is, and how alerts are written.
         is_quiet: whether it is quiet hours: a digest comes after them.
 
     Raises:
@@ -61,7 +62,7 @@ def hold_and_gather(
         draft = None
         if told.num_rows:
             standing = digests.count_standing(writer, one.severities)
-            message = alerts.compose_digest(told, standing, day=one.day, report_url=url, message_id=one.message_id)
+            message = alerts.compose_digest(told, standing, day=one.day, head=head, message_id=one.message_id)
             draft = outbox.Draft(
                 one.message_id, message.severity, message.title, message.body, (), as_of, told.num_rows
             )

@@ -14,6 +14,7 @@ from packaging import requirements, utils
 
 from flows import clock, probes, routing, settings
 from flows.probes import Fact
+from reports import wording
 from warehouse import errors, extensions, lake, tables
 
 LIBRARIES = (
@@ -48,6 +49,7 @@ def examine(options: settings.Settings) -> list[Fact]:
         *probes.vendors(options),
         *probes.ports(options),
         Fact("alert channels", _channels(options), None),
+        _template(options),
     ]
 
 
@@ -119,6 +121,11 @@ def _channels(options: settings.Settings) -> str:
     """Each channel with what it takes."""
     routes = routing.named(options.alert_channels)
     return "; ".join(f"{name}: {route.describe()}" for name, route in routes.items()) or "none"
+
+
+def _template(options: settings.Settings) -> Fact:
+    fault = wording.Wording(options.alert_template).fault
+    return Fact("alert template", options.alert_template or "the usual text", False if fault else None, fault)
 
 
 def _lake(options: settings.Settings) -> Fact:

@@ -172,6 +172,9 @@ class Settings(pydantic_settings.BaseSettings):
         description="Hours in Shanghai, such as 22:00-07:30, in which only alerts of high severity are told; the others"
         " follow in one message.",
     )
+    alert_template: str = Field(
+        "", description="How a message writes an alert, such as `{severity} {subject}: {title}`; docs/alerts.md."
+    )
     alerts_per_week: int | None = Field(
         None,
         ge=1,

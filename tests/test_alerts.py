@@ -7,7 +7,7 @@ from datetime import date
 import pyarrow as pa
 import pytest
 
-from reports import alerts
+from reports import alerts, wording
 
 AS_OF = date(2026, 11, 20)
 
@@ -17,14 +17,19 @@ def alert(severity, subject, rule="missing_day"):
         "severity": severity,
         "rule": rule,
         "subject": subject,
+        "subject_date": AS_OF,
         "title": f"{subject} is wrong",
         "action": "Look at it.",
         "evidence_sql": f"from analyst.alert where subject = '{subject}'",
     }
 
 
-def composed(*rows):
-    return alerts.compose(pa.Table.from_pylist(list(rows)), as_of=AS_OF, report_url="file:///r.html")
+def composed(*rows, template=""):
+    return alerts.compose(
+        pa.Table.from_pylist(list(rows)),
+        as_of=AS_OF,
+        head=alerts.Letterhead("file:///r.html", wording.Wording(template)),
+    )
 
 
 def test_message_names_the_gravest_first_and_counts_the_others():
@@ -52,4 +57,30 @@ def test_message_stays_short_when_hundreds_of_alerts_come():
 
 def test_message_about_nothing_is_refused():
     with pytest.raises(ValueError, match="2026-11-20"):
-        alerts.compose(pa.table({"severity": pa.array([], pa.string())}), as_of=AS_OF, report_url="")
+        alerts.compose(pa.table({"severity": pa.array([], pa.string())}), as_of=AS_OF, head=alerts.Letterhead())
+
+
+def test_desk_may_say_how_an_alert_is_written():
+    body = composed(alert("high", "A"), template="{subject} of {subject_date} ({severity}) {{see}} {rule}").body
+
+    assert f"A of {AS_OF} (high) {{see}} " in body
+    assert "Look at it." not in body
+
+
+@pytest.mark.parametrize(
+    ("template", "words"),
+    [
+        ("{colour} {title}", "names colour, which no alert has"),
+        ("{}", "names {}, which no alert has"),
+        ("{title.__class__}", "names title.__class__, which no alert has"),
+        ("{title!r}", "names title, which no alert has"),
+        ("{title", "is no template: expected '}' before end of string"),
+    ],
+)
+def test_template_that_cannot_be_filled_loses_no_alert_and_is_named_in_one_line(template, words):
+    body = composed(alert("high", "A"), template=template).body
+
+    assert "[high] A is wrong" in body
+    (line,) = [line for line in body.splitlines() if "DAYBOOK__ALERT_TEMPLATE" in line]
+    assert words in line
+    assert wording.Wording(template).fault == line

@@ -15,8 +15,10 @@ select
     a.rule,
     a.severity,
     a.subject,
+    a.subject_date,
     a.title,
     a.action,
+    a.evidence,
     a.evidence_sql,
     a.state,
     a.message_id in (from held) as is_new
