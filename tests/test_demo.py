@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import email
 import email.policy
+import gzip
 import http
 import http.server
 import json
@@ -38,13 +40,22 @@ def daybook(*arguments, home, **variables):
     )
 
 
+# Channels where nobody answers: what failed is what tempts a program to print its address.
+SECRET = "planted-channel-secret-4711"
+DEAD_CHANNELS = (
+    f"xml://desk:{SECRET}@127.0.0.1:1/{SECRET}",
+    f"mailto://desk:{SECRET}@127.0.0.1:1?from=daybook@desk.example&to=quant@desk.example&mode=insecure",
+)
+
+
 @pytest.fixture(scope="module")
 def home(tmp_path_factory):
-    """A home in which the demo has run once with its defaults."""
+    """A home in which the demo has run once with its defaults, but for channels that take no alert."""
     folder = tmp_path_factory.mktemp("desk") / "home"
-    done = daybook("demo", home=folder)
+    done = daybook("demo", home=folder, DAYBOOK__ALERT_CHANNELS=json.dumps(DEAD_CHANNELS))
     assert done.returncode == 0, done.stdout + done.stderr
     (folder / "demo.txt").write_text(done.stdout)
+    (folder / "demo.err").write_text(done.stderr)
     return folder
 
 
@@ -66,6 +77,24 @@ def test_demo_ends_with_where_to_look(home):
     assert lines[0].startswith("report ") and Path(lines[0].split()[-1]).exists()
     assert "Prefect UI" in lines[2] and "daybook serve --demo" in lines[2]
     assert "try next" in lines[3]
+
+
+def test_secrets_of_channels_are_in_no_log_lake_report_and_not_in_prefects_database(home, opened):
+    coded = base64.b64encode(f"desk:{SECRET}".encode()).strip(b"=")
+    needles = (SECRET.encode(), coded, base64.b64encode(SECRET.encode()).strip(b"="))
+
+    bodies = {path: path.read_bytes() for path in home.rglob("*") if path.is_file()}
+    found = [
+        path
+        for path, body in bodies.items()
+        if any(needle in (gzip.decompress(body) if path.suffix == ".gz" else body) for needle in needles)
+    ]
+
+    waiting = opened.read("select distinct channel, last_error from ops.outbox order by channel").to_pylist()
+    assert [one["channel"] for one in waiting] == ["mailto-1", "xml-1"]
+    assert all("did not take" in one["last_error"] for one in waiting)
+    assert any(path.name == "prefect.db" for path in bodies)
+    assert found == []
 
 
 @pytest.mark.exhaustive
