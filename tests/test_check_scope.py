@@ -136,3 +136,18 @@ def test_years_are_looked_at_a_year_at_a_time_and_no_day_is_left_out():
     assert all(after.first - before.last == timedelta(days=1) for before, after in itertools.pairwise(pieces))
     assert all((piece.last - piece.first).days < 366 for piece in pieces)
     assert check_scope.Span(AS_OF, AS_OF).pieces() == (check_scope.Span(AS_OF, AS_OF),)
+
+
+def test_old_troubles_of_one_year_are_one_pass_that_leaves_days_looked_at_anyway_alone():
+    days = [date(2020, 3, 2), date(2023, 1, 9), *MARCH, *JULY]
+    looked_at = (check_scope.Span(MAY[0], MAY[-1]), check_scope.Span(date(2024, 8, 5), date(2024, 8, 9)))
+
+    found = check_scope.between(days, looked_at)
+
+    assert found == (
+        check_scope.Span(date(2020, 3, 2), date(2020, 3, 2)),
+        # 421 days before MARCH: more than a year.
+        check_scope.Span(date(2023, 1, 9), date(2023, 1, 9)),
+        check_scope.Span(MARCH[0], MARCH[-1]),
+        check_scope.Span(JULY[0], JULY[-1]),
+    )

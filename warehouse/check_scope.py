@@ -7,6 +7,7 @@ records what was found there. Partner: `warehouse/checks.py`.
 
 from __future__ import annotations
 
+import bisect
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ WINDOW_SESSIONS = 5
 # too when they would make more spans than this.
 MOST_SPANS = 8
 LEAST_GAP = timedelta(days=30)
+MOST_GAP = timedelta(days=366)
 # A year of the whole market is some 1.3 million bars.
 MOST_DAYS_A_PASS = 366
 # Old troubles are looked at again in turn, so many an evening: what may end them without touching their session, such
@@ -59,7 +61,7 @@ class Scope:
     Args:
         recent: the newest sessions.
         spans: days every check of sessions looks at, oldest first, disjoint.
-        troubles: older days with an open alert, by rule, which that rule looks at again.
+        troubles: older days with an open alert and what lies between them, by rule, which that rule looks at again.
         unseen_since: the oldest day that no daily run has looked at to its end, or the first of the newest sessions.
         since: the oldest day on which a row was set aside that nobody has looked at.
         fresh: the sessions that count as looked at once what was found is recorded (trade_date, input_hash).
@@ -74,7 +76,7 @@ class Scope:
 
     def of_rule(self, rule: str) -> tuple[Span, ...]:
         """The days that a check of sessions looks at, a pass over the tables each."""
-        return (*self.troubles.get(rule, ()), *(piece for span in self.spans for piece in span.pieces()))
+        return tuple(piece for span in (*self.troubles.get(rule, ()), *self.spans) for piece in span.pieces())
 
 
 def read(lake: Lake, as_of: date, rules: Sequence[str]) -> Scope:
@@ -115,10 +117,15 @@ def read(lake: Lake, as_of: date, rules: Sequence[str]) -> Scope:
     )
 
 
-def gathered(days: Iterable[date], recent: Span | None = None) -> tuple[Span, ...]:
-    """Disjoint spans that hold all the days and the newest ones, oldest first; at most `MOST_SPANS` of them."""
+def gathered(days: Iterable[date], recent: Span | None = None, gap: timedelta = LEAST_GAP) -> tuple[Span, ...]:
+    """Disjoint spans that hold all the days and the newest ones, oldest first; at most `MOST_SPANS` of them.
+
+    Args:
+        days: in any order.
+        recent: the newest ones.
+        gap: days no further apart than this are in one span.
+    """
     wanted = sorted({Span(day, day) for day in days} | ({recent} if recent else set()))
-    gap = LEAST_GAP
     while True:
         spans: list[Span] = []
         for span in wanted:
@@ -183,7 +190,19 @@ def _troubles(lake: Lake, rules: Sequence[str], spans: Sequence[Span]) -> dict[s
         most=MOST_OLD_TROUBLES,
     ).to_pylist()
     by_rule = itertools.groupby(sorted((row["rule"], row["subject_date"]) for row in rows), key=lambda pair: pair[0])
-    return {rule: tuple(Span(day, day) for _, day in pairs) for rule, pairs in by_rule}
+    return {rule: between([day for _, day in pairs], spans) for rule, pairs in by_rule}
+
+
+def between(days: Sequence[date], spans: Sequence[Span]) -> tuple[Span, ...]:
+    """Spans that hold older days, and no day of the spans that are looked at anyway.
+
+    Checks read a year before the days they judge, so that days of one year cost less together than each alone.
+    """
+    lasts = [span.last for span in spans]
+    found = []
+    for _, alike in itertools.groupby(sorted(days), key=lambda day: bisect.bisect_left(lasts, day)):
+        found += gathered(alike, gap=MOST_GAP)
+    return tuple(found)
 
 
 def _is_newest(lake: Lake, as_of: date) -> bool:

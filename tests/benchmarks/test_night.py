@@ -43,17 +43,18 @@ def desk(tmp_path_factory):
 
 
 def run(options, day):
-    """The facts of a day, and the seconds of each step."""
+    """The facts of a day, and the seconds of each step: on the clock, and of this process on all cores."""
     context = steps.open_context(options, "daily", day)
-    seconds = {}
+    seconds, processor = {}, {}
 
     def call(step, context, as_of):
-        begun = time.perf_counter()
+        begun, used = time.perf_counter(), time.process_time()
         facts = step.run(context, as_of, steps.no_progress)
         seconds[step.name] = round(time.perf_counter() - begun, 2)
+        processor[step.name] = round(time.process_time() - used, 2)
         return facts
 
-    return steps.run_daily(context, steps.resolve_as_of(context, day), call), seconds
+    return steps.run_daily(context, steps.resolve_as_of(context, day), call), seconds, processor
 
 
 def opened_alerts(options, day):
@@ -112,7 +113,7 @@ def test_detection_of_a_whole_market(desk, report, seconds_of_parts):
     day = vendor.truth.session_dates[-1]
     vendor.clock.set(vendors.evening_of(day))
 
-    facts, seconds = run(options, day)
+    facts, seconds, processor = run(options, day)
 
     with lake.open_reader(options.lake) as opened:
         n_bars = opened.read_value("select count(*) from market.daily")
@@ -122,8 +123,10 @@ def test_detection_of_a_whole_market(desk, report, seconds_of_parts):
         bars=n_bars,
         forecasts=n_scored,
         seconds=seconds,
+        processor_seconds=processor,
         detection=seconds_of_parts,
         open_alerts=facts["open_alerts"],
     )
     assert n_bars > 0.9 * N_SYMBOLS * N_SESSIONS
-    assert seconds["detect"] < MOST_SECONDS
+    # Of the processor: the clock of a machine that is shared says more about the others.
+    assert processor["detect"] < MOST_SECONDS
