@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import numpy as np
 import pandas as pd
@@ -242,6 +243,31 @@ def test_command_writes_scores_and_prints_figures(market_file, tmp_path, capsys,
     scored = pd.read_csv(out) if ending == "csv" else pd.read_parquet(out)
     assert set(scored.nlargest(2, "anomaly_score").index) == {198, 199}
     assert scored["is_anomaly"].sum() == facts["n_flagged"]
+
+
+def test_page_of_rare_anomalies_shows_what_always_normal_would_score(tmp_path, capsys):
+    """18 of 10,000 rows, nearly as rare as fraud among card payments: accuracy praises whoever says nothing."""
+    rng = np.random.default_rng(6)
+    labels = (np.arange(10_000) % 588 == 0).astype(int)
+    rows = pd.DataFrame(rng.normal(0, 1, (10_000, 3)) + 4 * labels[:, None], columns=["a", "b", "c"])
+    rows.assign(label=labels).to_parquet(tmp_path / "rare.parquet")
+    out = tmp_path / "scored.parquet"
+
+    run("detect", tmp_path / "rare.parquet", "--detector", "ecod", "--label", "label", "--budget", "10", "--out", out)
+
+    printed = capsys.readouterr().out
+    scored = pd.read_parquet(out)
+    first = scored.nlargest(10, "anomaly_score")["label"]
+    accuracy = metrics.accuracy_score(scored["label"], scored["is_anomaly"])
+    precision = metrics.average_precision_score(scored["label"], scored["anomaly_score"])
+    assert "18 of 10000 rows are labelled anomalous (0.18%)" in printed
+    figures = dict(re.findall(r"^(accuracy|recall|average precision) +(\S+ +\S+)$", printed, re.MULTILINE))
+    assert figures["accuracy"].split() == [f"{accuracy:.4f}", "0.9982"]
+    assert figures["average precision"].split() == [f"{precision:.4f}", "0.0018"]
+    assert figures["recall"].split()[1] == "0.0000"
+    assert f"of the first 10 alerts {first.mean():.4f} are right; they find {first.sum() / 18:.4f}" in printed
+    # What finds nothing is right more often than what finds them.
+    assert accuracy < 0.9982
 
 
 def test_label_is_not_learned_from(market_file, tmp_path):
