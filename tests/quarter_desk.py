@@ -21,7 +21,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -29,7 +29,7 @@ from zoneinfo import ZoneInfo
 import postgres_cluster
 from prefect.server.schemas.schedules import CronSchedule
 
-from flows import settings, vendors
+from flows import clock, settings, vendors
 from warehouse import lake
 from warehouse.sources.simulator import RunningSimulator
 
@@ -52,12 +52,17 @@ class Fire:
     flow: str
     deployment_id: str
 
+    @property
+    def day(self) -> date:
+        """Shanghai's."""
+        return self.at.astimezone(clock.SHANGHAI).date()
+
 
 @dataclass
 class Ended:
     """How a run ended: Prefect's type of its state, or CUT when the worker was killed under it.
 
-    `cpu_s` are seconds of processors that the run's own process took, whatever else the machine did.
+    `cpu_s` are seconds of processors that the run's own process took; 0 where the worker was another one afterwards.
     """
 
     fire: Fire
@@ -68,7 +73,7 @@ class Ended:
     disaster: str = ""
 
     def __str__(self) -> str:
-        words = f"{self.state:9} {self.seconds:6} {self.cpu_s:6} {self.disaster} {self.message[:160]}"
+        words = f"{self.state:9} {self.seconds:6} {self.disaster} {self.message[:160]}"
         return f"{self.fire.at:%Y-%m-%d %H:%M} {self.fire.flow:9} {words}"
 
 
@@ -109,6 +114,7 @@ class Desk:
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self.runs: list[Ended] = []
         self.n_unasked_restarts = 0
+        self._counted = (0, 0.0)
         self._variables = dict(variables)
         self._logs = contextlib.ExitStack()
         with cluster.server.connected() as session:
@@ -243,6 +249,20 @@ class Desk:
         first = min(fire.at for fire in found)
         return sorted((fire for fire in found if fire.at == first), key=lambda fire: fire.flow)
 
+    def fires_through(self, last: date, flow: str) -> Iterator[Fire]:
+        """Every start by the schedules from now on, in order of time, through a flow's start of Shanghai's day.
+
+        The schedules are read anew after each: a worker that was started again has put its own there.
+        """
+        now = self.simulator.clock.now()
+        while True:
+            for fire in self.next_fires(now):
+                now = fire.at
+                assert fire.day <= last, f"no schedule started {flow} on {last}"
+                yield fire
+                if (fire.flow, fire.day) == (flow, last):
+                    return
+
     def run_by_hand(self, flow: str, **parameters: Any) -> Ended:
         """Start a flow that no schedule starts, and wait for its end."""
         one = next(one for one in self.ask("/deployments/filter") if self._names[one["flow_id"]] == flow)
@@ -256,7 +276,8 @@ class Desk:
         """Start a deployment's run at its instant, and wait for its end."""
         self.supervise()
         self.simulator.clock.set(fire.at)
-        started, cpu_before = time.monotonic(), cpu_of_children(self.processes["worker"].pid)
+        started = time.monotonic()
+        self._count_processors()
         made = self.ask(f"/deployments/{fire.deployment_id}/create_flow_run", {"parameters": parameters or {}})
         ended = Ended(fire, "", "", 0.0, disaster=disaster.what if disaster else "")
         if disaster:
@@ -272,12 +293,16 @@ class Desk:
             else:
                 time.sleep(0.2)
         ended.seconds = round(time.monotonic() - started, 2)
-        if not disaster:
-            # Its process is there still for a moment.
-            time.sleep(0.2)
-            ended.cpu_s = round(cpu_of_children(self.processes["worker"].pid) - cpu_before, 2)
         self.runs.append(ended)
         return ended
+
+    def _count_processors(self) -> None:
+        """Enter what the last run's process took, which ends a while after its run does."""
+        worker = self.processes["worker"].pid
+        taken = cpu_of_children(worker)
+        if self.runs and self._counted[0] == worker:
+            self.runs[-1].cpu_s = round(taken - self._counted[1], 2)
+        self._counted = (worker, taken)
 
     def _strike(self, disaster: Disaster, fire: Fire, run_id: str) -> None:
         """Wait until the run is in its midst, and do it."""
@@ -315,8 +340,23 @@ class Desk:
             return opened.read(statement, **params).to_pylist()
 
     def memory_bytes(self) -> dict[str, int]:
-        """Proportional memory of the processes that live long; a run's own process is none of them."""
-        return {part: proportional_bytes(process.pid) for part, process in self.processes.items()}
+        """Resident memory of the processes that live long; a run's own process is none of them."""
+        return {part: memory_of(process.pid)["Rss"] for part, process in self.processes.items()}
+
+    def lake_bytes(self) -> dict[str, int]:
+        """Bytes of the files that some snapshot names, of those that wait to be deleted, and of the catalog.
+
+        Who fell out of use stays for half a day of the machine's time, for readers: here nothing is deleted in the end.
+        """
+        with self.cluster.server.connected(DATABASES["lake"]) as session:
+            row = session.execute(
+                "select (select coalesce(sum(file_size_bytes), 0) from ducklake_data_file)"
+                " + (select coalesce(sum(file_size_bytes), 0) from ducklake_delete_file),"
+                " pg_database_size(current_database())"
+            ).fetchone()
+        assert row is not None
+        held = sum(file.stat().st_size for file in (self.options.lake.path / "data").rglob("*") if file.is_file())
+        return {"files": int(row[0]), "waiting": held - int(row[0]), "catalog": int(row[1])}
 
 
 @contextlib.contextmanager
@@ -365,12 +405,11 @@ def descendants(process_id: int) -> list[int]:
     return found
 
 
-def proportional_bytes(process_id: int) -> int:
-    """Memory of a process, pages that it shares counted in shares."""
-    for line in Path(f"/proc/{process_id}/smaps_rollup").read_text().splitlines():
-        if line.startswith("Pss:"):
-            return int(line.split()[1]) * 1024
-    raise LookupError(f"no memory is told of process {process_id}")
+def memory_of(process_id: int) -> dict[str, int]:
+    """Bytes of memory of a process: `Rss` resident, `Pss` with shared pages in shares, `Anonymous` without files."""
+    lines = Path(f"/proc/{process_id}/smaps_rollup").read_text().splitlines()[1:]
+    found = {name: int(words.split()[0]) * 1024 for name, _, words in (line.partition(":") for line in lines)}
+    return {name: found[name] for name in ("Rss", "Pss", "Anonymous")}
 
 
 def cpu_of_children(process_id: int) -> float:
@@ -387,7 +426,7 @@ def summary_of(runs: list[Ended]) -> dict[str, Any]:
         states = {state: sum(run.state == state for run in of_flow) for state in sorted({r.state for r in of_flow})}
         medians = {
             "median_s": statistics.median(run.seconds for run in of_flow),
-            "median_cpu_s": statistics.median(run.cpu_s for run in of_flow),
+            "median_cpu_s": statistics.median([run.cpu_s for run in of_flow if run.cpu_s] or [0.0]),
         }
         found[flow] = states | medians
     return found
