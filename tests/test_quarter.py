@@ -36,8 +36,8 @@ SEED = int(os.environ.get("DAYBOOK_TEST_SEED", "20260112"))
 # The Spring Festival closes Shanghai for six weekdays of this quarter, and New York's clocks change on March 8.
 FIRST_DAY = date(2026, 1, 12)
 N_SYMBOLS = 20
-# The forecasts train and test on 120.
-N_BEFORE = 125
+# The forecasts train and test on 130, and know an outcome after five.
+N_BEFORE = 140
 # The vendors are well in the last sessions, so that the last faulty one's last visit comes, seven days after it.
 LAST_VISIT = timedelta(days=7)
 # What a series was before has no part in this, and would be read anew at each pull.

@@ -23,8 +23,8 @@ pytestmark = pytest.mark.exhaustive
 
 N_DAYS = int(os.environ.get("DAYBOOK_TEST_SOAK_DAYS", "30"))
 N_SYMBOLS = int(os.environ.get("DAYBOOK_TEST_SOAK_SYMBOLS", "5000"))
-# The forecasts train and test on 120.
-N_BEFORE = int(os.environ.get("DAYBOOK_TEST_SOAK_HISTORY", "125"))
+# The forecasts train and test on 130, and know an outcome after five.
+N_BEFORE = int(os.environ.get("DAYBOOK_TEST_SOAK_HISTORY", "140"))
 END = date(2026, 9, 18)
 TOLERANCE = 0.05
 PAGES = ("/metrics", "/readyz", "/index.html")
