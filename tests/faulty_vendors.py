@@ -29,12 +29,16 @@ LASTING, SEEN = 0.04, 0.85
 
 @dataclass(frozen=True)
 class Answer:
-    """One answer of the vendors, and what was wrong with it; nothing when `kind` is empty."""
+    """One answer of the vendors, and what was wrong with it; nothing when `kind` is empty.
+
+    `is_exposed` tells whether it could have been faulty: the vendors are well at times.
+    """
 
     moment: str
     endpoint: str
     partition: str | None
     kind: str
+    is_exposed: bool
 
 
 class FaultyVendors(FaultPlan):
@@ -76,7 +80,8 @@ class FaultyVendors(FaultPlan):
                 fault = self._draw(chance, endpoint, partition)
                 if chance.random() < LASTING:
                     self._lasting[question] = fault
-            self.answers.append(Answer(self._moment, endpoint, partition, fault.kind if fault else ""))
+            kind = fault.kind if fault else ""
+            self.answers.append(Answer(self._moment, endpoint, partition, kind, self.share > 0))
         return [fault] if fault else []
 
     def _draw(self, chance: random.Random, endpoint: str, partition: str | None) -> Fault:

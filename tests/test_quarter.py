@@ -81,10 +81,15 @@ def end_of_market():
 
 
 def since(series, first):
-    """A series without its periods before a day."""
+    """A series without its periods before a day.
+
+    All the others are always shown: where FRED drops a day a day, a lake that watched knows more than a backfill can.
+    """
     start = bisect.bisect_left(series.observation_dates, first)
     prints = tuple(Prints(one.release_days[start:], one.texts[start:]) for one in series.prints)
-    return dataclasses.replace(series, observation_dates=series.observation_dates[start:], prints=prints)
+    return dataclasses.replace(
+        series, observation_dates=series.observation_dates[start:], prints=prints, rolling_years=None
+    )
 
 
 @pytest.fixture
@@ -289,6 +294,7 @@ def summary(desk, plan, webhook, seconds):
         "minutes": round(seconds / 60, 1),
         "load_average": os.getloadavg()[2],
         "answers": len(plan.answers),
+        "answers_while_faulty": sum(answer.is_exposed for answer in plan.answers),
         "faulty": kinds.total(),
         "not_healed_by_retry": len(unhealed(plan.answers)),
         "kinds": dict(sorted(kinds.items())),
