@@ -19,7 +19,12 @@ import quarter_desk
 from flows import vendors
 from warehouse.sources import market, simulator
 
-pytestmark = pytest.mark.exhaustive
+pytestmark = [
+    pytest.mark.exhaustive,
+    pytest.mark.skipif(
+        "DAYBOOK_TEST_SOAK_DAYS" not in os.environ, reason="takes hours; DAYBOOK_TEST_SOAK_DAYS says how many sessions"
+    ),
+]
 
 N_DAYS = int(os.environ.get("DAYBOOK_TEST_SOAK_DAYS", "30"))
 N_SYMBOLS = int(os.environ.get("DAYBOOK_TEST_SOAK_SYMBOLS", "5000"))
