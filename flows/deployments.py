@@ -235,7 +235,7 @@ def end_cut_runs() -> int:
             cut += client.read_flow_runs(flow_run_filter=within)
         for run in cut:
             log.warning("a run was cut, its worker is gone flow_run=%s", run.name)
-            crashed = Crashed(
+            crashed: State[Any] = Crashed(
                 message="The worker that ran it was killed. What it committed stands; the next run goes on."
             )
             client.set_flow_run_state(run.id, crashed, force=True)
