@@ -83,7 +83,8 @@ def test_first_run_of_a_lake_has_nothing_to_catch_up(context, tmp_path):
     assert steps.read_left_out(steps.open_context(elsewhere, "daily", TODAY), TODAY) == []
 
 
-def test_day_with_gaps_is_done_and_day_that_fails_ends_it(context, had_runs):
+@pytest.mark.parametrize("failure", [errors.LakeBusy("planted: another writer"), TimeoutError("planted: a task's")])
+def test_day_with_gaps_is_done_and_day_that_fails_ends_it(context, had_runs, failure):
     had_runs({SESSIONS[4]: "ok"})
     run = []
 
@@ -92,7 +93,7 @@ def test_day_with_gaps_is_done_and_day_that_fails_ends_it(context, had_runs):
         if day == date(2024, 7, 8):
             raise errors.PartialData("planted: a gap")
         if day == date(2024, 7, 11):
-            raise errors.LakeBusy("planted: another writer")
+            raise failure
 
     assert steps.catch_up(context, TODAY, run_one) == [date(2024, 7, 8), date(2024, 7, 9)]
     assert run == [date(2024, 7, 8), date(2024, 7, 9), date(2024, 7, 11)]
