@@ -38,7 +38,7 @@ PARTS = ("server", "worker", "reports")
 ENDED = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
 CUT = "CUT"
 START_WITHIN_S = 120.0
-RUN_WITHIN_S = 900.0
+RUN_WITHIN_S = 7200.0
 # A service manager waits before it starts again what died; systemd's unit here says 30.
 RESTART_AFTER_S = 1.0
 DATABASES = {"prefect": "prefect_of_the_desk", "lake": "lake_of_the_desk"}
@@ -323,7 +323,7 @@ class Desk:
             time.sleep(RESTART_AFTER_S)
             self.cluster.start()
 
-    def wait_until_quiet(self, within_s: float = 120.0) -> None:
+    def wait_until_quiet(self, within_s: float = 600.0) -> None:
         """Return when nothing waits or runs: automations start runs of their own."""
         deadline = time.monotonic() + within_s
         while self.count_runs("SCHEDULED", "PENDING", "RUNNING"):
