@@ -15,11 +15,19 @@ from uuid import UUID
 import prefect
 from prefect import artifacts
 from prefect.cache_policies import NO_CACHE
-from prefect.client.schemas.objects import State, TaskRun
+from prefect.client.schemas.filters import (
+    FlowRunFilter,
+    FlowRunFilterParentFlowRunId,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+    FlowRunFilterTags,
+)
+from prefect.client.schemas.objects import State, StateType, TaskRun
 from prefect.deployments.runner import RunnerDeployment
 from prefect.events import DeploymentEventTrigger
 from prefect.flows import Flow
 from prefect.schedules import Cron
+from prefect.states import Crashed
 from prefect.tasks import exponential_backoff
 from prefect.types.entrypoint import EntrypointType
 
@@ -84,13 +92,16 @@ def call_as_task(step: steps.Step, context: Context, as_of: date) -> steps.Facts
 
 @prefect.flow(name="daily", flow_run_name="daily-{as_of}")
 def daily(as_of: date | None = None) -> steps.Facts:
-    """The evening run: ingest, returns, score, detect, publish.
+    """The evening run: ingest, returns, score, detect, publish; before it the evenings that were missed.
 
     Args:
-        as_of: the day; empty for the newest whose market data is published.
+        as_of: the day, which is then run alone; empty for the newest whose market data is published.
     """
     context = steps.open_context(settings.read_settings(), "daily", as_of)
     day = steps.resolve_as_of(context, as_of)
+    if as_of is None:
+        # Each is a run of its own within this one: N late runs would all be for the same day, today.
+        steps.catch_up(context, day, lambda missed: daily(as_of=missed))
     try:
         facts = steps.run_daily(context, day, call_as_task)
     finally:
@@ -203,6 +214,32 @@ def tell(title: str, body: str) -> None:
         body: more about it.
     """
     delivery.tell(settings.read_settings(), title, body)
+
+
+def end_cut_runs() -> int:
+    """How many runs were marked as crashed that a worker before this one left behind.
+
+    Who kills a worker kills its runs, and nobody is left to tell the server: they would be Running for ever, and no
+    automation would tell of them. A lake has one worker, so what runs before that has begun runs nowhere; runs by hand
+    and those of Prefect's own workers are left alone.
+    """
+    going = FlowRunFilterState(
+        type=FlowRunFilterStateType(any_=[StateType.PENDING, StateType.RUNNING, StateType.CANCELLING])
+    )
+    with prefect.get_client(sync_client=True) as client:
+        ours = FlowRunFilter(state=going, tags=FlowRunFilterTags(all_=[events.TAG]))
+        cut = [run for run in client.read_flow_runs(flow_run_filter=ours) if run.work_pool_name is None]
+        if cut:
+            of_them = FlowRunFilterParentFlowRunId(any_=[run.id for run in cut])
+            within = FlowRunFilter(state=going, parent_flow_run_id=of_them)
+            cut += client.read_flow_runs(flow_run_filter=within)
+        for run in cut:
+            log.warning("a run was cut, its worker is gone flow_run=%s", run.name)
+            crashed: State[Any] = Crashed(
+                message="The worker that ran it was killed. What it committed stands; the next run goes on."
+            )
+            client.set_flow_run_state(run.id, crashed, force=True)
+    return len(cut)
 
 
 def deployments() -> list[RunnerDeployment]:

@@ -84,6 +84,16 @@ def places(settings: Settings) -> dict[str, str]:
     return {name: models.MODELS[name] for name in names} | settings.forecast_plugins
 
 
+def sessions_to_test(n_sessions: int, n_folds: int) -> int:
+    """Sessions that each fold tests, half of all in sum; 0 where that or what is left to train on is too little.
+
+    A lake that is short of them for some weeks is no trouble of any model's.
+    """
+    n_test = (n_sessions // 2) // n_folds
+    n_train = n_sessions - n_folds * n_test - HORIZON
+    return n_test if n_test >= MIN_TEST_SESSIONS and n_train >= MIN_TRAIN_SESSIONS else 0
+
+
 def fit_forecasts(context: Context, lake: Lake, as_of: date) -> list[factors.Fitted]:
     """Every model that is set, fitted on what was known by `as_of` and judged walk-forward.
 
@@ -95,13 +105,14 @@ def fit_forecasts(context: Context, lake: Lake, as_of: date) -> list[factors.Fit
     """
     training = read_training(context, lake, as_of)
     n_sessions = len(np.unique(training.dates))
-    test_sessions = (n_sessions // 2) // context.settings.forecast_folds
-    if test_sessions < MIN_TEST_SESSIONS or n_sessions // 2 < MIN_TRAIN_SESSIONS:
+    n_folds = context.settings.forecast_folds
+    test_sessions = sessions_to_test(n_sessions, n_folds)
+    if not test_sessions:
         log.warning("no forecasts sessions=%s as_of=%s", n_sessions, as_of)
         return []
     folds = evaluation.walk_forward_folds(
         training.dates,
-        n_folds=context.settings.forecast_folds,
+        n_folds=n_folds,
         test_sessions=test_sessions,
         min_train_sessions=MIN_TRAIN_SESSIONS,
         embargo=HORIZON,

@@ -200,6 +200,7 @@ def serve_deployments(options: settings.Settings, extra: dict[str, str]) -> None
 
         from flows import deployments
 
+        deployments.end_cut_runs()
         prefect.serve(*deployments.deployments(), print_starting_message=False)
 
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from flows import clients, clock, delivery, detecting, ingest, promoting, publishing, scoring, settings
 from flows.context import Context
-from warehouse import errors, features, returns, runs
+from warehouse import errors, features, ledger, returns, runs
 from warehouse.sources import archive
 from warehouse.tables import ops
 
@@ -30,6 +30,9 @@ DEFAULT_HISTORY_DAYS = 400
 EARLIEST_DAY = date(1990, 12, 19)
 # The fact that says which blocks of the desk are not on the page, and why.
 BLOCKS_NOT_SHOWN = "blocks_not_shown"
+# Evenings that were missed are run later for so long; of older ones the data are caught up, and who wants the page runs
+# the day by hand.
+CAUGHT_UP = timedelta(days=14)
 
 
 @dataclass(frozen=True)
@@ -204,6 +207,58 @@ def run_daily(context: Context, as_of: date, call: Call) -> Facts:
         with context.writer() as lake:
             runs.finish(lake, context.run_id, state, message, clock.read_now(context.settings.clock_url))
     return facts
+
+
+def read_left_out(context: Context, as_of: date) -> list[date]:
+    """Sessions of the two weeks before a day whose run never came to its end, oldest first; none before the first run.
+
+    Whoever started a run for today asks what a machine that was off, or a worker that was killed, left undone: the data
+    come by the ledger in any case, but pages, alerts and forecasts are made by a run for their day.
+
+    Raises:
+        LakeError: the lake cannot be read.
+    """
+    if not context.settings.lake.exists:
+        return []
+    with context.reader() as lake:
+        done = lake.read(
+            "select as_of_date from ops.run where flow = 'daily' and state in ('ok', 'degraded')"
+            " and as_of_date < $as_of order by as_of_date",
+            as_of=as_of,
+        )["as_of_date"].to_pylist()
+        if not done:
+            return []
+        sessions = ledger.read_sessions(lake, max(done[0], as_of - CAUGHT_UP), as_of - timedelta(days=1))
+    return sorted(set(sessions) - set(done))
+
+
+def catch_up(context: Context, as_of: date, run_one: Callable[[date], object]) -> list[date]:
+    """The days that were run because an earlier run left them out, oldest first; today's run comes after them.
+
+    A day with gaps is done, and says so itself. A day that fails ends the catching up, so that what keeps failing costs
+    an evening one run and not ten; it is tried again the next evening.
+
+    Args:
+        context: the run.
+        as_of: the day that is up.
+        run_one: runs a day.
+
+    Raises:
+        LakeError: the lake cannot be read.
+    """
+    left_out = read_left_out(context, as_of)
+    caught_up = []
+    for day in left_out:
+        log.warning("catching up a day that has no finished run as_of=%s of=%s", day, len(left_out))
+        try:
+            run_one(day)
+        except errors.PartialData as exc:
+            log.warning("caught up with gaps as_of=%s: %s", day, exc)
+        except Exception as exc:  # whatever it is, also a task's timeout: today's run is not to be lost to it
+            log.error("not caught up as_of=%s: %s", day, exc)
+            break
+        caught_up.append(day)
+    return caught_up
 
 
 def read_open_alerts(context: Context, as_of: date) -> Any:

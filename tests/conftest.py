@@ -9,19 +9,15 @@ from __future__ import annotations
 import contextlib
 import email
 import email.policy
-import glob
 import http.server
 import json
 import os
-import pwd
 import shutil
-import signal
 import socket
 import socketserver
 import sqlite3
 import subprocess
 import sys
-import tempfile
 import textwrap
 import threading
 import time
@@ -35,9 +31,10 @@ from typing import Any
 import hypothesis
 import numpy as np
 import pandas as pd
-import psycopg
+import postgres_cluster
 import pyarrow as pa
 import pytest
+from postgres_cluster import PostgresServer
 
 from flows import settings, steps, vendors
 from warehouse import errors, lake, load
@@ -299,81 +296,14 @@ def new_lake(
     return make
 
 
-@dataclass(frozen=True)
-class PostgresServer:
-    """A PostgreSQL of the tests' own: reached through a socket or on loopback, its owner has a password."""
-
-    folder: str
-    port: int
-    password: str = "planted-postgres-4711"
-
-    @property
-    def log(self) -> Path:
-        """What the server says."""
-        return Path(self.folder) / "log"
-
-    def conninfo(self, database: str) -> str:
-        """Everything but the password."""
-        return f"host={self.folder} port={self.port} user=daybook dbname={database}"
-
-    def connected(self, database: str = "postgres") -> psycopg.Connection[Any]:
-        """A session of its own, every statement its own transaction."""
-        return psycopg.connect(self.conninfo(database), password=self.password, autocommit=True)
-
-
 @pytest.fixture(scope="session")
 def postgres(free_port: Callable[[], int]) -> Iterator[PostgresServer]:
-    """A PostgreSQL server with its own cluster, run by an ordinary user because it refuses root."""
-    programs = [shutil.which("initdb"), *sorted(glob.glob("/usr/lib/postgresql/*/bin/initdb"), reverse=True)]
-    initdb = next((program for program in programs if program), None)
+    """A PostgreSQL server with its own cluster."""
+    initdb = postgres_cluster.find_initdb()
     if initdb is None:
         pytest.skip("PostgreSQL is not installed: initdb is missing")
-    binaries = os.path.dirname(os.path.realpath(initdb))
-    # A socket's path may have 107 characters, and pytest's folders are closed to other users.
-    folder = tempfile.mkdtemp(prefix="daybook-postgres-")
-    server = PostgresServer(folder, free_port())
-    user: dict[str, Any] = {}
-    if os.geteuid() == 0:
-        owner = next(entry for entry in pwd.getpwall() if entry.pw_name in ("postgres", "nobody"))
-        os.chown(folder, owner.pw_uid, owner.pw_gid)
-        user = {"user": owner.pw_uid, "group": owner.pw_gid, "extra_groups": []}
-    (Path(folder) / "password").write_text(server.password)
-    with contextlib.ExitStack() as stack:
-        stack.callback(shutil.rmtree, folder, ignore_errors=True)
-        access = ["-U", "daybook", "-A", "scram-sha-256", "--pwfile", f"{folder}/password"]
-        subprocess.run(
-            [f"{binaries}/initdb", "-D", f"{folder}/data", *access, "--no-sync", "-E", "UTF8", "--locale=C"],
-            check=True,
-            capture_output=True,
-            **user,
-        )
-        options = [
-            "-c",
-            f"unix_socket_directories={folder}",
-            "-c",
-            "fsync=off",
-            "-h",
-            "127.0.0.1",
-            "-p",
-            str(server.port),
-        ]
-        process = subprocess.Popen(
-            [f"{binaries}/postgres", "-D", f"{folder}/data", *options],
-            stderr=stack.enter_context(server.log.open("wb")),
-            **user,
-        )
-        stack.callback(process.wait, 30)
-        stack.callback(process.send_signal, signal.SIGINT)
-        _wait_for(server)
-        yield server
-
-
-def _wait_for(server: PostgresServer, attempts: int = 300) -> None:
-    for _ in range(attempts):
-        with contextlib.suppress(psycopg.OperationalError), server.connected():
-            return
-        time.sleep(0.1)
-    raise TimeoutError("PostgreSQL did not start")
+    with postgres_cluster.running(initdb, free_port()) as cluster:
+        yield cluster.server
 
 
 @pytest.fixture

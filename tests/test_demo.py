@@ -674,8 +674,14 @@ def test_page_of_another_site_cannot_read_what_prefect_answers(served):
 
 
 def test_worker_of_its_own_offers_its_flows_to_a_server_kept_elsewhere(served, tmp_path, free_port):
-    """The last of this server's tests: its flows are those of another worker afterwards."""
+    """The last of this server's tests: its flows are those of another worker afterwards.
+
+    That worker also says what became of a run that died with the one before it, and leaves alone a run by hand.
+    """
     address, _ = served
+    nightly = next(one for one in deployments_of(address) if one["name"] == "nightly")
+    left = ask(address, f"/deployments/{nightly['id']}/create_flow_run", state={"type": "RUNNING"})["id"]
+    by_hand = ask(address, "/flow_runs/", flow_id=nightly["flow_id"], state={"type": "RUNNING"})["id"]
     worker_port = str(free_port())
     environment = os.environ | {
         "DAYBOOK__PREFECT_API_URL": f"{address}/api",
@@ -696,11 +702,13 @@ def test_worker_of_its_own_offers_its_flows_to_a_server_kept_elsewhere(served, t
             with contextlib.suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{worker_port}/health"):
                 alive = True
         checked = subprocess.run([*command, "doctor", "--alive", "worker"], env=environment, check=False)
+        runs = ask(address, "/flow_runs/filter", flow_runs={"id": {"any_": [left, by_hand]}})
     finally:
         process.send_signal(signal.SIGINT)
         ended = process.wait(timeout=60)
 
     assert crons == ["17 4 * * *"]
     assert (alive, checked.returncode, ended) == (True, 0, 0)
+    assert {run["id"]: run["state_type"] for run in runs} == {left: "CRASHED", by_hand: "RUNNING"}
     # It has started no server of its own, whose database would be here.
     assert not list(tmp_path.rglob("*.db"))

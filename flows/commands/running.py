@@ -46,7 +46,7 @@ def run(
         datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Day; default the newest published.")
     ] = None,
 ) -> None:
-    """Run the daily flow against the configured vendors."""
+    """Run the daily flow against the configured vendors, after the evenings that were missed."""
     from flows import steps
 
     options = terminal.read_settings()
@@ -56,6 +56,12 @@ def run(
     context = steps.open_context(options, "daily", day)
     day = steps.resolve_as_of(context, day)
     with terminal.progress() as progress:
+        if as_of is None:
+            steps.catch_up(
+                context,
+                day,
+                lambda missed: _run_daily(options, steps.open_context(options, "daily", missed), missed, progress),
+            )
         facts = _run_daily(options, context, day, progress)
     for key, value in facts.items():
         print(f"{key.replace('_', ' '):24} {value}")
