@@ -255,7 +255,7 @@ def catch_up(context: Context, as_of: date, run_one: Callable[[date], object]) -
         except errors.PartialData as exc:
             log.warning("caught up with gaps as_of=%s: %s", day, exc)
         except Exception as exc:  # whatever it is, also a task's timeout: today's run is not to be lost to it
-            log.error("not caught up as_of=%s: %s", day, exc)
+            log.error("not caught up as_of=%s: %s", day, exc, exc_info=not isinstance(exc, errors.DaybookError))
             break
         caught_up.append(day)
     return caught_up
