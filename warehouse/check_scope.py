@@ -199,7 +199,7 @@ def between(days: Sequence[date], spans: Sequence[Span]) -> tuple[Span, ...]:
     Checks read a year before the days they judge, so that days of one year cost less together than each alone.
     """
     lasts = [span.last for span in spans]
-    found = []
+    found: list[Span] = []
     for _, alike in itertools.groupby(sorted(days), key=lambda day: bisect.bisect_left(lasts, day)):
         found += gathered(alike, gap=MOST_GAP)
     return tuple(found)
