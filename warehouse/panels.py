@@ -216,6 +216,18 @@ def read_feature_rows(lake: Lake, as_of: date, *, start: date | None = None) -> 
     )
 
 
+def read_industries(lake: Lake, as_of: date) -> dict[str, str]:
+    """Industry of each security as it was known on `as_of`, "" where the vendor gives none.
+
+    The vendor keeps no history: it is what the vendor said then, also for sessions long before.
+
+    Raises:
+        LakeError: the lake cannot be read.
+    """
+    rows = lake.read(sql.load("industry_asof"), as_of=as_of)
+    return dict(zip(rows["ts_code"].to_pylist(), rows["industry"].to_pylist(), strict=True))
+
+
 def _read_features(lake: Lake, as_of: date, start: date | None) -> pa.Table:
     """ts_code, trade_date, every feature and forward_return_5d, as known on `as_of`, by session and security."""
     if hindsight.is_corrected_since(lake, as_of):
