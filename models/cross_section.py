@@ -157,19 +157,19 @@ def neutralise_by_date(
     """
     table, days = _checked(features, dates)
     names = np.asarray(industries).astype(str)
-    if names.shape != days.shape or (size is not None and np.shape(size) != days.shape):
+    sizes = None if size is None else np.asarray(size, dtype=np.float64)
+    shapes = [names.shape] if sizes is None else [names.shape, sizes.shape]
+    if any(shape != days.shape for shape in shapes):
         raise base.ColumnMismatch(
-            f"{len(table)} rows came with industries of shape {names.shape} and sizes of shape {np.shape(size)}."
-            " Pass one of each per row."
+            f"{len(table)} rows came with industries, and sizes if any, of shapes {shapes}. Pass one of each per row."
         )
     rows = table.reshape(len(table), -1)
     day = np.unique(days, return_inverse=True)[1]
     industry = np.unique(names, return_inverse=True)[1]
     cell = np.unique(day * (industry.max(initial=0) + 1) + industry, return_inverse=True)[1]
     left = rows - _group_means(rows, cell)
-    if size is not None:
-        known = np.isfinite(left)
-        of_size = np.where(known & np.isfinite(size)[:, None], np.asarray(size, dtype=np.float64)[:, None], np.nan)
+    if sizes is not None:
+        of_size = np.where(np.isfinite(left) & np.isfinite(sizes)[:, None], sizes[:, None], np.nan)
         # Less the mean of the rows that have the feature, as the regression of that feature sees them.
         beside = np.nan_to_num(of_size - _group_means(of_size, cell))
         # A row without a size has none of the slope, so it may not enter it either.

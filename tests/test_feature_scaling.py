@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import UTC, date, datetime
 
 import numpy as np
 import planting
@@ -13,6 +13,7 @@ from models import base, cross_section
 from warehouse import panels
 from warehouse.tables import feature, feature_list, market, ops
 
+LOADED = {"load_id": "load-0", "retrieved_at": datetime(2026, 1, 8, tzinfo=UTC)}
 SIZE = feature.FEATURE_NAMES.index(feature_list.SIZE)
 
 
@@ -86,8 +87,8 @@ def test_industry_is_what_the_vendor_said_on_the_day(empty_lake) -> None:
         empty_lake,
         market.STOCK_BASIC,
         [
-            {"ts_code": "600000.SH", "name": "A", "list_status": "L", "industry": "银行"},
-            {"ts_code": "600001.SH", "name": "B", "list_status": "L", "industry": None},
+            LOADED | {"ts_code": "600000.SH", "name": "A", "list_status": "L", "industry": "银行"},
+            LOADED | {"ts_code": "600001.SH", "name": "B", "list_status": "L", "industry": None},
         ],
     )
     planting.insert(
@@ -103,6 +104,8 @@ def test_industry_is_what_the_vendor_said_on_the_day(empty_lake) -> None:
                 "old_value": old,
                 "new_value": new,
                 "revised_date": day,
+                "load_id": "load-0",
+                "loaded_at": LOADED["retrieved_at"],
             }
             for number, old, new, day in (
                 (1, "钢铁", "证券", date(2026, 1, 5)),

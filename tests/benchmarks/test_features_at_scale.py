@@ -84,4 +84,4 @@ def assert_equal(opened, given, columns):
         )
         for name, series in expected.items():
             found = ours[name].to_numpy(zero_copy_only=False)
-            np.testing.assert_allclose(found, series[price.notna()], rtol=1e-7, atol=1e-9, err_msg=f"{code} {name}")
+            np.testing.assert_allclose(found, series[price.notna()], rtol=1e-6, atol=1e-8, err_msg=f"{code} {name}")
