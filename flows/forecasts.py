@@ -78,7 +78,10 @@ def read_training(context: Context, lake: Lake, as_of: date) -> Training:
     scaling = feature_scaling.of_settings(context.settings, rows)
     features = feature_scaling.scaled(scaling, rows, feature_scaling.read_industries(lake, as_of, scaling))
     target = cross_section.excess_by_date(rows.forward_return_5d[known], rows.dates[known])
-    return Training(features[known], target, rows.dates[known], rows.ts_code[known], int((~known).sum()), scaling)
+    dates, codes = rows.dates[known], rows.ts_code[known]
+    # A whole market's rows are a gigabyte, which is not held once more while the known ones are taken out.
+    del rows
+    return Training(features[known], target, dates, codes, int((~known).sum()), scaling)
 
 
 def places(settings: Settings) -> dict[str, str]:

@@ -51,14 +51,15 @@ def standardise_by_date(features: Floats, dates: npt.ArrayLike) -> Floats:
     table, days = _checked(features, dates)
     if not table.size:
         return table.copy()
-    columns = pd.DataFrame(table.reshape(len(table), -1))
-    groups = columns.groupby(np.unique(days, return_inverse=True)[1])
-    ranks = groups.rank(method="average").to_numpy(dtype=np.float64)
-    counts = groups.transform("count").to_numpy(dtype=np.float64)
-    is_present = np.isfinite(ranks)
-    scaled = np.zeros(ranks.shape)
-    middle = (counts[is_present] + 1.0) / 2.0
-    scaled[is_present] = (ranks[is_present] - middle) / counts[is_present] * UNIFORM_TO_UNIT_SCALE
+    rows = table.reshape(len(table), -1)
+    day = np.unique(days, return_inverse=True)[1]
+    scaled = np.zeros(rows.shape)
+    # A column at a time, so that memory is that of the table and its result.
+    for at, column in enumerate(rows.T):
+        ranks = pd.Series(column).groupby(day).rank(method="average").to_numpy(dtype=np.float64)
+        is_present = np.isfinite(ranks)
+        counts = np.bincount(day, is_present)[day][is_present]
+        scaled[is_present, at] = (ranks[is_present] - (counts + 1.0) / 2.0) / counts * UNIFORM_TO_UNIT_SCALE
     return scaled.reshape(table.shape)
 
 

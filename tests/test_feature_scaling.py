@@ -105,7 +105,7 @@ def test_industry_is_what_the_vendor_said_on_the_day(empty_lake) -> None:
                 "new_value": new,
                 "revised_date": day,
                 "load_id": "load-0",
-                "loaded_at": LOADED["retrieved_at"],
+                "revised_at": LOADED["retrieved_at"],
             }
             for number, old, new, day in (
                 (1, "钢铁", "证券", date(2026, 1, 5)),

@@ -205,9 +205,10 @@ def read_feature_rows(lake: Lake, as_of: date, *, start: date | None = None) -> 
         LakeError: the lake cannot be read.
     """
     rows = _read_features(lake, as_of, start)
-    features = np.column_stack(
-        [rows[name].to_numpy(zero_copy_only=False).astype(np.float64) for name in feature.FEATURE_NAMES]
-    )
+    # Column by column, as the rows of a whole market are a gigabyte.
+    features = np.empty((rows.num_rows, len(feature.FEATURE_NAMES)))
+    for at, name in enumerate(feature.FEATURE_NAMES):
+        features[:, at] = rows[name].to_numpy(zero_copy_only=False)
     return FeatureRows(
         rows["ts_code"].to_numpy(zero_copy_only=False),
         rows["trade_date"].to_numpy(zero_copy_only=False).astype("datetime64[D]"),
