@@ -224,6 +224,36 @@ def test_only_rows_from_the_first_day_wanted_are_returned(inputs: pd.DataFrame) 
     pd.testing.assert_frame_equal(rows, everything[everything["trade_date"] >= first].reset_index(drop=True))
 
 
+def test_a_day_needs_no_more_history_than_the_longest_window(inputs: pd.DataFrame, index: dict[date, float]) -> None:
+    days = sorted(inputs["trade_date"].unique())
+    first = days[100]
+    recent = inputs[inputs["trade_date"] >= days[100 - feature_list.HISTORY_SESSIONS]]
+
+    pd.testing.assert_frame_equal(compute(recent, first, index), compute(inputs, first, index), check_exact=True)
+
+
+def test_history_worked_through_by_years_gives_the_same_bits(
+    new_lake: Callable[[], lake.LakeLocation],
+    random_market: Callable[..., Any],
+    load_market: Callable[..., None],
+    stamp: Callable[[int], load.Stamp],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Windows of January reach into the year before, which was read and written before."""
+    given = random_market(n_codes=5, n_sessions=300, seed=12, ranging=True)
+    found = []
+    for most_cells in (features.MOST_CELLS, 1):
+        monkeypatch.setattr(features, "MOST_CELLS", most_cells)
+        with lake.open_writer(new_lake(), holder="test") as opened:
+            load_market(opened, given)
+            returns.update_returns(opened, stamp(0))
+            features.update_features(opened, stamp(0))
+            found.append(opened.read("from feature.feature order by ts_code, trade_date"))
+
+    assert found[0]["trade_date"].to_pylist()[0].year + 1 == found[0]["trade_date"].to_pylist()[-1].year
+    assert found[1].equals(found[0])
+
+
 def test_day_by_day_equals_all_at_once_to_the_last_bit(
     new_lake: Callable[[], lake.LakeLocation],
     random_market: Callable[..., Any],
