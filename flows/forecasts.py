@@ -19,7 +19,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 import models
-from flows import factors, outcomes
+from flows import factors, feature_scaling, outcomes
 from flows.context import Context
 from flows.settings import Settings
 from models import base, cross_section, evaluation, importance, intervals, promotion, registry
@@ -27,7 +27,7 @@ from warehouse import panels, roles
 from warehouse.lake import Lake
 from warehouse.panels import FeatureRows
 from warehouse.roles import REFUSED, Decision
-from warehouse.tables import feature, model
+from warehouse.tables import model
 
 log = logging.getLogger(__name__)
 
@@ -45,11 +45,12 @@ class Training:
     """Rows whose outcome is known, standardised within each date.
 
     Args:
-        features: (n_rows, n_features) within-date z-scores.
+        features: (n_rows, n_features) scaled within their date.
         target: (n_rows,) forward return less the mean of its date.
         dates: (n_rows,) datetime64[D].
         ts_code: (n_rows,) securities.
         n_dropped: rows left out because their outcome was not known.
+        scaling: which features they are, and what was done to them.
     """
 
     features: Floats
@@ -57,6 +58,7 @@ class Training:
     dates: npt.NDArray[np.datetime64]
     ts_code: npt.NDArray[np.object_]
     n_dropped: int
+    scaling: feature_scaling.Scaling
 
 
 def read_training(context: Context, lake: Lake, as_of: date) -> Training:
@@ -73,9 +75,13 @@ def read_training(context: Context, lake: Lake, as_of: date) -> Training:
     )
     rows = panels.read_feature_rows(lake, as_of, start=start)
     known = np.isfinite(rows.forward_return_5d)
-    features = cross_section.standardise_by_date(rows.features, rows.dates)
+    scaling = feature_scaling.of_settings(context.settings, rows)
+    features = feature_scaling.scaled(scaling, rows, feature_scaling.read_industries(lake, as_of, scaling))
     target = cross_section.excess_by_date(rows.forward_return_5d[known], rows.dates[known])
-    return Training(features[known], target, rows.dates[known], rows.ts_code[known], int((~known).sum()))
+    dates, codes = rows.dates[known], rows.ts_code[known]
+    # A whole market's rows are a gigabyte, which is not held once more while the known ones are taken out.
+    del rows
+    return Training(features[known], target, dates, codes, int((~known).sum()), scaling)
 
 
 def places(settings: Settings) -> dict[str, str]:
@@ -162,7 +168,7 @@ def _fit_one(
         overall |= spread
     if evaluation.implausible(overall):
         facts["suspected_cause"] = promotion.suspected_cause(
-            training.features[tested.rows], feature.FEATURE_NAMES, tested.realised, tested_dates
+            training.features[tested.rows], training.scaling.names, tested.realised, tested_dates
         )
     card = factors.version_card(context, version, as_of, (training.dates, {**fitted.params(), **facts}))
     card |= {
@@ -172,7 +178,7 @@ def _fit_one(
         "is_champion": bool(fitted.is_converged_),
     }
     state = {"level": INTERVAL_LEVEL, "miss_rate": adaptive.state.miss_rate, "quantiles": adaptive.state.quantiles}
-    file_card = factors.card_for_files(card) | {"interval": state}
+    file_card = factors.card_for_files(card) | {"interval": state} | training.scaling.card
     card["files_sha256"] = registry.save(
         context.settings.models_path, version[0], fitted, file_card, plugins=plugins.values()
     )
@@ -184,7 +190,7 @@ def _fit_one(
         rows[model.OUT_OF_SAMPLE] = _out_of_sample(version, tested, training)
         rows[model.IMPORTANCE] = _importance(version, made[-1], (training, folds[-1]), context.settings.seed)
     if hasattr(fitted, "coefficients"):
-        rows[model.COEFFICIENT] = _coefficients(version, fitted.coefficients())
+        rows[model.COEFFICIENT] = _coefficients(version, fitted.coefficients(), training.scaling.names)
     if hasattr(fitted, "learning_curve"):
         curve = fitted.learning_curve()
         rows[model.LEARNING_CURVE] = pa.table({**_constant(version, len(curve["epoch"])), **curve})
@@ -270,11 +276,11 @@ def _importance(version: tuple[str, str], fitted: Any, of: tuple[Training, evalu
     training, fold = of
     unseen = base.TrainingRows(training.features[fold.test], training.target[fold.test], training.dates[fold.test])
     found = importance.permutation_importance(fitted.predict, unseen, np.random.default_rng(seed))
-    n_terms = len(feature.FEATURE_NAMES)
+    n_terms = len(training.scaling.names)
     return pa.table(
         {
             **_constant(version, n_terms),
-            "term": list(feature.FEATURE_NAMES),
+            "term": list(training.scaling.names),
             "loss_increase": found.loss_increase,
             "spread": found.spread,
             "n_shuffles": np.full(n_terms, found.n_shuffles),
@@ -283,8 +289,8 @@ def _importance(version: tuple[str, str], fitted: Any, of: tuple[Training, evalu
     )
 
 
-def _coefficients(version: tuple[str, str], found: dict[str, Any]) -> pa.Table:
-    terms = [term if term == "intercept" else feature.FEATURE_NAMES[int(str(term)[1:])] for term in found["term"]]
+def _coefficients(version: tuple[str, str], found: dict[str, Any], names: tuple[str, ...]) -> pa.Table:
+    terms = [term if term == "intercept" else names[int(str(term)[1:])] for term in found["term"]]
     return pa.table(
         {
             **_constant(version, len(terms)),
@@ -340,7 +346,10 @@ def _forecast(context: Context, lake: Lake, one: Decision, of: tuple[date, Featu
         for missed in outcomes.read_miss_shares(lake, one.model_version, session):
             state = state.after(missed)
         radius = state.radius()
-    predicted = fitted.predict(cross_section.standardise_by_date(rows.features, rows.dates))
+    scaling = feature_scaling.of_card(held)
+    predicted = fitted.predict(
+        feature_scaling.scaled(scaling, rows, feature_scaling.read_industries(lake, session, scaling))
+    )
     n_rows = len(predicted)
     return model.FORECAST.conform(
         pa.table(

@@ -104,6 +104,13 @@ class Settings(pydantic_settings.BaseSettings):
     equity_factors: int | None = Field(None, ge=1, le=20, description="Equity factors; default by Bai-Ng PCp2.")
     refit_days: int = Field(7, ge=1, description="Days after which a fitted version is refitted.")
     forecast_sessions: int = Field(1000, ge=60, description="Newest sessions the forecasts are trained on.")
+    feature_scale: Literal["rank", "zscore"] = Field(
+        "rank",
+        description="Scale of features within a day: ranks, or z-scores of what was winsorised at five deviations.",
+    )
+    feature_neutralise: bool = Field(
+        False, description="Whether industry and size are taken out of features, each day, before they are scaled."
+    )
     forecast_folds: int = Field(3, ge=1, description="Walk-forward folds.")
     forecast_models: tuple[str, ...] = Field(
         ("zero", "ols", "elastic_net", "ridge", "boosting", "mlp"),

@@ -494,11 +494,13 @@ def load_days(stamp: Callable[[int], load.Stamp]) -> Callable[..., pa.Table]:
 
 @pytest.fixture(scope="session")
 def random_market() -> Callable[..., Market]:
-    """A seeded market: log-normal prices, a few ex-rights days, and suspensions."""
+    """A seeded market: log-normal prices, a few ex-rights days, and suspensions; bars without a range by default."""
     return _random_market
 
 
-def _random_market(n_codes: int = 4, n_sessions: int = 30, seed: int = 1, suspended: float = 0.05) -> Market:
+def _random_market(
+    n_codes: int = 4, n_sessions: int = 30, seed: int = 1, suspended: float = 0.05, *, ranging: bool = False
+) -> Market:
     rng = np.random.default_rng(seed)
     sessions = [stamp.date() for stamp in pd.bdate_range("2023-01-02", periods=n_sessions)]
     shape = (n_codes, n_sessions)
@@ -520,7 +522,15 @@ def _random_market(n_codes: int = 4, n_sessions: int = 30, seed: int = 1, suspen
         open=frame["close"], high=frame["close"], low=frame["close"], pre_close=frame["close"], vol=100.0
     )
     key = ["ts_code", "trade_date"]
-    return Market(daily, frame[[*key, "adj_factor"]], frame[[*key, "close", "turnover_rate"]])
+    basic = frame[[*key, "close", "turnover_rate"]]
+    if ranging:
+        moves = np.exp(rng.normal(0.0, 0.01, (3, len(frame))))
+        daily["open"], daily["pre_close"] = frame["close"] * moves[0], frame["close"] * moves[1]
+        prices = daily[["open", "close", "pre_close"]]
+        daily["high"], daily["low"] = prices.max(axis=1) * np.maximum(moves[2], 1.0), prices.min(axis=1) * 0.99
+        basic = basic.assign(**{name: rng.uniform(1.0, 40.0, len(frame)) for name in ("pe_ttm", "pb", "ps_ttm")})
+        basic.loc[rng.random(len(frame)) < 0.1, "pe_ttm"] = np.nan
+    return Market(daily, frame[[*key, "adj_factor"]], basic)
 
 
 @pytest.fixture

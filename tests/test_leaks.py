@@ -1,6 +1,6 @@
-"""Nothing that became known after the cut may reach a forecast: poisoned futures, and features shifted by a day.
+"""Nothing that became known after the cut may reach a forecast: poisoned futures.
 
-A new feature passes through here by its line in `feature.FEATURES`; a new model by its line in `models.MODELS`.
+A new model passes through here by its line in `models.MODELS`; features have `test_feature_leaks.py`.
 """
 
 from __future__ import annotations
@@ -10,13 +10,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 import pytest
 
 import models
 from models import cross_section
-from warehouse import features, lake, returns
-from warehouse.tables import feature
 
 # Fits by the dozen: minutes.
 pytestmark = pytest.mark.exhaustive
@@ -94,53 +91,3 @@ def test_canary_notices_a_scaler_fitted_on_the_whole_sample(poison: str) -> None
     found = forecasts_at_the_cut("ridge", poisoned(rows, poison), scale_by_whole_sample)
 
     assert found != forecasts_at_the_cut("ridge", rows, scale_by_whole_sample)
-
-
-@pytest.fixture
-def seen(
-    new_lake: Callable[[], lake.LakeLocation], random_market: Any, load_market: Any, stamp: Any
-) -> tuple[pd.DataFrame, pd.DataFrame, Any]:
-    """Every feature from the whole history, the same from one that ends at the cut, and the cut."""
-    given = random_market(n_codes=5, n_sessions=275, seed=4, suspended=0.02)
-    cut = given.sessions[-8]
-    found = []
-    for rows in (given, given.of_sessions([day for day in given.sessions if day <= cut])):
-        with lake.open_writer(new_lake(), holder="test") as opened:
-            load_market(opened, rows)
-            returns.update_returns(opened, stamp(0))
-            features.update_features(opened, stamp(0))
-            found.append(opened.read("from feature.feature order by ts_code, trade_date").to_pandas())
-    return found[0], found[1], cut
-
-
-def foresight(whole: pd.DataFrame, truncated: pd.DataFrame, name: str, cut: Any) -> str:
-    """What a feature knew of days after its own; empty when nothing."""
-    past = whole[whole["trade_date"] <= pd.Timestamp(cut)] if whole["trade_date"].dtype.kind == "M" else None
-    past = whole[whole["trade_date"] <= cut] if past is None else past
-    first, second = past[name].to_numpy(np.float64), truncated[name].to_numpy(np.float64)
-    if not np.isfinite(second[-20:]).any():
-        return f"{name} has no value to compare near the cut"
-    same = (first == second) | (np.isnan(first) & np.isnan(second))
-    return "" if same.all() else f"{name} of {int((~same).sum())} rows changes with what comes after"
-
-
-def test_no_feature_knows_the_next_day(seen: tuple[pd.DataFrame, pd.DataFrame, Any]) -> None:
-    whole, truncated, cut = seen
-
-    found = {name: foresight(whole, truncated, name, cut) for name in feature.FEATURE_NAMES}
-
-    assert {name: words for name, words in found.items() if words} == {}
-
-
-def test_every_feature_shifted_by_a_day_is_caught(seen: tuple[pd.DataFrame, pd.DataFrame, Any]) -> None:
-    """As if the code had read the row after: each feature in turn, so a new one is tried as it is added."""
-    whole, truncated, cut = seen
-    missed = []
-    for name in feature.FEATURE_NAMES:
-        shifted, cut_off = (
-            rows.assign(**{name: rows.groupby("ts_code")[name].shift(-1)}) for rows in (whole, truncated)
-        )
-        if "changes with what comes after" not in foresight(shifted, cut_off, name, cut):
-            missed.append(name)
-
-    assert missed == []

@@ -7,9 +7,9 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 
 from flows import publishing, settings
-from warehouse import derive, errors, lake, load, maintenance, outbox, returns, tables, upgrades, verify
+from warehouse import derive, errors, features, lake, load, maintenance, outbox, returns, tables, upgrades, verify
 from warehouse.partitions import PARTITION_COLUMNS
-from warehouse.tables import feature, market, ops
+from warehouse.tables import feature, feature_list, market, ops
 
 # What version 1 did not have: columns of tables that it had.
 NEW_COLUMNS = {
@@ -192,6 +192,41 @@ def test_older_lake_is_not_called_broken_and_is_sound_once_it_was_written_to(loc
         assert [check.name for check in verify.verify(new, tmp_path, lambda check: None) if check.n_broken] == []
         said = new.read("select partition, state, n_received from ops.ledger where dataset = 'market.code_change'")
     assert said.to_pylist() == [{"partition": "bse_mapping", "state": "ok", "n_received": 1}]
+
+
+def test_features_that_an_older_lake_lacks_are_computed_for_every_day(location, load_market, random_market, stamp):
+    given = random_market(n_sessions=25, ranging=True)
+    read = "from feature.feature order by ts_code, trade_date"
+    with lake.open_writer(location, holder="old") as opened:
+        load_market(opened, given)
+        returns.update_returns(opened, stamp(1))
+        features.update_features(opened, stamp(1))
+        expected = opened.read(read)
+
+        def as_version_8_left_it(connection):
+            for one in feature_list.FEATURES[len(feature_list.FIRST_FEATURES) :]:
+                connection.execute(f"alter table feature.feature drop column {one.name}")
+            connection.execute("update feature.feature set beta_60d = 1.0")
+            connection.execute("update ops.property set value = '8' where name = 'schema_version'")
+
+        opened.commit(as_version_8_left_it, message="old")
+
+    with lake.open_writer(location, holder="new") as opened:
+        comments = dict(
+            opened.read(
+                "select column_name, comment from duckdb_columns() where database_name = 'lake'"
+                " and schema_name = 'feature' and table_name = 'feature'"
+            )
+            .to_pandas()
+            .itertuples(index=False)
+        )
+        n_written = features.update_features(opened, stamp(2))
+        found = opened.read(f"select {', '.join(expected.column_names)} {read}")
+
+    assert n_written == len(given.daily)
+    assert found.equals(expected)
+    for one in feature_list.FEATURES:
+        assert comments[one.name] == f"{one.comment} [{one.unit}]"
 
 
 def test_step_is_for_older_lakes_only(empty_lake, monkeypatch):

@@ -104,7 +104,8 @@ class _YearFiles:
             if not len(here):
                 continue
             waiting = self._waiting[year]
-            waiting.append(rows.take(here))
+            # Rows of one year need no copy.
+            waiting.append(rows if len(here) == rows.num_rows else rows.take(here))
             if sum(each.num_rows for each in waiting) >= GROUP_ROWS:
                 self._flush(year)
 

@@ -86,6 +86,10 @@ class Writer:
         location: where the lake lies.
         table: contract of the rows, with a `trade_date` column.
         first: oldest session the rows may belong to.
+
+    Attributes:
+        is_new: whether the table held nothing from that day on; where it did, each part is a few statements, so that
+            few large parts are better than many small ones.
     """
 
     def __init__(
@@ -98,7 +102,7 @@ class Writer:
         held = connection.execute(
             f"select 1 from {table.full_name} where trade_date >= $first limit 1", {"first": first}
         ).fetchone()
-        self._is_new = held is None
+        self.is_new = held is None
 
     def write(self, parts: Iterable[pa.Table]) -> None:
         """Write rows; no key twice, neither in one call nor over several.
@@ -109,7 +113,7 @@ class Writer:
         Raises:
             ContractViolation: the rows do not fit the table.
         """
-        if not self._is_new:
+        if not self.is_new:
             for part in parts:
                 self.n_written += write_rows(self._connection, self._table, part)
             return

@@ -1,13 +1,17 @@
 """The features that cross-section models read, computed for the days that need it.
 
-Windows of returns count a security's own sessions (see `warehouse/returns.py`); means over time here count market
-sessions and need half of them present, so a suspension widens nothing. Sums run in a fixed order: computing day by day
-gives the same bits as computing everything at once. Partner: `warehouse/derive.py`.
+Which there are says `warehouse/tables/feature_list.py`, how each is computed `warehouse/feature_series.py`. Returns
+count a security's own sessions (see `warehouse/returns.py`); windows here count market sessions and need half of them
+present, so a suspension widens nothing. Sums run in a fixed order: computing day by day gives the same bits as
+computing everything at once. History is worked through a few years at a time, all securities together, because some
+features compare them; the sessions that windows reach back to are kept from the years before. Partner:
+`warehouse/derive.py`.
 """
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator, Mapping
 from datetime import date
 
 import duckdb
@@ -15,45 +19,51 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from warehouse import derive, matrices, rolling
+from warehouse import derive, feature_series, matrices
+from warehouse.contracts import Table
 from warehouse.lake import Lake
 from warehouse.load import Stamp
-from warehouse.tables import feature, market
+from warehouse.partitions import DERIVED
+from warehouse.tables import feature, feature_list, market
 
 log = logging.getLogger(__name__)
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 
-LIQUIDITY_WINDOW = 20
-BETA_WINDOW = 60
-HUNDRED_MILLION_CNY_IN_THOUSANDS = 1e5
+SOURCES: dict[Table, tuple[str, ...]] = {
+    feature.LOG_RETURN: feature_list.RETURN_COLUMNS,
+    market.DAILY: feature_list.BAR_COLUMNS,
+    market.DAILY_BASIC: feature_list.BASIC_COLUMNS,
+}
+INPUT_COLUMNS = tuple(name for names in SOURCES.values() for name in names)
 
-RETURNS = tuple(name for name in feature.LOG_RETURN.column_names if name not in feature.LOG_RETURN.grain)
-# Nine matrices are held at a time.
-MOST_CELLS = matrices.MOST_CELLS // 3
+# A year of 5,400 securities and the sessions before it; some seventeen matrices of it are held at a time.
+MOST_CELLS = 1_300_000
+# Computed on at a time, so that series stay in the processor's cache.
+BLOCK_CELLS = 100_000
 
 
 def update_features(lake: Lake, stamp: Stamp) -> int:
-    """How many rows of feature.feature were written to bring it up to date with returns, bars and turnover.
+    """How many rows of feature.feature were written to bring it up to date with returns, bars, valuation and the index.
 
     Raises:
         LakeError: the lake refused a statement; nothing was written.
     """
     # A day's returns carry the digest of its bars and factors, so features never run ahead of returns.
-    due = derive.read_due(lake, feature.FEATURE, [feature.LOG_RETURN, market.DAILY_BASIC])
+    due = derive.read_due(lake, feature.FEATURE, DERIVED[feature.FEATURE.full_name])
     if not due.num_rows:
         return 0
     first = derive.first_due(due)
-    start = derive.read_session_before(lake, feature.LOG_RETURN, first, BETA_WINDOW)
+    start = derive.read_session_before(lake, feature.LOG_RETURN, first, feature_list.HISTORY_SESSIONS)
 
     def work(connection: duckdb.DuckDBPyConnection) -> int:
         writer = derive.Writer(connection, lake.location, feature.FEATURE, first)
         axes = matrices.read_axes(lake, feature.LOG_RETURN, first=start)
-        market_return = _read_market_return(lake, axes)
-        for part in axes.split(MOST_CELLS):
-            values, has_row = _read_inputs(lake, part)
-            writer.write([_rows(part, has_row, values, market_return, first)])
+        indexed = read_index_returns(lake)
+        for part in _read_parts(lake, axes):
+            rows = _rows(part, indexed, first)
+            writer.write(rows if writer.is_new else [pa.concat_tables(rows)])
         derive.enter_ledger(connection, feature.FEATURE, due, stamp)
         return writer.n_written
 
@@ -62,98 +72,117 @@ def update_features(lake: Lake, stamp: Stamp) -> int:
     return n_written
 
 
-def compute_features(inputs: pa.Table, first: date) -> pa.Table:
+def compute_features(inputs: pa.Table, first: date, index_returns: Mapping[date, float] | None = None) -> pa.Table:
     """Rows of feature.feature from `first` on.
 
     Args:
-        inputs: ts_code, trade_date, the columns of feature.log_return, amount (thousand CNY) and turnover_rate
-            (percent), for every security of every session from `BETA_WINDOW` sessions before `first` on.
+        inputs: ts_code, trade_date and `INPUT_COLUMNS` in the units of their tables, for every security of every
+            session from `feature_list.HISTORY_SESSIONS` sessions before `first` on.
         first: oldest session wanted.
+        index_returns: log return of the market's index by session; where it has none, the mean of all securities
+            stands for the market.
 
     Returns:
         One row per input row from `first` on; NULL where a window is too short.
-
-    Source:
-        Illiquidity: Amihud (2002), Journal of Financial Markets 5, equation 1.
     """
     codes = inputs["ts_code"].combine_chunks().dictionary_encode()
+    names = np.array(codes.dictionary.to_pylist(), dtype=str)
+    row = np.argsort(np.argsort(names))[codes.indices.to_numpy()]
     days = inputs["trade_date"].to_numpy(zero_copy_only=False).astype("datetime64[D]")
     sessions, column = np.unique(days, return_inverse=True)
-    axes = matrices.Axes(tuple(codes.dictionary.to_pylist()), sessions)
-    cell = codes.indices.to_numpy(), column
+    axes = matrices.Axes(tuple(sorted(names.tolist())), sessions)
+    cell = row, column
 
     def matrix(name: str) -> Floats:
         values = np.full(axes.shape, np.nan)
         values[cell] = inputs[name].to_numpy(zero_copy_only=False)
         return values
 
-    values = {name: matrix(name) for name in (*RETURNS, "amount", "turnover_rate")}
     has_row = np.zeros(axes.shape, np.bool_)
     has_row[cell] = True
-    market_return = _MarketReturn(len(sessions))
-    market_return.add(values["log_return_1d"])
-    return _rows(axes, has_row, values, market_return.mean, first)
+    series = feature_series.series_from_columns({name: matrix(name) for name in INPUT_COLUMNS})
+    return pa.concat_tables(_rows(_Part(axes, has_row, series), index_returns or {}, first))
 
 
-class _MarketReturn:
-    """The mean return of the securities of each session, added one security after the other.
+def read_index_returns(lake: Lake) -> dict[date, float]:
+    """Log return of the market's index over its previous close, by session.
 
-    A sum over a whole matrix would add in pairs, and change its last bit with the number of securities in it.
+    Raises:
+        LakeError: the lake cannot be read.
     """
-
-    def __init__(self, n_sessions: int) -> None:
-        self._total = np.zeros(n_sessions)
-        self._count = np.zeros(n_sessions)
-
-    def add(self, log_return: Floats) -> None:
-        """Take in the returns of some more securities, (n_codes, n_sessions), NaN where missing."""
-        for of_one in log_return:
-            present = np.isfinite(of_one)
-            self._total += np.where(present, of_one, 0.0)
-            self._count += present
-
-    @property
-    def mean(self) -> Floats:
-        """Mean return of each session, (n_sessions,), NaN where no security has one."""
-        return np.where(self._count > 0, self._total / np.maximum(self._count, 1.0), np.nan)
+    rows = lake.read(
+        f"select trade_date, close, pre_close from {market.INDEX_DAILY.full_name} where ts_code = $code",
+        code=feature_list.MARKET_INDEX,
+    )
+    return index_returns(rows)
 
 
-def _read_market_return(lake: Lake, axes: matrices.Axes) -> Floats:
-    total = _MarketReturn(len(axes.sessions))
-    for part in axes.split():
-        values, _ = matrices.read(lake, feature.LOG_RETURN, ["log_return_1d"], part)
-        total.add(values["log_return_1d"])
-    return total.mean
+def index_returns(rows: pa.Table) -> dict[date, float]:
+    """Log return by session from trade_date, close and pre_close of one index."""
+    close, before = (rows[name].to_numpy(zero_copy_only=False).astype(np.float64) for name in ("close", "pre_close"))
+    return dict(zip(rows["trade_date"].to_pylist(), np.log(close / before).tolist(), strict=True))
 
 
-def _read_inputs(lake: Lake, axes: matrices.Axes) -> tuple[dict[str, Floats], Bools]:
-    values, has_row = matrices.read(lake, feature.LOG_RETURN, RETURNS, axes)
-    values |= matrices.read(lake, market.DAILY, ["amount"], axes)[0]
-    values |= matrices.read(lake, market.DAILY_BASIC, ["turnover_rate"], axes)[0]
-    return values, has_row
+class _Part:
+    """Series of all securities over some sessions, and which cells are rows to be written."""
+
+    def __init__(self, axes: matrices.Axes, has_row: Bools, series: dict[str, Floats]) -> None:
+        self.axes = axes
+        self.has_row = has_row
+        self.series = series
+
+    def after(self, before: _Part | None) -> _Part:
+        """The same with the sessions before it that its windows reach back to, whose rows are written already."""
+        if before is None:
+            return self
+        kept = slice(-feature_list.HISTORY_SESSIONS, None)
+        sessions = np.r_[before.axes.sessions[kept], self.axes.sessions]
+        is_done = np.zeros(before.has_row[:, kept].shape, np.bool_)
+        # One after the other, so that only one series is held twice.
+        series = {
+            name: np.concatenate([before.series.pop(name)[:, kept], self.series.pop(name)], axis=1)
+            for name in list(self.series)
+        }
+        return _Part(matrices.Axes(self.axes.codes, sessions), np.concatenate([is_done, self.has_row], axis=1), series)
 
 
-def _rows(
-    axes: matrices.Axes, has_row: Bools, values: dict[str, Floats], market_return: Floats, first: date
-) -> pa.Table:
-    """Rows of feature.feature from `first` on for the cells of matrices."""
-    starts = rolling.starts_of_rows(axes.shape)
-    log_return = values["log_return_1d"]
-    amount = values["amount"] / HUNDRED_MILLION_CNY_IN_THOUSANDS
-    with np.errstate(divide="ignore", invalid="ignore"):
-        impact = np.abs(log_return) / np.where(amount > 0, amount, np.nan)
-    half = LIQUIDITY_WINDOW // 2
-    turnover = values["turnover_rate"] / 100.0
-    of_market = np.broadcast_to(market_return, axes.shape)
-    columns = {
-        "momentum_252d_20d": values["log_return_252d"] - values["log_return_20d"],
-        "momentum_60d": values["log_return_60d"],
-        "reversal_5d": -values["log_return_5d"],
-        "volatility_20d": values["volatility_20d"],
-        "drawdown_252d": values["drawdown_252d"],
-        "turnover_fraction_20d": rolling.mean(turnover, starts, LIQUIDITY_WINDOW, min_count=half),
-        "amihud_20d": rolling.mean(impact, starts, LIQUIDITY_WINDOW, min_count=half),
-        "beta_60d": rolling.slope(log_return, of_market, starts, BETA_WINDOW, min_count=BETA_WINDOW // 2),
-    }
-    wanted = has_row & (axes.sessions >= np.datetime64(first))
-    return matrices.table_of(axes, wanted, {name: columns[name][wanted] for name in feature.FEATURE_NAMES})
+def _read_parts(lake: Lake, axes: matrices.Axes) -> Iterator[_Part]:
+    before = None
+    for sessions in _spans(axes):
+        own = matrices.Axes(axes.codes, sessions)
+        columns: dict[str, Floats] = {}
+        has_row = np.zeros(0, np.bool_)
+        for table, names in SOURCES.items():
+            values, has_any = matrices.read(lake, table, names, own)
+            columns |= values
+            has_row = has_any if table is feature.LOG_RETURN else has_row
+        before = _Part(own, has_row, feature_series.series_from_columns(columns)).after(before)
+        yield before
+
+
+def _spans(axes: matrices.Axes) -> Iterator[npt.NDArray[np.datetime64]]:
+    """Sessions of whole years, as many at a time as memory allows: a year is a file, and is read and written once."""
+    years = axes.sessions.astype("datetime64[Y]")
+    begins = [*np.flatnonzero(np.r_[True, years[1:] != years[:-1]]).tolist(), len(years)] if len(years) else [0]
+    most = MOST_CELLS // max(len(axes.codes), 1)
+    at = 0
+    for position, end in enumerate(begins[1:], start=1):
+        if end == len(years) or begins[position + 1] - at > most:
+            yield axes.sessions[at:end]
+            at = end
+
+
+def _rows(part: _Part, indexed: Mapping[date, float], first: date) -> Iterator[pa.Table]:
+    """Rows of feature.feature from `first` on, some securities at a time."""
+    axes = part.axes
+    index_return = np.array([indexed.get(day, np.nan) for day in axes.sessions.tolist()], dtype=np.float64)
+    shared = feature_series.share(part.series, index_return)
+    wanted = part.has_row & (axes.sessions >= np.datetime64(first))
+    step = max(BLOCK_CELLS // max(len(axes.sessions), 1), 1)
+    for at in range(0, max(len(axes.codes), 1), step):
+        rows = slice(at, at + step)
+        block = feature_series.Block({name: values[rows] for name, values in part.series.items()}, shared)
+        found = feature_series.compute(block)
+        here = wanted[rows]
+        columns = {name: found[name][here] for name in feature.FEATURE_NAMES}
+        yield matrices.table_of(matrices.Axes(axes.codes[rows], axes.sessions), here, columns)

@@ -13,20 +13,23 @@ import pyarrow as pa
 
 from warehouse import features, returns, sql
 from warehouse.lake import Lake
-from warehouse.tables import market
+from warehouse.tables import feature_list, market
 
 INPUTS = (market.DAILY, market.ADJ_FACTOR, market.DAILY_BASIC)
+# Of the index that features are compared with; its partition is no session, so its rows are asked by their key.
+OF_INDEX = f"dataset = 'market.index_daily' and (row_key ->> 'ts_code') = '{feature_list.MARKET_INDEX}'"
 
 
 def is_corrected_since(lake: Lake, as_of: date) -> bool:
-    """Whether bars, factors or turnover of a session up to `as_of` changed or came after it.
+    """Whether bars, factors, valuation or the index of a session up to `as_of` changed or came after it.
 
     Raises:
         LakeError: the lake cannot be read.
     """
     n_later = lake.read_value(
-        "select count(*) from ops.revision where dataset in (select unnest($inputs::varchar[]))"
-        " and revised_date > $as_of and try_cast(partition as date) <= $as_of",
+        "select count(*) from ops.revision where revised_date > $as_of and ("
+        "dataset in (select unnest($inputs::varchar[])) and try_cast(partition as date) <= $as_of"
+        f" or {OF_INDEX} and try_cast(row_key ->> 'trade_date' as date) <= $as_of)",
         inputs=[table.full_name for table in INPUTS],
         as_of=as_of,
     )
@@ -54,24 +57,16 @@ def recompute_features(lake: Lake, as_of: date) -> tuple[pa.Table, pa.Table]:
     Raises:
         LakeError: the lake cannot be read.
     """
-    prices = _read_prices(lake, as_of)
-    computed = returns.compute_returns(prices)
-    turnover = lake.read(sql.load("turnover_asof"), as_of=as_of)
+    inputs = lake.read(sql.load("feature_inputs_asof"), as_of=as_of)
+    computed = returns.compute_returns(inputs)
+    index = lake.read(sql.load("index_asof"), as_of=as_of, code=feature_list.MARKET_INDEX)
     first = min(computed["trade_date"].to_pylist(), default=as_of)
-    found = features.compute_features(_with_turnover(computed, prices, turnover), first)
+    for name in feature_list.RETURN_COLUMNS:
+        inputs = inputs.append_column(name, computed[name])
+    found = features.compute_features(inputs, first, features.index_returns(index))
     # Arrow cannot sort by the dictionary that the codes come as.
     return found.set_column(0, "ts_code", found["ts_code"].cast(pa.string())), computed
 
 
 def _read_prices(lake: Lake, as_of: date) -> pa.Table:
     return lake.read(sql.load("prices_asof"), as_of=as_of)
-
-
-def _with_turnover(computed: pa.Table, prices: pa.Table, turnover: pa.Table) -> pa.Table:
-    """The returns with the traded amount and the turnover rate of the same bar."""
-    keys = zip(turnover["ts_code"].to_pylist(), turnover["trade_date"].to_pylist(), strict=True)
-    rates = dict(zip(keys, turnover["turnover_rate"].to_pylist(), strict=True))
-    bars = zip(computed["ts_code"].to_pylist(), computed["trade_date"].to_pylist(), strict=True)
-    return computed.append_column("amount", prices["amount"]).append_column(
-        "turnover_rate", pa.array([rates.get(key) for key in bars], pa.float64())
-    )

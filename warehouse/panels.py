@@ -205,15 +205,28 @@ def read_feature_rows(lake: Lake, as_of: date, *, start: date | None = None) -> 
         LakeError: the lake cannot be read.
     """
     rows = _read_features(lake, as_of, start)
-    features = np.column_stack(
-        [rows[name].to_numpy(zero_copy_only=False).astype(np.float64) for name in feature.FEATURE_NAMES]
-    )
+    # Column by column, as the rows of a whole market are a gigabyte.
+    features = np.empty((rows.num_rows, len(feature.FEATURE_NAMES)))
+    for at, name in enumerate(feature.FEATURE_NAMES):
+        features[:, at] = rows[name].to_numpy(zero_copy_only=False)
     return FeatureRows(
         rows["ts_code"].to_numpy(zero_copy_only=False),
         rows["trade_date"].to_numpy(zero_copy_only=False).astype("datetime64[D]"),
         features,
         rows["forward_return_5d"].to_numpy(zero_copy_only=False).astype(np.float64),
     )
+
+
+def read_industries(lake: Lake, as_of: date) -> dict[str, str]:
+    """Industry of each security as it was known on `as_of`, "" where the vendor gives none.
+
+    The vendor keeps no history: it is what the vendor said then, also for sessions long before.
+
+    Raises:
+        LakeError: the lake cannot be read.
+    """
+    rows = lake.read(sql.load("industry_asof"), as_of=as_of)
+    return dict(zip(rows["ts_code"].to_pylist(), rows["industry"].to_pylist(), strict=True))
 
 
 def _read_features(lake: Lake, as_of: date, start: date | None) -> pa.Table:

@@ -24,5 +24,5 @@ PARTITION_COLUMNS: dict[str, str | None] = {
 # What each derived table is computed from; its ledger row carries a digest of these.
 DERIVED: dict[str, tuple[Table, ...]] = {
     feature.LOG_RETURN.full_name: (market.DAILY, market.ADJ_FACTOR),
-    feature.FEATURE.full_name: (feature.LOG_RETURN, market.DAILY_BASIC),
+    feature.FEATURE.full_name: (feature.LOG_RETURN, market.DAILY_BASIC, market.INDEX_DAILY),
 }

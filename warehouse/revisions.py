@@ -61,8 +61,16 @@ def record_arrivals(connection: duckdb.DuckDBPyConnection, one: load.Load, stamp
     A day that was first asked for long after it had passed is history being filled in: nobody was watching, and the
     day itself stands in for the day of publication. Reads the temporary table `held` of `warehouse/ledger_entry.py`.
     """
-    late = [partition.key for partition in one.partitions if partition.key < stamp.known_date.isoformat()]
-    if one.partition_column != "trade_date" or not late:
+    if one.partition_column == "trade_date":
+        late = [partition.key for partition in one.partitions if partition.key < stamp.known_date.isoformat()]
+        is_late = f"coalesce(held.first_asked_date, held.asked_date) <= a.trade_date + {WATCHED_DAYS}"
+    elif "trade_date" in one.table.grain:
+        # A whole history at a time, such as an index's: a session was watched when somebody asked on its day or after.
+        late = [partition.key for partition in one.partitions]
+        is_late = "held.asked_date >= a.trade_date and coalesce(held.first_asked_date, held.asked_date) <= a.trade_date"
+    else:
+        return
+    if not late:
         return
     dataset = one.table.full_name
     watched = connection.execute(
@@ -84,7 +92,7 @@ def record_arrivals(connection: duckdb.DuckDBPyConnection, one: load.Load, stamp
         from accepted as a
         join held on held.dataset = $dataset and held.partition = a.partition_key
         anti join {standing} as t using ({grain})
-        where coalesce(held.first_asked_date, held.asked_date) <= a.trade_date + {WATCHED_DAYS}
+        where {is_late}
             and $revised_date > a.trade_date
         order by all
         """,

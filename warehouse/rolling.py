@@ -52,9 +52,12 @@ def std(values: Floats, starts: Offsets, window: int, *, min_count: int) -> Floa
     return _std(_flat(values), starts, window, max(min_count, 2)).reshape(values.shape)
 
 
-def highest(values: Floats, starts: Offsets, window: int) -> Floats:
-    """The largest value present; NaN only where none is."""
-    return _extreme(_flat(values), starts, window, True).reshape(values.shape)
+def highest(values: Floats, starts: Offsets, window: int, *, min_count: int = 1) -> Floats:
+    """The largest value present; NaN by default only where none is."""
+    found = _extreme(_flat(values), starts, window, True)
+    if min_count > 1:
+        _blank_few(found, _flat(values), starts, (window, min_count))
+    return found.reshape(values.shape)
 
 
 def lowest(values: Floats, starts: Offsets, window: int) -> Floats:
@@ -226,6 +229,18 @@ def _extreme(values: Floats, starts: Offsets, window: int, is_highest: bool) -> 
         for i in range(len(of)):
             result[i] = sign * best[i] if best[i] > -np.inf else np.nan
     return out
+
+
+@compiled
+def _blank_few(found: Floats, values: Floats, starts: Offsets, bounds: tuple[int, int]) -> None:
+    """Set missing what was found in windows with too few values present."""
+    window, min_count = bounds
+    for k in range(len(starts) - 1):
+        _, weight = _weighted(values[starts[k] : starts[k + 1]])
+        count, out = _counts(weight, window), found[starts[k] : starts[k + 1]]
+        for i in range(len(out)):
+            if count[i] < min_count:
+                out[i] = np.nan
 
 
 @compiled

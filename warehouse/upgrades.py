@@ -13,7 +13,7 @@ import duckdb
 
 from warehouse import sql
 from warehouse.partitions import DERIVED, PARTITION_COLUMNS
-from warehouse.tables import TABLES, market, ops
+from warehouse.tables import TABLES, feature, market, ops
 
 log = logging.getLogger(__name__)
 
@@ -133,10 +133,23 @@ def enter_what_was_beside(connection: duckdb.DuckDBPyConnection) -> None:
     tell_answers(connection)
 
 
+def compute_features_again(connection: duckdb.DuckDBPyConnection) -> None:
+    """Every day of features is due: up to version 8 there were eight, and betas were on the mean of all securities.
+
+    Args:
+        connection: inside a commit.
+    """
+    connection.execute(
+        f"update {ops.LEDGER.full_name} set content_hash = 0 where dataset = $dataset",
+        {"dataset": feature.FEATURE.full_name},
+    )
+
+
 # By the version that a lake has afterwards.
 STEPS: dict[int, Callable[[duckdb.DuckDBPyConnection], None]] = {
     2: renew_digests,
     5: keep_told,
     6: begin_lives,
     8: enter_what_was_beside,
+    9: compute_features_again,
 }

@@ -54,21 +54,47 @@ class History:
         row, column = np.nonzero(has_bar)
         key = {"ts_code": pa.array(self.codes[row]), "trade_date": pa.array(self.sessions[columns][column])}
         close = self.close[:, columns][has_bar]
-        prices = {name: close for name in ("open", "high", "low", "close", "pre_close")}
-        daily = pa.table({**key, **prices, "vol": np.full(len(close), 100.0), "amount": close * 1000.0})
+        swing = self._chance(has_bar, 5)
+        daily = pa.table(
+            {
+                **key,
+                "open": close * (1.0 + 0.01 * (swing[0] - 0.5)),
+                "high": close * (1.01 + 0.02 * swing[1]),
+                "low": close * (0.99 - 0.02 * swing[2]),
+                "close": close,
+                "pre_close": close * (1.0 + 0.01 * (swing[3] - 0.5)),
+                "vol": np.full(len(close), 100.0),
+                "amount": close * 1e5 * np.exp(swing[4]),
+            }
+        )
         return daily, pa.table({**key, "adj_factor": self.factor[:, columns][has_bar]})
 
-    def fill(self, location, n_sessions):
+    def basics(self, columns):
+        """Rows of market.daily_basic for some sessions, sorted by security and session."""
+        has_bar = self.has_bar[:, columns]
+        row, column = np.nonzero(has_bar)
+        key = {"ts_code": pa.array(self.codes[row]), "trade_date": pa.array(self.sessions[columns][column])}
+        drawn = self._chance(has_bar, 4, seed=2)
+        names = ("turnover_rate", "pe_ttm", "pb", "ps_ttm")
+        values = {name: 0.2 + 40.0 * one for name, one in zip(names, drawn, strict=True)}
+        return pa.table({**key, "close": self.close[:, columns][has_bar], **values})
+
+    def _chance(self, has_bar, n, seed=1):
+        return np.random.default_rng([seed, len(has_bar), has_bar.shape[1]]).random((n, int(has_bar.sum())))
+
+    def fill(self, location, n_sessions, *, basics=False):
         """Make a lake of the first sessions, with the ledger rows that loading them would have left."""
         with lake.open_writer(location, holder="benchmark") as opened:
             for at in range(0, n_sessions, SESSIONS_A_FILE):
                 columns = slice(at, min(at + SESSIONS_A_FILE, n_sessions))
-                opened.commit(lambda c, columns=columns: self._insert(c, columns), message="bars")
+                opened.commit(lambda c, columns=columns: self._insert(c, columns, basics), message="bars")
 
-    def _insert(self, connection, columns):
+    def _insert(self, connection, columns, basics):
         stamped = ", timestamptz '2026-01-01 00:00:00Z' as retrieved_at, 'benchmark' as load_id from rows_in"
-        tables = (market.DAILY, market.ADJ_FACTOR)
-        for table, rows in zip(tables, self.bars(columns), strict=True):
+        tables = dict(zip((market.DAILY, market.ADJ_FACTOR), self.bars(columns), strict=True))
+        if basics:
+            tables[market.DAILY_BASIC] = self.basics(columns)
+        for table, rows in tables.items():
             connection.register("rows_in", rows)
             connection.execute(f"insert into {table.full_name} by name select *{stamped}")
             connection.unregister("rows_in")

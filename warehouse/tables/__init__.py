@@ -10,7 +10,7 @@ from __future__ import annotations
 from warehouse.contracts import Table
 from warehouse.tables import feature, macro, market, model, ops, vendor
 
-SCHEMA_VERSION = 8
+SCHEMA_VERSION = 9
 
 TABLES: tuple[Table, ...] = (
     vendor.REPLY,

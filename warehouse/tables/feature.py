@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from warehouse.contracts import Column, Table
+from warehouse.tables import feature_list
 from warehouse.tables.market import BY_SECURITY, BY_YEAR, TRADE_DATE, TS_CODE
 
 LOG_RETURN_WINDOWS = (1, 5, 20, 60, 252)
@@ -45,23 +46,8 @@ LOG_RETURN = Table(
     ),
 )
 
-FEATURES: tuple[Column, ...] = (
-    Column("momentum_252d_20d", "DOUBLE", "Log return from 252 to 20 sessions ago.", unit="1", nullable=True),
-    Column("momentum_60d", "DOUBLE", "Log return over 60 sessions.", unit="1", nullable=True),
-    Column("reversal_5d", "DOUBLE", "Minus the log return over 5 sessions.", unit="1", nullable=True),
-    Column("volatility_20d", "DOUBLE", "Standard deviation of the last 20 log returns.", unit="1", nullable=True),
-    Column("drawdown_252d", "DOUBLE", "Close over its 252-session high, minus 1.", unit="1", nullable=True),
-    Column(
-        "turnover_fraction_20d", "DOUBLE", "Mean share of float traded a session, last 20.", unit="1", nullable=True
-    ),
-    Column(
-        "amihud_20d",
-        "DOUBLE",
-        "Mean of |log return| per 100 million CNY traded, last 20 (Amihud 2002).",
-        unit="1 per 100 million CNY",
-        nullable=True,
-    ),
-    Column("beta_60d", "DOUBLE", "Slope on the mean market return, last 60 sessions.", unit="1", nullable=True),
+FEATURES: tuple[Column, ...] = tuple(
+    Column(one.name, "DOUBLE", one.comment, unit=one.unit, nullable=True) for one in feature_list.FEATURES
 )
 FEATURE_NAMES = tuple(column.name for column in FEATURES)
 
@@ -72,7 +58,7 @@ FEATURE = Table(
     partition_by=BY_YEAR,
     sort_by=BY_SECURITY,
     meaning="One row per bar: the features the cross-section models read, unstandardised.",
-    source="feature.log_return, market.daily, market.daily_basic; warehouse/features.py.",
+    source="feature.log_return, market.daily, market.daily_basic, market.index_daily; warehouse/tables/feature_list.py.",
     columns=(TS_CODE, TRADE_DATE, *FEATURES),
 )
 
