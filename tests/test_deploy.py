@@ -247,12 +247,25 @@ def settings_with(monkeypatch, tmp_path):
         folder = tmp_path / "secrets"
         folder.mkdir(exist_ok=True)
         for name in secrets:
-            (folder / name).write_text(f"planted {name}\n")
+            (folder / name).write_text(f"planted:{name}\n")
         for name, value in (variables | {"DAYBOOK__SECRETS_DIR": str(folder)}).items():
             monkeypatch.setenv(name, value)
         return settings.read_settings(home=tmp_path, _env_file=None)
 
     return read
+
+
+@pytest.mark.parametrize(("part", "field"), [("server", "prefect_auth"), ("reports", "reports_auth")])
+def test_server_that_listens_beyond_its_container_asks_for_a_password(part, field, settings_with):
+    from warehouse import errors
+
+    variables, secrets = COMPOSE["services"][part]["environment"], files_of_secrets(part)
+    variable = f"{settings.PREFIX}{field.upper()}"
+
+    settings_with(variables, secrets).refuse_open("it", variable)
+
+    with pytest.raises(errors.ConfigError, match=f"Set {variable} to user:password"):
+        settings_with(variables, secrets).model_copy(update={field: None}).refuse_open("it", variable)
 
 
 def variables_of(pod):
@@ -268,7 +281,7 @@ def test_variables_are_settings_and_secrets_are_read_from_their_files(part, sett
     ours = {name.removeprefix(settings.PREFIX).lower() for name in variables if name.startswith(settings.PREFIX)}
     assert ours <= set(settings.Settings.model_fields)
     revealed = {name: getattr(found, name.removeprefix(settings.PREFIX.lower())).get_secret_value() for name in secrets}
-    assert revealed == {name: f"planted {name}" for name in secrets}
+    assert revealed == {name: f"planted:{name}" for name in secrets}
     assert not any("planted" in settings.masked(getattr(found, name)) for name in settings.Settings.model_fields)
 
 
