@@ -7,7 +7,7 @@ retried only for what may heal by itself. Schedules carry their market's zone. P
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from datetime import date, datetime
 from typing import Any
 
@@ -239,12 +239,23 @@ def tell(title: str, body: str) -> None:
     delivery.tell(settings.read_settings(), title, body)
 
 
-def deployments() -> list[RunnerDeployment]:
+def deployments(paused: Container[str] = ()) -> list[RunnerDeployment]:
     """The deployments that `daybook serve` offers, with their schedules.
+
+    Args:
+        paused: names of those whose schedule somebody has paused in the UI.
 
     Raises:
         ConfigError: the settings cannot be used.
     """
+    made = _all_deployments()
+    for one in made:
+        for schedule in one.schedules or ():
+            schedule.active = one.name not in paused
+    return made
+
+
+def _all_deployments() -> list[RunnerDeployment]:
     fires = schedules.schedules(settings.read_settings().schedules)
     return [
         _deployed(daily, "evening", fires["daily"]),

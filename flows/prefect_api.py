@@ -16,9 +16,12 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
+import tenacity
+
 from flows import settings
 
 ANSWER_S = 10.0
+BUSY_ATTEMPTS = 5
 HEALTH_S = 5.0
 # What urllib raises where nobody answers, or too late, or not in HTTP's way.
 UNREACHABLE = (urllib.error.URLError, TimeoutError, ConnectionError)
@@ -53,6 +56,26 @@ def ask(api_url: str, path: str, body: Mapping[str, Any] | None = None, *, auth:
         data = json.dumps(body).encode()
         headers |= _token(api_url, headers)
     return _answer(urllib.request.Request(f"{api_url}{path}", data=data, headers=headers))
+
+
+def _is_busy(exc: BaseException) -> bool:
+    """Prefect's server refuses so while another request has locked its SQLite file."""
+    return isinstance(exc, urllib.error.HTTPError) and exc.code == HTTPStatus.SERVICE_UNAVAILABLE
+
+
+@tenacity.retry(
+    retry=tenacity.retry_if_exception(_is_busy),
+    stop=tenacity.stop_after_attempt(BUSY_ATTEMPTS),
+    wait=tenacity.wait_fixed(1.0),
+    reraise=True,
+)
+def ask_patiently(options: settings.Settings, path: str, body: Mapping[str, Any]) -> Any:
+    """What the server of these settings answers, asked again where it is busy for a moment.
+
+    Raises:
+        URLError: it does not answer; HTTPError, which is one, where it refuses or stays busy.
+    """
+    return ask(options.prefect_api, path, body, auth=auth_of(options))
 
 
 def _token(api_url: str, headers: dict[str, str]) -> dict[str, str]:

@@ -9,14 +9,9 @@ from __future__ import annotations
 import email.utils
 import importlib.metadata
 import tempfile
-import urllib.error
 from dataclasses import dataclass
 from datetime import timedelta
-from http import HTTPStatus
 from pathlib import Path
-from typing import Any
-
-import tenacity
 
 from flows import clients, clock, prefect_api, serving, settings
 from warehouse import errors
@@ -28,8 +23,6 @@ ONE_TRY = http.Policy(attempts=1, connect_timeout_s=5.0, read_timeout_s=15.0, ca
 SERIES = "UNRATE"
 # A run for the evening of a day is a matter of minutes around 17:00, and of days around midnight.
 MOST_CLOCK_DRIFT = timedelta(minutes=5)
-DEPLOYMENTS_ASKED = 200
-BUSY_ATTEMPTS = 5
 
 
 @dataclass(frozen=True)
@@ -183,30 +176,12 @@ def _port(topic: str, port: int, variable: str) -> Fact:
     return Fact(topic, f"{port} is free", True)
 
 
-def _is_busy(exc: BaseException) -> bool:
-    """Prefect's server refuses so while another request has locked its SQLite file."""
-    return isinstance(exc, urllib.error.HTTPError) and exc.code == HTTPStatus.SERVICE_UNAVAILABLE
-
-
-@tenacity.retry(
-    retry=tenacity.retry_if_exception(_is_busy),
-    stop=tenacity.stop_after_attempt(BUSY_ATTEMPTS),
-    wait=tenacity.wait_fixed(1.0),
-    reraise=True,
-)
-def _offered(options: settings.Settings) -> list[dict[str, Any]]:
-    asked = {"limit": DEPLOYMENTS_ASKED}
-    found: list[dict[str, Any]] = prefect_api.ask(
-        options.prefect_api, "/deployments/filter", asked, auth=prefect_api.auth_of(options)
-    )
-    return found
-
-
 def _versions(options: settings.Settings) -> list[Fact]:
     """Whether the server, and the flows that it knows, are of the versions installed here."""
     topic, here = "version of the worker", settings.code_version()
     try:
-        server, offered = prefect_api.version_of_server(options), _offered(options)
+        server = prefect_api.version_of_server(options)
+        offered = prefect_api.ask_patiently(options, "/deployments/filter", {"limit": serving.DEPLOYMENTS_ASKED})
     except (*prefect_api.UNREACHABLE, ValueError) as exc:
         return [Fact(topic, f"the server does not tell ({type(exc).__name__})", False, "Look at its log, server.log.")]
     facts = []

@@ -21,6 +21,9 @@ from flows import listening, prefect_api, settings
 from warehouse import errors
 
 SERVER_START_S = 90.0
+# A run's process is started so long before it is due, so that what it imports is there when it is.
+PREFETCH_S = 30.0
+DEPLOYMENTS_ASKED = 200
 OUR_LOGGERS = "flows,warehouse,models,reports"
 LOOPBACK = listening.LOOPBACK
 SERVER, WORKER, REPORTS = "server", "worker", "reports"
@@ -207,7 +210,23 @@ def serve_deployments(options: settings.Settings, extra: dict[str, str]) -> None
 
         from flows import deployments
 
-        prefect.serve(*deployments.deployments(), print_starting_message=False)
+        offered = deployments.deployments(paused_schedules(options))
+        prefect.serve(*offered, print_starting_message=False, prefetch_seconds=PREFETCH_S)
+
+
+def paused_schedules(options: settings.Settings) -> set[str]:
+    """Names of deployments whose schedule somebody has paused: to offer them again would set it going.
+
+    Raises:
+        ConfigError: the server does not tell.
+    """
+    try:
+        offered = prefect_api.ask_patiently(options, "/deployments/filter", {"limit": DEPLOYMENTS_ASKED})
+    except prefect_api.UNREACHABLE as exc:
+        raise errors.ConfigError(
+            f"Prefect's server at {options.prefect_api} does not tell its deployments: {exc}."
+        ) from None
+    return {one["name"] for one in offered if any(not schedule["active"] for schedule in one["schedules"])}
 
 
 def life_of_worker(options: settings.Settings) -> dict[str, str]:

@@ -740,6 +740,23 @@ def test_page_of_another_site_cannot_read_what_prefect_answers(served):
     assert allowed(address) == address
 
 
+def pause(address, deployment):
+    """As the switch in the UI does."""
+    from prefect import get_client
+
+    (schedule,) = deployment["schedules"]
+    with (
+        serving.variables_set({"PREFECT_API_URL": f"{address}/api", "PREFECT_API_AUTH_STRING": PREFECT_AUTH}),
+        get_client(sync_client=True) as client,
+    ):
+        client.request(
+            "PATCH",
+            "/deployments/{id}/schedules/{schedule_id}",
+            path_params={"id": deployment["id"], "schedule_id": schedule["id"]},
+            json={"active": False},
+        ).raise_for_status()
+
+
 def test_worker_of_its_own_offers_its_flows_to_a_server_kept_elsewhere(served, tmp_path, free_port):
     """The last of this server's tests: its flows are those of another worker afterwards."""
     address, _ = served
@@ -751,6 +768,9 @@ def test_worker_of_its_own_offers_its_flows_to_a_server_kept_elsewhere(served, t
         "DAYBOOK__SCHEDULES": json.dumps({"maintain": "17 4 * * * UTC"}),
     }
     command = [sys.executable, "-m", "flows.cli", "--home", str(tmp_path)]
+    # Somebody pauses a schedule in the UI, which must last.
+    paused = next(one for one in deployments_of(address) if one["name"] == "weekly")
+    pause(address, paused)
     process = subprocess.Popen([*command, "serve", "--only", "worker"], env=environment, stdout=subprocess.DEVNULL)
     try:
         deadline, crons = time.monotonic() + 120, []
@@ -768,7 +788,9 @@ def test_worker_of_its_own_offers_its_flows_to_a_server_kept_elsewhere(served, t
         process.send_signal(signal.SIGINT)
         ended = process.wait(timeout=60)
 
+    active = {one["name"]: [each["active"] for each in one["schedules"]] for one in deployments_of(address)}
     assert crons == ["17 4 * * *"]
+    assert active["weekly"] == [False] and active["evening"] == active["nightly"] == [True]
     assert (alive, checked.returncode, ended) == (True, 0, 0)
     # It has started no server of its own, whose database would be here.
     assert not list(tmp_path.rglob("*.db"))

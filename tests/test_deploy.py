@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import importlib.metadata
 import json
 import os
 import re
@@ -17,6 +18,7 @@ from pathlib import Path
 import pytest
 import typer
 import yaml
+from packaging import requirements, utils
 
 from flows import cli, settings
 
@@ -181,6 +183,38 @@ def test_image_takes_uv_at_the_hash_of_the_lock(tmp_path):
     lines = (tmp_path / "uv.txt").read_text().splitlines()
     assert lines[0].startswith("uv==") and len(lines) > 2
     assert all(line.strip().startswith("--hash=sha256:") for line in lines[1:])
+
+
+@functools.cache
+def locked():
+    """Name to its entries in the lock: what is required, and how many hashes it has."""
+    found = {}
+    for entry in re.split(r"\n(?=\S)", (DEPLOY / "requirements.lock").read_text()):
+        if not entry.startswith("#"):
+            one = requirements.Requirement(entry.split("\\")[0].strip())
+            found.setdefault(utils.canonicalize_name(one.name), []).append((one, entry.count("--hash=sha256:")))
+    return found
+
+
+def test_lock_names_every_library_by_one_version_and_its_hashes():
+    """What an audit rests on; of known weaknesses a list is needed that no checkout carries: docs/security.md."""
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    asked = [*declared["dependencies"], *declared["optional-dependencies"]["dev"]]
+    every = [one for entries in locked().values() for one in entries]
+
+    assert {utils.canonicalize_name(requirements.Requirement(one).name) for one in asked} <= set(locked())
+    assert [
+        str(one) for one, n_hashes in every if not n_hashes or one.url or not str(one.specifier).startswith("==")
+    ] == []
+
+
+def test_libraries_here_are_those_of_the_lock():
+    here = {utils.canonicalize_name(one.metadata["Name"]): one.version for one in importlib.metadata.distributions()}
+    both = set(here) & set(locked())
+
+    others = {name: here[name] for name in both if all(here[name] not in one.specifier for one, _ in locked()[name])}
+
+    assert others == {} and {"prefect", "duckdb", "tushare"} <= both
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import sys
 import pytest
 import tenacity
 
-from flows import doctor, probes, settings, vendors
+from flows import doctor, prefect_api, probes, settings, vendors
 from warehouse import extensions, lake
 from warehouse.sources import market, simulator
 
@@ -142,7 +142,7 @@ def test_ports_that_others_have_are_named(options):
 
 def test_server_that_is_busy_for_a_moment_is_asked_again(options, scripted, monkeypatch):
     """Prefect answers 503 while its SQLite file is locked; one that stays so is named."""
-    monkeypatch.setattr(probes._offered.retry, "wait", tenacity.wait_none())
+    monkeypatch.setattr(prefect_api.ask_patiently.retry, "wait", tenacity.wait_none())
     here = options(prefect_port=scripted.server.server_address[1])
     busy, ours = (503, b"{}"), {"version": settings.code_version()}
     version, token = json.dumps(importlib.metadata.version("prefect")).encode(), b'{"token": "any"}'
