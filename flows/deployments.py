@@ -103,16 +103,18 @@ def run_name() -> str:
     if asked.get("title"):
         return f"{flow}: {asked['title']}"
     try:
-        day = asked.get("as_of") or _today(flow, clock.read_now(settings.read_settings().clock_url))
+        day = asked.get("as_of") or _moment(flow, clock.read_now(settings.read_settings().clock_url))
     except errors.DaybookError:
         # The run itself says what is wrong.
         return str(flow)
     return f"{flow}-{day}"
 
 
-def _today(flow: str, now: datetime) -> date:
-    """The day of what a flow is about: the newest market day, or the day in Shanghai."""
-    return clock.market_date(now) if flow in ("daily", "refit") else clock.known_date(now)
+def _moment(flow: str, now: datetime) -> str:
+    """What a flow is about: the newest market day, the day in Shanghai, or the minute where it runs every hour."""
+    if flow == "alerts":
+        return f"{now.astimezone(clock.SHANGHAI):%Y-%m-%d-%H:%M}"
+    return str(clock.market_date(now) if flow in ("daily", "refit") else clock.known_date(now))
 
 
 @prefect.flow(name="daily", flow_run_name=run_name)

@@ -33,7 +33,7 @@ FREQUENT = {"DAYBOOK__FORECAST_MODELS": '["ols"]', "DAYBOOK__FORECAST_FOLDS": "1
 @pytest.fixture(scope="module")
 def truth():
     """Enough sessions for factors of the market."""
-    return market.synthetic_market(seed=3, n_symbols=60, n_sessions=120)
+    return market.synthetic_market(seed=3, n_symbols=40, n_sessions=100)
 
 
 class Console:

@@ -741,20 +741,21 @@ def test_page_of_another_site_cannot_read_what_prefect_answers(served):
 
 
 def pause(address, deployment):
-    """As the switch in the UI does."""
-    from prefect import get_client
-
+    """As the switch in the UI does: a token first, then the change."""
     (schedule,) = deployment["schedules"]
-    with (
-        serving.variables_set({"PREFECT_API_URL": f"{address}/api", "PREFECT_API_AUTH_STRING": PREFECT_AUTH}),
-        get_client(sync_client=True) as client,
-    ):
-        client.request(
-            "PATCH",
-            "/deployments/{id}/schedules/{schedule_id}",
-            path_params={"id": deployment["id"], "schedule_id": schedule["id"]},
-            json={"active": False},
-        ).raise_for_status()
+    token = prefect_api.ask(f"{address}/api", "/csrf-token?client=planted", auth=PREFECT_AUTH)["token"]
+    request = urllib.request.Request(
+        f"{address}/api/deployments/{deployment['id']}/schedules/{schedule['id']}",
+        data=b'{"active": false}',
+        headers={
+            "Authorization": "Basic " + base64.b64encode(PREFECT_AUTH.encode()).decode(),
+            "Content-Type": "application/json",
+            "Prefect-Csrf-Client": "planted",
+            "Prefect-Csrf-Token": token,
+        },
+        method="PATCH",
+    )
+    urllib.request.urlopen(request, timeout=30).close()
 
 
 def test_worker_of_its_own_offers_its_flows_to_a_server_kept_elsewhere(served, tmp_path, free_port):

@@ -49,9 +49,14 @@ def options(vendor, tmp_path, free_port):
     return make
 
 
-def bad(options):
+def wrong(facts):
     """What needs attention, by topic: how it is and what to do."""
-    return {fact.topic: f"{fact.found} {fact.advice}" for fact in doctor.examine(options) if fact.is_good is False}
+    return {fact.topic: f"{fact.found} {fact.advice}" for fact in facts if fact.is_good is False}
+
+
+def bad(options):
+    """What the doctor finds wrong."""
+    return wrong(doctor.examine(options))
 
 
 def test_nothing_is_bad_where_all_is_well(options):
@@ -162,9 +167,9 @@ def test_worker_of_another_version_is_named(options, scripted):
     version, offered = json.dumps(importlib.metadata.version("prefect")).encode(), b'[{"version": "2025.3"}]'
 
     scripted.will_answer(b"true", version, version, b'{"token": "any"}', offered)
-    daybook = bad(here)
+    daybook = wrong(probes.ports(here))
     scripted.will_answer(b"true", b'"3.0.0"', b'"3.0.0"', b'{"token": "any"}', offered)
-    both = bad(here)
+    both = wrong(probes.ports(here))
 
     assert set(daybook) == {"version of the worker"} and "offered by Daybook 2025.3" in daybook["version of the worker"]
     assert "the server is Prefect 3.0.0" in both["version of the server"] and "version of the worker" in both
@@ -175,7 +180,7 @@ def test_server_that_asks_nobody_though_it_should_is_named(options, scripted):
     version = json.dumps(importlib.metadata.version("prefect")).encode()
 
     scripted.will_answer(b"true", version, version, version, b'{"token": "any"}', b"[]")
-    found = bad(here)
+    found = wrong(probes.ports(here))
 
     assert "asks nobody for a password" in found["Prefect server"] and "planted-4716" not in str(found)
 

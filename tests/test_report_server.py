@@ -93,11 +93,12 @@ def test_process_lives_and_says_why_it_is_not_ready(served):
 AUTH = "desk:planted-4718-for-reports"
 
 
-@pytest.fixture
-def guarded(tmp_path, free_port):
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory, free_port):
     """The report server of an empty desk behind a password, and a function that asks it: status, body, headers."""
     ports = {"reports_port": free_port(), "prefect_port": free_port()}
-    options = settings.read_settings(home=tmp_path, reports_auth=AUTH, _env_file=None, **ports)
+    home = tmp_path_factory.mktemp("guarded")
+    options = settings.read_settings(home=home, reports_auth=AUTH, _env_file=None, **ports)
     with report_server.report_server(options) as address:
         (options.reports_path / "2026-11-20.html").write_text("planted page")
 
@@ -118,17 +119,17 @@ def basic(credentials):
     return "Basic " + base64.b64encode(credentials.encode()).decode()
 
 
-@pytest.mark.parametrize("path", ["/", "/2026-11-20.html", "/metrics", "/healthz/../metrics", "/healthz?x"])
 @pytest.mark.parametrize(
     "header",
     ["", "Basic", "Basic ?", "Basic ÿ", basic("desk:wrong"), basic(AUTH + "x"), basic(""), f"Bearer {basic(AUTH)[6:]}"],
 )
-def test_nothing_is_shown_without_the_password(guarded, path, header):
-    status, body, headers = guarded(path, header)
+def test_nothing_is_shown_without_the_password(guarded, header):
+    for path in ("/", "/2026-11-20.html", "/metrics", "/healthz/../metrics", "/healthz?x"):
+        status, body, headers = guarded(path, header)
 
-    assert status == 401 and headers["WWW-Authenticate"].startswith("Basic ")
-    assert "planted" not in body
-    assert guarded(path, header, method="HEAD")[:2] == (401, "")
+        assert status == 401 and headers["WWW-Authenticate"].startswith("Basic "), path
+        assert "planted" not in body
+        assert guarded(path, header, method="HEAD")[:2] == (401, ""), path
 
 
 def test_everything_is_shown_with_the_password(guarded):
