@@ -6,6 +6,9 @@ import urllib.parse
 
 from pydantic import SecretStr
 
+# Nobody counts how often a wrong one is tried.
+LEAST_PASSWORD = 12
+
 
 def prefect_api(value: str) -> str:
     """The address of the API of a Prefect server kept elsewhere; empty for none.
@@ -30,3 +33,22 @@ def prefect_api(value: str) -> str:
 def present(secret: SecretStr | None) -> SecretStr | None:
     """The secret; None for an empty one, which is how a file that waits for its secret looks."""
     return secret if secret is not None and secret.get_secret_value().strip() else None
+
+
+def credentials(secret: SecretStr | None) -> SecretStr | None:
+    """The secret, `user:password` as HTTP's Basic authentication carries it (RFC 7617); None for none.
+
+    Raises:
+        ValueError: it is not of that form, in words that do not repeat it.
+    """
+    if secret is None:
+        return None
+    text = secret.get_secret_value()
+    user, _, password = text.partition(":")
+    if not user or not password or not text.isascii() or not text.isprintable() or " " in text:
+        raise ValueError("must be user:password, in ASCII and without spaces")
+    if len(password) < LEAST_PASSWORD:
+        raise ValueError(
+            f"the password must have at least {LEAST_PASSWORD} characters; `openssl rand -hex 24` makes one"
+        )
+    return secret

@@ -7,31 +7,23 @@ retried only for what may heal by itself. Schedules carry their market's zone. P
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
-from datetime import date
+from collections.abc import Callable, Container, Sequence
+from datetime import date, datetime
 from typing import Any
-from uuid import UUID
 
 import prefect
-from prefect import artifacts
+from prefect import runtime
+from prefect.assets import materialize
 from prefect.cache_policies import NO_CACHE
-from prefect.client.schemas.filters import (
-    FlowRunFilter,
-    FlowRunFilterParentFlowRunId,
-    FlowRunFilterState,
-    FlowRunFilterStateType,
-    FlowRunFilterTags,
-)
-from prefect.client.schemas.objects import State, StateType, TaskRun
+from prefect.client.schemas.objects import State, TaskRun
 from prefect.deployments.runner import RunnerDeployment
 from prefect.events import DeploymentEventTrigger
 from prefect.flows import Flow
 from prefect.schedules import Cron
-from prefect.states import Crashed
 from prefect.tasks import exponential_backoff
 from prefect.types.entrypoint import EntrypointType
 
-from flows import delivery, events, ingest, promoting, schedules, scoring, settings, steps, upkeep
+from flows import clock, delivery, events, ingest, promoting, schedules, scoring, settings, showing, steps, upkeep
 from flows.context import Context
 from warehouse import errors
 
@@ -46,51 +38,86 @@ def may_heal(task: prefect.Task[..., Any], task_run: TaskRun, state: State[Any])
     return isinstance(state.result(raise_on_failure=False), errors.Retryable | errors.LakeBusy)
 
 
-def _task(name: str, timeout_s: float, work: Callable[[], steps.Facts]) -> steps.Facts:
-    """Run `work` as a task of the current flow run; it leaves its facts as a table on the run's page."""
+class _OneLine(logging.Filter):
+    """An error that Daybook foresaw says in its line what happened and what to do; where in the code helps nobody."""
 
-    @prefect.task(
-        name=name,
-        retries=RETRIES,
-        retry_delay_seconds=exponential_backoff(RETRY_FIRST_S),
-        retry_jitter_factor=0.5,
-        retry_condition_fn=may_heal,
-        timeout_seconds=timeout_s,
-        cache_policy=NO_CACHE,
-    )
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.exc_info and isinstance(record.exc_info[1], errors.DaybookError):
+            record.exc_info = None
+        return True
+
+
+for _name in ("prefect.flow_runs", "prefect.task_runs", "prefect.engine"):
+    logging.getLogger(_name).addFilter(_OneLine())
+
+
+def _task(name: str, timeout_s: float, work: Callable[[], steps.Facts], *, has_market: bool = True) -> steps.Facts:
+    """Run `work` as a task of the current flow run; it leaves its facts as a table on the run's page.
+
+    Args:
+        name: the step, as the UI calls it.
+        timeout_s: seconds after which it is given up.
+        work: does it.
+        has_market: whether the market half runs, for the lineage.
+    """
+    made, used = showing.lineage(name, has_market=has_market)
+
     def run() -> steps.Facts:
         facts = work()
-        artifacts.create_table_artifact(
-            table=[{"what": key.replace("_", " "), "value": str(value)} for key, value in facts.items()],
-            key=f"daybook-{name}",
-            description=f"What the step `{name}` did.",
-        )
+        showing.show_facts(name, facts)
+        showing.tell_of_assets(made, facts)
         return facts
 
-    return run()
-
-
-def _progress_artifact() -> ingest.Progress:
-    """Progress of a step as a progress artifact on its task run."""
-    shown: dict[str, UUID] = {}
-
-    def progress(what: str, done: int, total: int) -> None:
-        share = 100.0 * done / max(total, 1)
-        if what not in shown:
-            made = artifacts.create_progress_artifact(progress=share, description=what)
-            shown[what] = made if isinstance(made, UUID) else UUID(str(made))
-        else:
-            artifacts.update_progress_artifact(artifact_id=shown[what], progress=share)
-
-    return progress
+    how: dict[str, Any] = {
+        "name": name,
+        "task_run_name": name,
+        "retries": RETRIES,
+        "retry_delay_seconds": exponential_backoff(RETRY_FIRST_S),
+        "retry_jitter_factor": 0.5,
+        "retry_condition_fn": may_heal,
+        "timeout_seconds": timeout_s,
+        "cache_policy": NO_CACHE,
+    }
+    task: prefect.Task[[], steps.Facts] = (
+        materialize(*made, by="daybook", asset_deps=used, **how)(run) if made else prefect.task(**how)(run)
+    )
+    return task()
 
 
 def call_as_task(step: steps.Step, context: Context, as_of: date) -> steps.Facts:
     """Run a daily step as a Prefect task."""
-    return _task(step.name, step.timeout_s, lambda: step.run(context, as_of, _progress_artifact()))
+
+    def work() -> steps.Facts:
+        facts = step.run(context, as_of, showing.progress())
+        showing.show_table(context, step.name, as_of)
+        return facts
+
+    return _task(step.name, step.timeout_s, work, has_market=context.tushare is not None)
 
 
-@prefect.flow(name="daily", flow_run_name="daily-{as_of}")
+def run_name() -> str:
+    """A run by its flow and its day, which is today's where none was asked for."""
+    flow, asked = runtime.flow_run.flow_name, runtime.flow_run.parameters
+    if asked.get("start"):
+        return f"{flow}-{asked['start']}-to-{asked['end']}"
+    if asked.get("title"):
+        return f"{flow}: {asked['title']}"
+    try:
+        day = asked.get("as_of") or _moment(flow, clock.read_now(settings.read_settings().clock_url))
+    except errors.DaybookError:
+        # The run itself says what is wrong.
+        return str(flow)
+    return f"{flow}-{day}"
+
+
+def _moment(flow: str, now: datetime) -> str:
+    """What a flow is about: the newest market day, the day in Shanghai, or the minute where it runs every hour."""
+    if flow == "alerts":
+        return f"{now.astimezone(clock.SHANGHAI):%Y-%m-%d-%H:%M}"
+    return str(clock.market_date(now) if flow in ("daily", "refit") else clock.known_date(now))
+
+
+@prefect.flow(name="daily", flow_run_name=run_name)
 def daily(as_of: date | None = None) -> steps.Facts:
     """The evening run: ingest, returns, score, detect, publish; before it the evenings that were missed.
 
@@ -104,42 +131,25 @@ def daily(as_of: date | None = None) -> steps.Facts:
         steps.catch_up(context, day, lambda missed: daily(as_of=missed))
     try:
         facts = steps.run_daily(context, day, call_as_task)
+    except errors.PartialData:
+        showing.show_report(context.settings, day, is_whole=False)
+        raise
     finally:
         _tell_of_alerts(context, day)
-    artifacts.create_link_artifact(
-        link=report_link(context.settings, day), link_text=f"Report of {day}", key="daybook-report"
-    )
+    showing.show_report(context.settings, day, is_whole=True)
     return facts
-
-
-def report_link(options: settings.Settings, day: date) -> str:
-    """Where `daybook serve` shows the report of a day."""
-    return f"http://127.0.0.1:{options.reports_port}/{day}.html"
 
 
 def _tell_of_alerts(context: Context, day: date) -> None:
     """What a run found, on the server; where that fails, the run ends as it would have."""
     try:
-        _show_alerts(context, day)
+        showing.show_alerts(context, day)
         events.tell_changes(context)
     except errors.DaybookError as exc:
         log.warning("alerts are not shown in Prefect as_of=%s: %s", day, exc)
 
 
-def _show_alerts(context: Context, day: date) -> None:
-    standing = steps.read_open_alerts(context, day).to_pylist()
-    artifacts.create_table_artifact(
-        table=[
-            {name: str(row[name]) for name in ("severity", "title", "action", "first_seen_date")} for row in standing
-        ],
-        key="daybook-alerts",
-        description=f"Alerts open after the run for {day}."
-        if standing
-        else f"No alert is open after the run for {day}.",
-    )
-
-
-@prefect.flow(name="macro")
+@prefect.flow(name="macro", flow_run_name=run_name)
 def macro() -> steps.Facts:
     """The morning pull of FRED's series.
 
@@ -149,7 +159,8 @@ def macro() -> steps.Facts:
     context = steps.open_context(settings.read_settings(), "macro")
 
     def work() -> steps.Facts:
-        series = ingest.ingest_macro(context, _progress_artifact())
+        series = ingest.ingest_macro(context, showing.progress())
+        showing.show_table(context, "ingest-macro", clock.known_date(context.now))
         return {"macro_series": series.num_rows, "series_not_whole": ingest.count_not_whole(series)}
 
     facts = _task("ingest-macro", 1800.0, work)
@@ -157,7 +168,7 @@ def macro() -> steps.Facts:
     return facts
 
 
-@prefect.flow(name="refit")
+@prefect.flow(name="refit", flow_run_name=run_name)
 def refit(as_of: date | None = None) -> steps.Facts:
     """Fit every model again.
 
@@ -166,11 +177,22 @@ def refit(as_of: date | None = None) -> steps.Facts:
     """
     context = steps.open_context(settings.read_settings(), "refit", as_of)
     day = steps.resolve_as_of(context, as_of)
-    fitted = _task("refit", 3600.0, lambda: {"refitted": ", ".join(scoring.refit(context, day))})
-    return fitted | _task("decide", 600.0, lambda: {"decisions": len(promoting.promote(context, day))})
+
+    def fit() -> steps.Facts:
+        fitted = scoring.refit(context, day)
+        showing.show_table(context, "refit", day)
+        return {"refitted": ", ".join(fitted)}
+
+    def decide() -> steps.Facts:
+        decided = promoting.promote(context, day)
+        showing.show_decisions(decided)
+        return {"decisions": len(decided)}
+
+    has_market = context.tushare is not None
+    return _task("refit", 3600.0, fit, has_market=has_market) | _task("decide", 600.0, decide)
 
 
-@prefect.flow(name="backfill")
+@prefect.flow(name="backfill", flow_run_name=run_name)
 def backfill(start: date, end: date) -> steps.Facts:
     """Load every session that is not whole, and what follows from it.
 
@@ -182,12 +204,18 @@ def backfill(start: date, end: date) -> steps.Facts:
         PartialData: something did not come whole.
     """
     context = steps.open_context(settings.read_settings(), "backfill", end)
-    facts = _task("backfill", 12 * 3600.0, lambda: steps.backfill(context, start, end, _progress_artifact()))
+
+    def work() -> steps.Facts:
+        facts = steps.backfill(context, start, end, showing.progress())
+        showing.show_table(context, "backfill", end)
+        return facts
+
+    facts = _task("backfill", 12 * 3600.0, work, has_market=context.tushare is not None)
     steps.refuse_not_whole(f"the backfill to {end}", facts)
     return facts
 
 
-@prefect.flow(name="maintain")
+@prefect.flow(name="maintain", flow_run_name=run_name)
 def maintain(dry_run: bool = False) -> steps.Facts:
     """Merge small files, let old snapshots go, delete files that nothing names.
 
@@ -198,14 +226,14 @@ def maintain(dry_run: bool = False) -> steps.Facts:
     return _task("maintain", 4 * 3600.0, lambda: dict(upkeep.maintain(options, dry_run=dry_run)))
 
 
-@prefect.flow(name="alerts")
+@prefect.flow(name="alerts", flow_run_name=run_name)
 def alerts() -> steps.Facts:
     """Send what waits: messages that a channel refused, and what the hour's limit kept back."""
     options = settings.read_settings()
     return _task("send-alerts", 600.0, lambda: delivery.deliver_now(options, is_urgent=False).facts())
 
 
-@prefect.flow(name="tell")
+@prefect.flow(name="tell", flow_run_name=run_name)
 def tell(title: str, body: str) -> None:
     """Tell every alert channel what happened to a run: automations start this.
 
@@ -216,38 +244,23 @@ def tell(title: str, body: str) -> None:
     delivery.tell(settings.read_settings(), title, body)
 
 
-def end_cut_runs() -> int:
-    """How many runs were marked as crashed that a worker before this one left behind.
-
-    Who kills a worker kills its runs, and nobody is left to tell the server: they would be Running for ever, and no
-    automation would tell of them. A lake has one worker, so what runs before that has begun runs nowhere; runs by hand
-    and those of Prefect's own workers are left alone.
-    """
-    going = FlowRunFilterState(
-        type=FlowRunFilterStateType(any_=[StateType.PENDING, StateType.RUNNING, StateType.CANCELLING])
-    )
-    with prefect.get_client(sync_client=True) as client:
-        ours = FlowRunFilter(state=going, tags=FlowRunFilterTags(all_=[events.TAG]))
-        cut = [run for run in client.read_flow_runs(flow_run_filter=ours) if run.work_pool_name is None]
-        if cut:
-            of_them = FlowRunFilterParentFlowRunId(any_=[run.id for run in cut])
-            within = FlowRunFilter(state=going, parent_flow_run_id=of_them)
-            cut += client.read_flow_runs(flow_run_filter=within)
-        for run in cut:
-            log.warning("a run was cut, its worker is gone flow_run=%s", run.name)
-            crashed: State[Any] = Crashed(
-                message="The worker that ran it was killed. What it committed stands; the next run goes on."
-            )
-            client.set_flow_run_state(run.id, crashed, force=True)
-    return len(cut)
-
-
-def deployments() -> list[RunnerDeployment]:
+def deployments(paused: Container[str] = ()) -> list[RunnerDeployment]:
     """The deployments that `daybook serve` offers, with their schedules.
+
+    Args:
+        paused: names of those whose schedule somebody has paused in the UI.
 
     Raises:
         ConfigError: the settings cannot be used.
     """
+    made = _all_deployments()
+    for one in made:
+        for schedule in one.schedules or ():
+            schedule.active = one.name not in paused
+    return made
+
+
+def _all_deployments() -> list[RunnerDeployment]:
     fires = schedules.schedules(settings.read_settings().schedules)
     return [
         _deployed(daily, "evening", fires["daily"]),

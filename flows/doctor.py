@@ -12,7 +12,7 @@ import sys
 
 from packaging import requirements, utils
 
-from flows import clock, probes, routing, settings
+from flows import clock, listening, probes, routing, settings
 from flows.probes import Fact
 from reports import wording
 from warehouse import errors, extensions, lake, tables
@@ -48,6 +48,7 @@ def examine(options: settings.Settings) -> list[Fact]:
         _clock(options),
         *probes.vendors(options),
         *probes.ports(options),
+        *probes.doors(options),
         Fact("alert channels", _channels(options), None),
         _template(options),
     ]
@@ -61,20 +62,26 @@ def effective_settings(options: settings.Settings) -> list[tuple[str, str, str]]
             settings.masked(getattr(options, name)),
             settings.origin_of(options, name),
         )
-        for name in type(options).model_fields
+        for name in _names()
     ]
 
 
 def environment_template() -> str:
     """Every variable with its meaning and default, ready for a `.env` file."""
     lines = []
-    for name, field in settings.Settings.model_fields.items():
+    for name in _names():
+        field = settings.Settings.model_fields[name]
         variable = CUSTOMARY_NAMES.get(name, settings.PREFIX + name.upper())
         default = "" if field.default is None or field.default == () else field.default
         if isinstance(default, tuple):
             default = "[" + ", ".join(f'"{one}"' for one in default) + "]"
         lines.append(f"# {field.description}\n#{variable}={default}\n")
     return "\n".join(lines)
+
+
+def _names() -> list[str]:
+    """Every setting, those of ports and who may enter last."""
+    return sorted(settings.Settings.model_fields, key=lambda name: name in listening.Listening.model_fields)
 
 
 def _libraries() -> list[Fact]:

@@ -49,8 +49,8 @@ class Scaling:
 
 def of_settings(settings: Settings, rows: FeatureRows) -> Scaling:
     """As it is set, for the features of which these rows have any value."""
-    has_any = np.isfinite(rows.features).any(axis=0).tolist()
-    names = tuple(name for name, known in zip(feature.FEATURE_NAMES, has_any, strict=True) if known)
+    has_any = np.isfinite(rows.features).any(axis=0)
+    names = tuple(name for at, name in enumerate(feature.FEATURE_NAMES) if has_any[at])
     return Scaling(names, settings.feature_scale, settings.feature_neutralise)
 
 

@@ -40,12 +40,23 @@ def why_not_ready(options: settings.Settings) -> list[str]:
     reasons = []
     if not serving.is_server_up(options):
         reasons.append(f"Prefect's server does not answer at {options.prefect_api}")
+    elif options.prefect_auth:
+        # A report server that was not given the password need not be let in.
+        reasons += _locked_out(options)
     try:
         with lake.open_reader(options.lake):
             pass
     except errors.DaybookError as exc:
         reasons.append(str(exc))
     return reasons
+
+
+def _locked_out(options: settings.Settings) -> list[str]:
+    try:
+        serving.refuse_locked_out(options)
+    except errors.ConfigError as exc:
+        return [str(exc)]
+    return []
 
 
 class _Desk(Collector):

@@ -7,19 +7,13 @@ kept: what the vendors answer is read and let go. Partner: `flows/doctor.py`.
 from __future__ import annotations
 
 import email.utils
-import json
+import importlib.metadata
 import tempfile
-import urllib.error
-import urllib.request
 from dataclasses import dataclass
 from datetime import timedelta
-from http import HTTPStatus
 from pathlib import Path
-from typing import Any
 
-import tenacity
-
-from flows import clients, clock, serving, settings
+from flows import clients, clock, prefect_api, serving, settings
 from warehouse import errors
 from warehouse.sources import http
 
@@ -29,8 +23,6 @@ ONE_TRY = http.Policy(attempts=1, connect_timeout_s=5.0, read_timeout_s=15.0, ca
 SERIES = "UNRATE"
 # A run for the evening of a day is a matter of minutes around 17:00, and of days around midnight.
 MOST_CLOCK_DRIFT = timedelta(minutes=5)
-DEPLOYMENTS_ASKED = 200
-BUSY_ATTEMPTS = 5
 
 
 @dataclass(frozen=True)
@@ -140,7 +132,7 @@ def folder(topic: str, path: Path, variable: str) -> Fact:
 def ports(options: settings.Settings) -> list[Fact]:
     """Whether `daybook serve` has its two ports, or already stands behind them with the same version."""
     if serving.is_server_up(options):
-        return [Fact("Prefect server", f"answers at {options.prefect_api}", True), _deployments(options)]
+        return [_prefect_server(options), *_versions(options)]
     if options.prefect_api_url:
         advice = "Start it, or mend DAYBOOK__PREFECT_API_URL."
         return [Fact("Prefect server", f"does not answer at {options.prefect_api}", False, advice)]
@@ -148,6 +140,32 @@ def ports(options: settings.Settings) -> list[Fact]:
         _port("port of Prefect's server", options.prefect_port, "DAYBOOK__PREFECT_PORT"),
         _port("port of the reports", options.reports_port, "DAYBOOK__REPORTS_PORT"),
     ]
+
+
+def doors(options: settings.Settings) -> list[Fact]:
+    """Whether a server would listen beyond this machine and ask nobody for a password."""
+    facts = []
+    for topic, what, variable in (
+        ("door of Prefect's server", "Prefect's server", "DAYBOOK__PREFECT_AUTH"),
+        ("door of the reports", "the report server", "DAYBOOK__REPORTS_AUTH"),
+    ):
+        try:
+            options.refuse_open(what, variable)
+        except errors.ConfigError as exc:
+            facts.append(Fact(topic, f"open to whoever reaches {options.serve_host}", False, str(exc)))
+    return facts
+
+
+def _prefect_server(options: settings.Settings) -> Fact:
+    """Whether the server lets this installation in, and nobody without a password where one is set."""
+    topic, found = "Prefect server", f"answers at {options.prefect_api}"
+    try:
+        reason = prefect_api.why_refused(options)
+        if not reason and options.prefect_auth and prefect_api.asks_nobody(options):
+            reason = "It asks nobody for a password, though DAYBOOK__PREFECT_AUTH is set. Start it again with that."
+    except (*prefect_api.UNREACHABLE, ValueError) as exc:
+        reason = f"It gives no usable answer ({type(exc).__name__}). Look at its log, server.log."
+    return Fact(topic, found, not reason, reason)
 
 
 def _port(topic: str, port: int, variable: str) -> Fact:
@@ -158,43 +176,23 @@ def _port(topic: str, port: int, variable: str) -> Fact:
     return Fact(topic, f"{port} is free", True)
 
 
-def _is_busy(exc: BaseException) -> bool:
-    """Prefect's server refuses so while another request has locked its SQLite file."""
-    return isinstance(exc, urllib.error.HTTPError) and exc.code == HTTPStatus.SERVICE_UNAVAILABLE
-
-
-@tenacity.retry(
-    retry=tenacity.retry_if_exception(_is_busy),
-    stop=tenacity.stop_after_attempt(BUSY_ATTEMPTS),
-    wait=tenacity.wait_fixed(1.0),
-    reraise=True,
-)
-def _offered(api_url: str) -> list[dict[str, Any]]:
-    request = urllib.request.Request(
-        f"{api_url}/deployments/filter",
-        data=json.dumps({"limit": DEPLOYMENTS_ASKED}).encode(),
-        headers={"Content-Type": "application/json"},
-    )
-    try:
-        with urllib.request.urlopen(request, timeout=10.0) as reply:
-            found: list[dict[str, Any]] = json.load(reply)
-    except urllib.error.HTTPError as exc:
-        exc.close()
-        raise
-    return found
-
-
-def _deployments(options: settings.Settings) -> Fact:
-    """Whether the flows that the server knows are of the version installed here."""
+def _versions(options: settings.Settings) -> list[Fact]:
+    """Whether the server, and the flows that it knows, are of the versions installed here."""
     topic, here = "version of the worker", settings.code_version()
     try:
-        offered = _offered(options.prefect_api)
-    except (urllib.error.URLError, TimeoutError, ConnectionError, ValueError) as exc:
-        return Fact(topic, f"the server does not tell ({type(exc).__name__})", False, "Look at its log, server.log.")
+        server = prefect_api.version_of_server(options)
+        offered = prefect_api.ask_patiently(options, "/deployments/filter", {"limit": serving.DEPLOYMENTS_ASKED})
+    except (*prefect_api.UNREACHABLE, ValueError) as exc:
+        return [Fact(topic, f"the server does not tell ({type(exc).__name__})", False, "Look at its log, server.log.")]
+    facts = []
+    if server != (installed := importlib.metadata.version("prefect")):
+        found = f"the server is Prefect {server}, installed is {installed}"
+        facts.append(Fact("version of the server", found, False, "Install both from deploy/requirements.lock."))
     others = sorted({str(one["version"]) for one in offered} - {here})
     if others:
         found = f"flows are offered by Daybook {', '.join(others)}, installed is {here}"
-        return Fact(topic, found, False, "Stop `daybook serve` and start it again, so that it runs what is installed.")
+        advice = "Stop `daybook serve` and start it again, so that it runs what is installed."
+        return [*facts, Fact(topic, found, False, advice)]
     if not offered:
-        return Fact(topic, "no flow is offered", None)
-    return Fact(topic, f"flows are offered by Daybook {here}", True)
+        return [*facts, Fact(topic, "no flow is offered", None)]
+    return [*facts, Fact(topic, f"flows are offered by Daybook {here}", True)]

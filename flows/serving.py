@@ -13,19 +13,19 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NoReturn
 
-from flows import settings
+from flows import listening, prefect_api, settings
 from warehouse import errors
 
 SERVER_START_S = 90.0
-ANSWER_S = 5.0
+# A run's process is started so long before it is due, so that what it imports is there when it is.
+PREFETCH_S = 30.0
+DEPLOYMENTS_ASKED = 200
 OUR_LOGGERS = "flows,warehouse,models,reports"
-LOOPBACK = "127.0.0.1"
+LOOPBACK = listening.LOOPBACK
 SERVER, WORKER, REPORTS = "server", "worker", "reports"
 
 
@@ -59,16 +59,17 @@ def server_environment(options: settings.Settings) -> dict[str, str]:
     return prefect_environment(options.root) | {
         # Prefect copies its pages beside its code otherwise, which a service may not write to.
         "PREFECT_SERVER_UI_STATIC_DIRECTORY": str(options.prefect_path / "ui"),
-        # By default a page of any site that is open in a browser here may read the API's answers. This stops neither
-        # requests that need no asking before nor WebSockets: docs/security.md.
+        # By default a page of any site that is open in a browser here may read the API's answers, and post to it.
+        # Neither keeps it from WebSockets, which a password does: docs/security.md.
         "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": own,
+        "PREFECT_SERVER_CSRF_PROTECTION_ENABLED": "true",
         **options.prefect_secrets,
     }
 
 
 def is_server_up(options: settings.Settings) -> bool:
     """Whether the Prefect server answers that flows are told to."""
-    return _answers(f"{options.prefect_api}/health")
+    return prefect_api.is_up(f"{options.prefect_api}/health")
 
 
 def refuse_dead(options: settings.Settings, part: str) -> None:
@@ -82,16 +83,28 @@ def refuse_dead(options: settings.Settings, part: str) -> None:
         WORKER: f"http://{LOOPBACK}:{options.worker_port}/health",
         REPORTS: f"http://{LOOPBACK}:{options.reports_port}/healthz",
     }[part]
-    if not _answers(address):
+    if not prefect_api.is_up(address):
         raise errors.ConfigError(f"`{part}` of `daybook serve` does not answer at {address}. Look at its log.")
 
 
-def _answers(address: str) -> bool:
+def refuse_locked_out(options: settings.Settings) -> None:
+    """Nothing when the Prefect server takes what this installation asks.
+
+    Raises:
+        ConfigError: it does not answer, or asks for another user and password.
+    """
     try:
-        with urllib.request.urlopen(address, timeout=ANSWER_S) as reply:
-            return bool(reply.status == 200)
-    except (urllib.error.URLError, TimeoutError, ConnectionError):
-        return False
+        reason = prefect_api.why_refused(options)
+    except prefect_api.UNREACHABLE:
+        reason = f"no Prefect server answers at {options.prefect_api}. Start it, or mend DAYBOOK__PREFECT_API_URL."
+    if reason:
+        raise errors.ConfigError(reason)
+
+
+def _refuse_server(options: settings.Settings) -> None:
+    """Nothing when a Prefect server may listen here."""
+    options.refuse_open("Prefect's server", "DAYBOOK__PREFECT_AUTH")
+    refuse_taken(options.prefect_port, "DAYBOOK__PREFECT_PORT")
 
 
 @contextlib.contextmanager
@@ -99,9 +112,9 @@ def prefect_server(options: settings.Settings) -> Iterator[str]:
     """A Prefect server on loopback; the address of its UI.
 
     Raises:
-        ConfigError: the port is taken, or the server does not come up.
+        ConfigError: the port is taken, anybody could enter, or the server does not come up.
     """
-    refuse_taken(options.prefect_port, "DAYBOOK__PREFECT_PORT")
+    _refuse_server(options)
     make_folder(options.prefect_path)
     log_path = options.prefect_path / "server.log"
     with log_path.open("ab") as log_file:
@@ -127,9 +140,9 @@ def become_server(options: settings.Settings) -> NoReturn:
     """Prefect's server in place of this process, so that whoever started it sees it end.
 
     Raises:
-        ConfigError: the port is taken.
+        ConfigError: the port is taken, or anybody could enter.
     """
-    refuse_taken(options.prefect_port, "DAYBOOK__PREFECT_PORT")
+    _refuse_server(options)
     make_folder(options.prefect_path)
     os.execve(sys.executable, _server_command(options), os.environ | server_environment(options))
 
@@ -186,22 +199,35 @@ def serve_deployments(options: settings.Settings, extra: dict[str, str]) -> None
         extra: more variables for the flows' processes, such as those of simulated vendors.
 
     Raises:
-        ConfigError: the server does not answer, or the home cannot be written to.
+        ConfigError: the server does not answer or asks for another password, or the home cannot be written to.
     """
-    if not is_server_up(options):
-        raise errors.ConfigError(
-            f"no Prefect server answers at {options.prefect_api}. Start it, or mend DAYBOOK__PREFECT_API_URL."
-        )
+    refuse_locked_out(options)
     # A report server that may only read the home waits for it.
     make_folder(options.reports_path)
-    variables = prefect_environment(options.root) | extra | {"PREFECT_API_URL": options.prefect_api}
+    variables = prefect_environment(options.root) | extra | options.prefect_access
     with variables_set(variables):
         import prefect
 
-        from flows import deployments
+        from flows import cut_runs, deployments
 
-        deployments.end_cut_runs()
-        prefect.serve(*deployments.deployments(), print_starting_message=False)
+        cut_runs.end_cut_runs()
+        offered = deployments.deployments(paused_schedules(options))
+        prefect.serve(*offered, print_starting_message=False, prefetch_seconds=PREFETCH_S)
+
+
+def paused_schedules(options: settings.Settings) -> set[str]:
+    """Names of deployments whose schedule somebody has paused: to offer them again would set it going.
+
+    Raises:
+        ConfigError: the server does not tell.
+    """
+    try:
+        offered = prefect_api.ask_patiently(options, "/deployments/filter", {"limit": DEPLOYMENTS_ASKED})
+    except prefect_api.UNREACHABLE as exc:
+        raise errors.ConfigError(
+            f"Prefect's server at {options.prefect_api} does not tell its deployments: {exc}."
+        ) from None
+    return {one["name"] for one in offered if any(not schedule["active"] for schedule in one["schedules"])}
 
 
 def life_of_worker(options: settings.Settings) -> dict[str, str]:

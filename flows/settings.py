@@ -11,13 +11,13 @@ import os
 from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
-from typing import Annotated, Any, Literal, NoReturn
+from typing import Any, Literal, NoReturn
 
 import pydantic
 import pydantic_settings
-from pydantic import AfterValidator, AliasChoices, Field, SecretStr
+from pydantic import AliasChoices, Field, SecretStr
 
-from flows import addresses, routing, schedules
+from flows import listening, routing, schedules
 from models import MODELS
 from warehouse import errors
 from warehouse.sources import limits
@@ -25,11 +25,11 @@ from warehouse.storage import LakeLocation, S3Access, refuse_password
 from warehouse.tables import ops
 
 PREFIX = "DAYBOOK__"
-Secret = Annotated[SecretStr | None, AfterValidator(addresses.present)]
+Secret = listening.Secret
 
 
-class Settings(pydantic_settings.BaseSettings):
-    """Everything that can be set; the defaults run the demo."""
+class Settings(listening.Listening):
+    """Everything that can be set; the defaults run the demo. Of ports and who may enter: `flows/listening.py`."""
 
     model_config = pydantic_settings.SettingsConfigDict(
         env_prefix=PREFIX,
@@ -193,26 +193,6 @@ class Settings(pydantic_settings.BaseSettings):
         description='Hours of single flows other than the usual, as JSON from flow to cron and zone, such as {"daily":'
         ' "0 18 * * 1-5 Asia/Shanghai"}; "never" for none.',
     )
-    serve_host: Literal["127.0.0.1", "0.0.0.0"] = Field(
-        "127.0.0.1",
-        description="Address that `daybook serve` listens at; 0.0.0.0 within a container only, as nobody is asked for a"
-        " password.",
-    )
-    prefect_port: int = Field(4200, ge=1, le=65535, description="Port of the Prefect server `daybook serve` starts.")
-    prefect_api_url: Annotated[str, AfterValidator(addresses.prefect_api)] = Field(
-        "",
-        description="API of a Prefect server kept elsewhere, such as http://prefect:4200/api; empty for one that"
-        " `daybook serve` starts.",
-    )
-    prefect_database_password: Secret = Field(
-        None,
-        description="Password of the Prefect server's own database, where PREFECT_SERVER_DATABASE_HOST and its like put"
-        " it on PostgreSQL.",
-    )
-    reports_port: int = Field(4201, ge=1, le=65535, description="Port on which `daybook serve` shows the reports.")
-    worker_port: int = Field(
-        4202, ge=1, le=65535, description="Port on loopback on which `daybook serve --only worker` says that it lives."
-    )
 
     def __reduce__(self) -> NoReturn:
         # Prefect, Dask and multiprocessing pickle what they are handed, and a pickle shows what `SecretStr` hides.
@@ -312,17 +292,6 @@ class Settings(pydantic_settings.BaseSettings):
     def prefect_path(self) -> Path:
         """Where Prefect keeps its database."""
         return self.root / "prefect"
-
-    @property
-    def prefect_api(self) -> str:
-        """Address of the API of the Prefect server: the one kept elsewhere, or that of `daybook serve`."""
-        return self.prefect_api_url or f"http://127.0.0.1:{self.prefect_port}/api"
-
-    @property
-    def prefect_secrets(self) -> dict[str, str]:
-        """Variables that only the process of Prefect's server may see."""
-        password = _revealed(self.prefect_database_password)
-        return {"PREFECT_SERVER_DATABASE_PASSWORD": password} if password else {}
 
 
 def read_settings(**overrides: Any) -> Settings:

@@ -212,7 +212,9 @@ def excess_by_date(target: Floats, dates: npt.ArrayLike) -> Floats:
 
 def _group_sums(values: Floats, group: npt.NDArray[np.intp]) -> Floats:
     """The sum of each row's group, by column, added in the order of the rows."""
-    sums = np.stack([np.bincount(group, column) for column in values.T], axis=1) if values.size else values
+    if not values.size:
+        return values
+    sums: Floats = np.stack([np.bincount(group, column) for column in values.T], axis=1).astype(np.float64)
     return sums[group]
 
 

@@ -30,6 +30,7 @@ HOMES = {
     "prefect": ("flows",),
     "prometheus_client": ("flows",),
     "packaging": ("flows",),
+    "httpx": ("flows.showing",),
     "cronsim": ("flows",),
     "typer": ("flows",),
     "rich": ("flows",),

@@ -27,9 +27,9 @@ import numpy as np
 import pytest
 
 import models
-from flows import browsers, demo, probes, publishing, settings, steps, vendors
+from flows import browsers, demo, prefect_api, probes, publishing, serving, settings, steps, vendors
 from reports import digest, figures, pictures
-from warehouse import lake
+from warehouse import errors, lake
 
 
 def daybook(*arguments, home, **variables):
@@ -500,27 +500,33 @@ def webhook():
     server.server_close()
 
 
+PREFECT_AUTH, REPORTS_AUTH = "desk:planted-4713-for-prefect", "desk:planted-4714-for-reports"
+
+
 @pytest.fixture(scope="module")
 def served(home, free_port, webhook):
-    """`daybook serve --demo` on free ports, telling the webhook; the addresses of UI and reports."""
+    """`daybook serve --demo` behind passwords on free ports, telling the webhook; the addresses of UI and reports."""
     prefect_port, reports_port = free_port(), free_port()
     environment = os.environ | {
         "DAYBOOK__ALERT_CHANNELS": json.dumps([webhook[0]]),
+        "DAYBOOK__PREFECT_AUTH": PREFECT_AUTH,
+        "DAYBOOK__REPORTS_AUTH": REPORTS_AUTH,
         "DAYBOOK__PREFECT_PORT": str(prefect_port),
         "DAYBOOK__REPORTS_PORT": str(reports_port),
     }
+    log_path = home / "serve.log"
+    log_file = log_path.open("w")
     process = subprocess.Popen(
         [sys.executable, "-m", "flows.cli", "--home", str(home), "serve", "--demo"],
         env=environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
+        stdout=log_file,
+        stderr=log_file,
     )
     address = f"http://127.0.0.1:{prefect_port}"
     try:
         deadline = time.monotonic() + 120
         while time.monotonic() < deadline and len(deployments_of(address)) < 7:
-            assert process.poll() is None, process.stderr.read()
+            assert process.poll() is None, log_path.read_text()
             time.sleep(0.5)
         yield address, f"http://127.0.0.1:{reports_port}"
     finally:
@@ -530,19 +536,15 @@ def served(home, free_port, webhook):
         except subprocess.TimeoutExpired:
             process.kill()
             process.communicate()
+        log_file.close()
 
 
 def ask(address, path, **body):
-    request = urllib.request.Request(
-        f"{address}/api{path}", data=json.dumps(body).encode(), headers={"Content-Type": "application/json"}
-    )
     deadline = time.monotonic() + 60
     while True:
         try:
-            with urllib.request.urlopen(request, timeout=10) as reply:
-                return json.load(reply)
+            return prefect_api.ask(f"{address}/api", path, body, auth=PREFECT_AUTH)
         except urllib.error.HTTPError as refusal:
-            refusal.close()
             # Prefect's server answers so while its SQLite file is locked; Prefect's own client asks again too.
             if refusal.code != http.HTTPStatus.SERVICE_UNAVAILABLE or time.monotonic() > deadline:
                 raise
@@ -565,11 +567,54 @@ def test_prefect_shows_the_daily_runs_with_steps_artifacts_and_schedule(served):
     artifacts = ask(address, "/artifacts/filter", flow_runs={"id": {"any_": [done[0]["id"]]}})
     deployments = {one["name"]: one for one in deployments_of(address)}
 
-    assert len(done) >= 2
-    assert {run["name"].rsplit("-", 1)[0] for run in task_runs} == {"ingest", "returns", "score", "detect", "publish"}
-    assert {"daybook-report", "daybook-alerts", "daybook-ingest"} <= {one["key"] for one in artifacts}
+    assert {run["name"] for run in done} == {"daily-2026-11-19", "daily-2026-11-20"}
+    assert {run["name"] for run in task_runs} == {"ingest", "returns", "score", "detect", "publish"}
+    tables = ("coverage", "returns-summary", "factors", "alerts", "report", "ingest")
+    assert {f"daybook-{name}" for name in tables} <= {one["key"] for one in artifacts}
     schedule = deployments["evening"]["schedules"][0]["schedule"]
     assert (schedule["cron"], schedule["timezone"]) == ("30 17 * * 1-5", "Asia/Shanghai")
+
+
+def test_tables_of_a_run_say_what_the_lake_says(served, opened):
+    address, _ = served
+
+    found = {one["key"]: one for one in ask(address, "/artifacts/latest/filter") if one["type"] == "table"}
+
+    tables = {key: json.loads(one["data"]) for key, one in found.items()}
+    (bars,) = (row for row in tables["daybook-coverage"] if row["dataset"] == "market.daily")
+    assert bars["rows"] == opened.read_value("select sum(n_received) from ops.ledger where dataset = 'market.daily'")
+    assert (bars["whole through"], bars["not whole"]) == ("2026-11-20", 0)
+    newest = tables["daybook-returns-summary"][0]
+    up = "select count(*) from feature.log_return where trade_date = date '2026-11-20' and log_return_1d > 0"
+    assert (newest["session"], newest["up"]) == ("2026-11-20", opened.read_value(up))
+    n_factors = opened.read_value("select count(*) from model.factor")
+    assert len(tables["daybook-factors"]) == n_factors > 2
+    assert len(tables["daybook-alerts"]) == opened.read_value(
+        "select count(*) from ops.alert where state <> 'resolved'"
+    )
+
+
+def test_lineage_leads_from_the_vendors_to_the_report(served):
+    address, _ = served
+    made = {"event": {"name": ["prefect.asset.materialization.succeeded"]}}
+
+    found = ask(address, "/events/filter", filter=made, limit=50)["events"]
+
+    from_what = {
+        one["resource"]["prefect.resource.id"]: {
+            part["prefect.resource.id"] for part in one["related"] if part["prefect.resource.role"] == "asset"
+        }
+        for one in found
+    }
+
+    def origins(asset):
+        return {asset} | {origin for one in from_what.get(asset, ()) for origin in origins(one)}
+
+    assert len(from_what) == 6
+    assert {"tushare://market", "fred://series"} <= origins("report://daybook/daily")
+    assert {one for one in origins("ducklake://daybook/feature") if one not in from_what} >= {"tushare://market"}
+    # It says which day it is of, and how much.
+    assert any("returns_written" in one["payload"] for one in found)
 
 
 def test_changes_of_alerts_are_events_with_severity_and_subject(served, opened):
@@ -582,8 +627,7 @@ def test_changes_of_alerts_are_events_with_severity_and_subject(served, opened):
     page = ask(address, "/events/filter", filter={"event": {"prefix": ["daybook.alert."]}}, limit=50)
     found = page["events"]
     while page["next_page"]:
-        with urllib.request.urlopen(page["next_page"], timeout=10) as reply:
-            page = json.load(reply)
+        page = prefect_api.ask(page["next_page"], "", auth=PREFECT_AUTH)
         found += page["events"]
 
     labels = [one["resource"] | {"event": one["event"].rsplit(".", 1)[1]} for one in found]
@@ -627,9 +671,54 @@ def test_automations_come_with_the_flows(served):
     }
 
 
+def options_of(home, address, **overrides):
+    known = {"home": home, "prefect_port": int(address.rsplit(":", 1)[1]), "prefect_auth": PREFECT_AUTH}
+    return settings.read_settings(**(known | {"_env_file": None} | overrides))
+
+
+@pytest.mark.parametrize(
+    ("auth", "told"), [(None, "asks for a user and a password"), ("desk:wrong-4715-wrong", "refuses the user")]
+)
+def test_wrong_password_of_prefect_is_named_and_not_shown(served, home, auth, told):
+    options = options_of(home, served[0], prefect_auth=auth)
+
+    (first, *_) = probes.ports(options)
+    with pytest.raises(errors.ConfigError, match=told):
+        serving.serve_deployments(options, {})
+
+    assert first.is_good is False and told in first.advice and "DAYBOOK__PREFECT_AUTH" in first.advice
+    assert "wrong-4715" not in str(first)
+
+
+@pytest.mark.parametrize("auth", ["", "desk:wrong-4715-wrong", "planted-4713-for-prefect"])
+def test_prefect_answers_nobody_without_the_password(served, auth):
+    address, _ = served
+
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        prefect_api.ask(f"{address}/api", "/flow_runs/filter", {}, auth=auth)
+
+    assert refused.value.code == http.HTTPStatus.UNAUTHORIZED
+    # What a container's health check asks.
+    assert prefect_api.is_up(f"{address}/api/health")
+
+
+def test_prefect_takes_no_post_without_the_token_against_other_sites(served):
+    address, _ = served
+    basic = base64.b64encode(PREFECT_AUTH.encode()).decode()
+    request = urllib.request.Request(
+        f"{address}/api/flows/", data=b'{"name": "planted"}', headers={"Authorization": f"Basic {basic}"}
+    )
+
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(request, timeout=10)
+
+    assert refused.value.code == http.HTTPStatus.FORBIDDEN
+    refused.value.close()
+
+
 def test_doctor_tells_a_worker_of_another_version_from_one_that_is_right(served, home, monkeypatch):
     address, _ = served
-    options = settings.read_settings(home=home, prefect_port=int(address.rsplit(":", 1)[1]), _env_file=None)
+    options = options_of(home, address)
 
     right = probes.ports(options)
     monkeypatch.setattr(settings, "code_version", lambda: "2099.1")
@@ -639,10 +728,14 @@ def test_doctor_tells_a_worker_of_another_version_from_one_that_is_right(served,
     assert [fact.is_good for fact in wrong] == [True, False] and "installed is 2099.1" in wrong[1].found
 
 
-def test_prefect_ui_shows_the_daily_run_in_a_browser(served, browser):
+def test_prefect_ui_asks_for_the_password_and_shows_the_daily_run(served, browser):
     address, _ = served
     page = browser.new_page(viewport={"width": 1400, "height": 900})
 
+    page.goto(f"{address}/runs")
+    page.locator("input[type=password]").fill(PREFECT_AUTH)
+    page.keyboard.press("Enter")
+    page.wait_for_timeout(500)
     page.goto(f"{address}/runs")
     page.get_by_text("daily-20").first.wait_for(timeout=30_000)
     shown = page.inner_text("body")
@@ -653,7 +746,9 @@ def test_prefect_ui_shows_the_daily_run_in_a_browser(served, browser):
 
 def test_served_reports_answer_on_loopback(served, home):
     _, address = served
-    with urllib.request.urlopen(f"{address}/index.html", timeout=10) as reply:
+    basic = base64.b64encode(REPORTS_AUTH.encode()).decode()
+    request = urllib.request.Request(f"{address}/index.html", headers={"Authorization": f"Basic {basic}"})
+    with urllib.request.urlopen(request, timeout=10) as reply:
         body = reply.read().decode()
 
     assert demo.MARKER not in body
@@ -673,6 +768,24 @@ def test_page_of_another_site_cannot_read_what_prefect_answers(served):
     assert allowed(address) == address
 
 
+def pause(address, deployment):
+    """As the switch in the UI does: a token first, then the change."""
+    (schedule,) = deployment["schedules"]
+    token = prefect_api.ask(f"{address}/api", "/csrf-token?client=planted", auth=PREFECT_AUTH)["token"]
+    request = urllib.request.Request(
+        f"{address}/api/deployments/{deployment['id']}/schedules/{schedule['id']}",
+        data=b'{"active": false}',
+        headers={
+            "Authorization": "Basic " + base64.b64encode(PREFECT_AUTH.encode()).decode(),
+            "Content-Type": "application/json",
+            "Prefect-Csrf-Client": "planted",
+            "Prefect-Csrf-Token": token,
+        },
+        method="PATCH",
+    )
+    urllib.request.urlopen(request, timeout=30).close()
+
+
 def test_worker_of_its_own_offers_its_flows_to_a_server_kept_elsewhere(served, tmp_path, free_port):
     """The last of this server's tests: its flows are those of another worker afterwards.
 
@@ -685,10 +798,14 @@ def test_worker_of_its_own_offers_its_flows_to_a_server_kept_elsewhere(served, t
     worker_port = str(free_port())
     environment = os.environ | {
         "DAYBOOK__PREFECT_API_URL": f"{address}/api",
+        "DAYBOOK__PREFECT_AUTH": PREFECT_AUTH,
         "DAYBOOK__WORKER_PORT": worker_port,
         "DAYBOOK__SCHEDULES": json.dumps({"maintain": "17 4 * * * UTC"}),
     }
     command = [sys.executable, "-m", "flows.cli", "--home", str(tmp_path)]
+    # Somebody pauses a schedule in the UI, which must last.
+    paused = next(one for one in deployments_of(address) if one["name"] == "weekly")
+    pause(address, paused)
     process = subprocess.Popen([*command, "serve", "--only", "worker"], env=environment, stdout=subprocess.DEVNULL)
     try:
         deadline, crons = time.monotonic() + 120, []
@@ -707,8 +824,22 @@ def test_worker_of_its_own_offers_its_flows_to_a_server_kept_elsewhere(served, t
         process.send_signal(signal.SIGINT)
         ended = process.wait(timeout=60)
 
+    active = {one["name"]: [each["active"] for each in one["schedules"]] for one in deployments_of(address)}
     assert crons == ["17 4 * * *"]
+    assert active["weekly"] == [False] and active["evening"] == active["nightly"] == [True]
     assert (alive, checked.returncode, ended) == (True, 0, 0)
     assert {run["id"]: run["state_type"] for run in runs} == {left: "CRASHED", by_hand: "RUNNING"}
     # It has started no server of its own, whose database would be here.
     assert not list(tmp_path.rglob("*.db"))
+
+
+def test_no_password_is_left_in_a_file_or_a_log(served, home):
+    """Run after everything else has; Prefect's database keeps parameters and logs of runs."""
+    passwords = [one.split(":")[1].encode() for one in (PREFECT_AUTH, REPORTS_AUTH)]
+    passwords += [base64.b64encode(one.encode()) for one in (PREFECT_AUTH, REPORTS_AUTH)]
+
+    files = [path for path in home.rglob("*") if path.is_file() and path.stat().st_size < 50_000_000]
+    found = [path.name for path in files if any(one in path.read_bytes() for one in passwords)]
+
+    assert (home / "serve.log").stat().st_size > 0 and any(path.name == "prefect.db" for path in files)
+    assert found == []

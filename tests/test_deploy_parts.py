@@ -6,8 +6,8 @@ where this machine lets a test arrange that, and as the image's user where that 
 
 from __future__ import annotations
 
+import base64
 import contextlib
-import json
 import os
 import re
 import shutil
@@ -24,7 +24,7 @@ import psycopg
 import pytest
 import yaml
 
-from flows import vendors
+from flows import prefect_api, vendors
 
 pytestmark = pytest.mark.exhaustive
 
@@ -34,6 +34,7 @@ PYTHONPATH = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPA
 SERVICES = yaml.safe_load((DEPLOY / "compose" / "compose.yaml").read_text())["services"]
 ROLES = str(DEPLOY / "postgres" / "roles.sql")
 PASSWORDS = {name: f"planted '{name}'" for name in ("prefect_password", "lake_writer_password", "lake_reader_password")}
+DOORS = {name: f"desk:planted-{name}" for name in ("prefect_auth", "reports_auth")}
 IMAGE_USER = 10001
 # Everything read-only but the folders that are named before the command; no rights beyond the user's own.
 LOCKED_UP = """
@@ -135,17 +136,14 @@ class Parts:
             process.kill()
 
     def ask(self, path, **body):
-        request = urllib.request.Request(
-            f"http://127.0.0.1:{self.ports['server']}/api{path}",
-            data=json.dumps(body).encode(),
-            headers={"Content-Type": "application/json"},
-        )
-        with urllib.request.urlopen(request, timeout=30) as reply:
-            return json.load(reply)
+        return prefect_api.ask(f"http://127.0.0.1:{self.ports['server']}/api", path, body, auth=DOORS["prefect_auth"])
 
-    def read(self, path):
+    def read(self, path, auth=DOORS["reports_auth"]):
+        request = urllib.request.Request(f"http://127.0.0.1:{self.ports['reports']}{path}")
+        if auth:
+            request.add_header("Authorization", "Basic " + base64.b64encode(auth.encode()).decode())
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.ports['reports']}{path}", timeout=30) as reply:
+            with urllib.request.urlopen(request, timeout=30) as reply:
                 return reply.status, reply.read().decode()
         except urllib.error.HTTPError as refused:
             return refused.code, refused.read().decode()
@@ -194,7 +192,7 @@ def parts(folder, postgres, free_port, truth30):
             secrets.mkdir(exist_ok=True)
             for one in SERVICES[part]["secrets"]:
                 source, target = (one, one) if isinstance(one, str) else (one["source"], one["target"])
-                (secrets / target).write_text(PASSWORDS.get(source, token))
+                (secrets / target).write_text((PASSWORDS | DOORS).get(source, token))
             own = {f"DAYBOOK__{name}_PORT": str(ports[name]) for name in ("worker", "reports")}
             own |= {"DAYBOOK__PREFECT_PORT": str(ports["server"]), "DAYBOOK__SECRETS_DIR": str(secrets)}
             own |= {"DAYBOOK__HISTORY_START": str(truth30.session_dates[11])}
@@ -228,17 +226,19 @@ def test_parts_of_the_compose_file_do_the_work_together(parts, postgres, truth30
     assert ended == "Completed", message
     assert n_runs >= 1
     assert parts.read("/readyz") == (200, "ready\n")
+    assert (parts.read("/healthz", auth="")[0], parts.read("/metrics", auth="")[0]) == (200, 401)
     assert status == 200 and "daybook_lake_up 1.0" in figures
     assert 'daybook_dataset_partitions{dataset="market.daily",state="ok"} 2.0' in figures
     assert {part: parts.stop(part) for part in ("reports", "worker")} == {"reports": 0, "worker": 0}
     for log in parts.folder.glob("*.log"):
-        assert not any(word in log.read_text() for word in PASSWORDS.values())
+        assert not any(word in log.read_text() for word in (*PASSWORDS.values(), "planted-prefect", "planted-reports"))
 
 
 def test_flows_for_workers_run_on_a_worker_of_prefect(parts):
     parts.start("server")
     environment = parts.environment("worker") | {
         "PREFECT_API_URL": f"http://127.0.0.1:{parts.ports['server']}/api",
+        "PREFECT_API_AUTH_STRING": DOORS["prefect_auth"],
         "PREFECT_HOME": str(parts.folder / "tmp"),
     }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import os
 import socket
@@ -11,7 +12,7 @@ import sys
 import pytest
 import tenacity
 
-from flows import doctor, probes, settings, vendors
+from flows import doctor, prefect_api, probes, settings, vendors
 from warehouse import extensions, lake
 from warehouse.sources import market, simulator
 
@@ -48,9 +49,14 @@ def options(vendor, tmp_path, free_port):
     return make
 
 
-def bad(options):
+def wrong(facts):
     """What needs attention, by topic: how it is and what to do."""
-    return {fact.topic: f"{fact.found} {fact.advice}" for fact in doctor.examine(options) if fact.is_good is False}
+    return {fact.topic: f"{fact.found} {fact.advice}" for fact in facts if fact.is_good is False}
+
+
+def bad(options):
+    """What the doctor finds wrong."""
+    return wrong(doctor.examine(options))
 
 
 def test_nothing_is_bad_where_all_is_well(options):
@@ -141,17 +147,53 @@ def test_ports_that_others_have_are_named(options):
 
 def test_server_that_is_busy_for_a_moment_is_asked_again(options, scripted, monkeypatch):
     """Prefect answers 503 while its SQLite file is locked; one that stays so is named."""
-    monkeypatch.setattr(probes._offered.retry, "wait", tenacity.wait_none())
+    monkeypatch.setattr(prefect_api.ask_patiently.retry, "wait", tenacity.wait_none())
     here = options(prefect_port=scripted.server.server_address[1])
-    busy = (503, b"{}")
+    busy, ours = (503, b"{}"), {"version": settings.code_version()}
+    version, token = json.dumps(importlib.metadata.version("prefect")).encode(), b'{"token": "any"}'
+    before = (b"true", version, version)
 
-    scripted.will_answer(b"true", busy, busy, json.dumps([{"version": settings.code_version()}]).encode())
+    scripted.will_answer(*before, token, busy, token, busy, token, json.dumps([ours]).encode())
     asked_again = probes.ports(here)
-    scripted.will_answer(b"true", busy)
+    scripted.will_answer(*before, token, busy)
     never = probes.ports(here)
 
     assert [fact.is_good for fact in asked_again] == [True, True]
     assert [fact.is_good for fact in never] == [True, False] and "does not tell" in never[1].found
+
+
+def test_worker_of_another_version_is_named(options, scripted):
+    here = options(prefect_port=scripted.server.server_address[1])
+    version, offered = json.dumps(importlib.metadata.version("prefect")).encode(), b'[{"version": "2025.3"}]'
+
+    scripted.will_answer(b"true", version, version, b'{"token": "any"}', offered)
+    daybook = wrong(probes.ports(here))
+    scripted.will_answer(b"true", b'"3.0.0"', b'"3.0.0"', b'{"token": "any"}', offered)
+    both = wrong(probes.ports(here))
+
+    assert set(daybook) == {"version of the worker"} and "offered by Daybook 2025.3" in daybook["version of the worker"]
+    assert "the server is Prefect 3.0.0" in both["version of the server"] and "version of the worker" in both
+
+
+def test_server_that_asks_nobody_though_it_should_is_named(options, scripted):
+    here = options(prefect_port=scripted.server.server_address[1], prefect_auth="desk:planted-4716")
+    version = json.dumps(importlib.metadata.version("prefect")).encode()
+
+    scripted.will_answer(b"true", version, version, version, b'{"token": "any"}', b"[]")
+    found = wrong(probes.ports(here))
+
+    assert "asks nobody for a password" in found["Prefect server"] and "planted-4716" not in str(found)
+
+
+def test_servers_open_to_everybody_are_named(options):
+    beyond = {"serve_host": "0.0.0.0"}
+    auth = {"prefect_auth": "desk:planted-4716", "reports_auth": "desk:planted-4717"}
+
+    found = bad(options(**beyond))
+
+    assert set(found) == {"door of Prefect's server", "door of the reports"}
+    assert all("DAYBOOK__SERVE_OPEN=true" in told for told in found.values())
+    assert probes.doors(options(**beyond, **auth)) == probes.doors(options(**beyond, serve_open=True)) == []
 
 
 def test_postgresql_that_is_down_is_named(options, free_port):

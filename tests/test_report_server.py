@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 import shutil
@@ -15,7 +16,8 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from flows import metrics, report_server, settings
+from flows import metrics, report_server, serving, settings
+from warehouse import errors
 from warehouse.sources.faults import Fault
 
 DEPLOY = Path(__file__).parents[1] / "deploy"
@@ -86,6 +88,83 @@ def test_process_lives_and_says_why_it_is_not_ready(served):
     assert served("/healthz") == (200, "ok\n")
     status, text = served("/readyz")
     assert status == 503 and "Prefect's server does not answer" in text
+
+
+AUTH = "desk:planted-4718-for-reports"
+
+
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory, free_port):
+    """The report server of an empty desk behind a password, and a function that asks it: status, body, headers."""
+    ports = {"reports_port": free_port(), "prefect_port": free_port()}
+    home = tmp_path_factory.mktemp("guarded")
+    options = settings.read_settings(home=home, reports_auth=AUTH, _env_file=None, **ports)
+    with report_server.report_server(options) as address:
+        (options.reports_path / "2026-11-20.html").write_text("planted page")
+
+        def ask(path, header="", method="GET"):
+            request = urllib.request.Request(f"{address}{path}", method=method)
+            if header:
+                request.add_header("Authorization", header)
+            try:
+                with urllib.request.urlopen(request, timeout=30) as reply:
+                    return reply.status, reply.read().decode(), reply.headers
+            except urllib.error.HTTPError as refused:
+                return refused.code, refused.read().decode(), refused.headers
+
+        yield ask
+
+
+def basic(credentials):
+    return "Basic " + base64.b64encode(credentials.encode()).decode()
+
+
+@pytest.mark.parametrize(
+    "header",
+    ["", "Basic", "Basic ?", "Basic ÿ", basic("desk:wrong"), basic(AUTH + "x"), basic(""), f"Bearer {basic(AUTH)[6:]}"],
+)
+def test_nothing_is_shown_without_the_password(guarded, header):
+    for path in ("/", "/2026-11-20.html", "/metrics", "/healthz/../metrics", "/healthz?x"):
+        status, body, headers = guarded(path, header)
+
+        assert status == 401 and headers["WWW-Authenticate"].startswith("Basic "), path
+        assert "planted" not in body
+        assert guarded(path, header, method="HEAD")[:2] == (401, ""), path
+
+
+def test_everything_is_shown_with_the_password(guarded):
+    assert guarded("/2026-11-20.html", basic(AUTH))[:2] == (200, "planted page")
+    assert guarded("/metrics", basic(AUTH))[0] == 200
+    assert guarded("/2026-11-20.html", basic(AUTH), method="HEAD")[0] == 200
+
+
+def test_probe_needs_no_password_and_is_told_no_reason(guarded):
+    assert guarded("/healthz")[:2] == (200, "ok\n")
+    assert guarded("/readyz")[:2] == (503, "not ready\n")
+    assert "there is no lake" in guarded("/readyz", basic(AUTH))[1]
+
+
+def test_password_of_the_reports_stands_in_no_log(guarded, caplog):
+    with caplog.at_level("DEBUG", logger="flows"):
+        guarded("/2026-11-20.html", basic(AUTH))
+        guarded("/2026-11-20.html", basic("desk:wrong-4719"))
+
+    assert "/2026-11-20.html" in caplog.text
+    assert not any(one in caplog.text for one in ("planted-4718", basic(AUTH)[6:], "wrong-4719"))
+
+
+def test_server_beyond_loopback_without_a_password_does_not_start(tmp_path, free_port):
+    known = {"home": tmp_path, "reports_port": free_port(), "serve_host": "0.0.0.0", "_env_file": None}
+
+    with (
+        pytest.raises(errors.ConfigError, match="ask nobody for a password"),
+        report_server.report_server(settings.read_settings(**known)),
+    ):
+        pass
+    with pytest.raises(errors.ConfigError, match="DAYBOOK__PREFECT_AUTH"):
+        serving.become_server(settings.read_settings(**known))
+    with report_server.report_server(settings.read_settings(**known, serve_open=True)) as address:
+        assert urllib.request.urlopen(f"{address}/healthz", timeout=30).status == 200
 
 
 def test_desk_without_a_lake_is_told_as_such(tmp_path, free_port):

@@ -146,7 +146,9 @@ def test_server_listens_on_loopback_or_everywhere_and_nowhere_else(monkeypatch, 
         settings.read_settings(_env_file=None)
 
 
-@pytest.mark.parametrize("variable", ["TUSHARE_TOKEN", "FRED_API_KEY", "DAYBOOK__LAKE_CATALOG_PASSWORD"])
+@pytest.mark.parametrize(
+    "variable", ["TUSHARE_TOKEN", "FRED_API_KEY", "DAYBOOK__LAKE_CATALOG_PASSWORD", "DAYBOOK__REPORTS_AUTH"]
+)
 @pytest.mark.parametrize("is_file", [True, False], ids=["file", "variable"])
 def test_empty_secret_is_none(monkeypatch, tmp_path, variable, is_file):
     monkeypatch.delenv(variable, raising=False)
@@ -159,6 +161,39 @@ def test_empty_secret_is_none(monkeypatch, tmp_path, variable, is_file):
     options = settings.read_settings(_env_file=None)
 
     assert getattr(options, variable.lower().removeprefix("daybook__")) is None
+
+
+@pytest.mark.parametrize("variable", ["DAYBOOK__PREFECT_AUTH", "DAYBOOK__REPORTS_AUTH"])
+@pytest.mark.parametrize(
+    ("credentials", "words"),
+    [
+        (TOKEN, "must be user:password"),
+        (f":{TOKEN}", "must be user:password"),
+        ("desk:", "must be user:password"),
+        (f"desk:{TOKEN} and more", "without spaces"),
+        (f"desk:é{TOKEN}", "in ASCII"),
+        ("desk:elevenchars", "at least 12 characters"),
+    ],
+)
+def test_credentials_of_another_form_are_named_and_not_shown(monkeypatch, variable, credentials, words):
+    monkeypatch.setenv(variable, credentials)
+
+    with pytest.raises(errors.ConfigError, match=f"{variable}: ") as caught:
+        settings.read_settings(_env_file=None)
+
+    said = str(caught.value)
+    assert words in said and "\n" not in said and not any(one in said for one in (TOKEN, "elevenchars", "desk:e"))
+
+
+def test_credentials_are_handed_to_who_needs_them_and_to_nobody_else(monkeypatch):
+    monkeypatch.setenv("DAYBOOK__PREFECT_AUTH", f"desk:{TOKEN}:with-a-colon")
+
+    options = settings.read_settings(_env_file=None)
+
+    auth = f"desk:{TOKEN}:with-a-colon"
+    assert options.prefect_secrets == {"PREFECT_SERVER_API_AUTH_STRING": auth}
+    assert options.prefect_access == {"PREFECT_API_URL": options.prefect_api, "PREFECT_API_AUTH_STRING": auth}
+    assert TOKEN not in repr(options) + settings.masked(options.prefect_auth)
 
 
 MALFORMED = {

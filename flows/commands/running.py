@@ -73,7 +73,8 @@ def _run_daily(options: settings.Settings, context: Context, day: date, progress
 
     if not serving.is_server_up(options):
         return steps.run_daily(context, day, steps.call_directly(progress))
-    variables = serving.prefect_environment(options.root) | {"PREFECT_API_URL": options.prefect_api}
+    serving.refuse_locked_out(options)
+    variables = serving.prefect_environment(options.root) | options.prefect_access
     with serving.variables_set(variables | {"DAYBOOK__HOME": str(options.root)}):
         from flows import deployments
 
