@@ -49,8 +49,8 @@ class Scaling:
 
 def of_settings(settings: Settings, rows: FeatureRows) -> Scaling:
     """As it is set, for the features of which these rows have any value."""
-    has_any = np.isfinite(rows.features).any(axis=0)
-    names = tuple(name for at, name in enumerate(feature.FEATURE_NAMES) if has_any[at])
+    known = np.flatnonzero(np.isfinite(rows.features).any(axis=0))
+    names = tuple(feature.FEATURE_NAMES[at] for at in known.tolist())
     return Scaling(names, settings.feature_scale, settings.feature_neutralise)
 
 
