@@ -42,7 +42,7 @@ def run_job(job: dict[str, str], places: dict[str, str]) -> int:
         exec(compile(job["text"], job["name"], "exec"), {"__name__": "guide"})
         return 0
     if job["kind"] == "pytest":
-        return int(pytest.main(["-q", "-p", "no:cacheprovider", *job["words"]]))
+        return int(pytest.main(["-q", "-p", "no:cacheprovider", "--assert=plain", *job["words"]]))
     if job["kind"] == "older":
         make_older(job["text"])
         return 0

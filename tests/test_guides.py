@@ -21,6 +21,7 @@ from pathlib import Path
 
 import duckdb
 import guide_blocks
+import numpy as np
 import pytest
 import typer
 import yaml
@@ -192,9 +193,16 @@ def done(tree, collector, work):
 
 
 def write_inputs(work):
-    """Files that documents take for granted, such as a table of claims."""
+    """Files that the documents' readers have: a series, a sheet of FRED-MD's form, a table."""
     lines = ["month,growth"] + [f"{2014 + at // 12}-{1 + at % 12:02d}-01,{(at * 37) % 11 / 100}" for at in range(144)]
     (work / "claims.csv").write_text("\n".join(lines))
+    rng = np.random.default_rng(5)
+    growth = np.outer(rng.standard_normal(120), rng.uniform(0.5, 1.5, 8)) + 0.3 * rng.standard_normal((120, 8))
+    names, codes = (",".join(one) for one in (["sasdate", *"ABCDEFGH"], ["Transform:", *"51515151"]))
+    months = [f"{1 + at % 12}/1/{2010 + at // 12}," + ",".join(map(str, row)) for at, row in enumerate(np.exp(growth))]
+    (work / "current.csv").write_text("\n".join([names, codes, *months]))
+    bars = ["close,volume"] + [f"{10 + x},{100 * y}" for x, y in rng.standard_normal((60, 2)) ** 2]
+    (work / "bars.csv").write_text("\n".join(bars))
 
 
 def outcome(done, document, *words):
