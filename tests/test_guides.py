@@ -27,6 +27,7 @@ import typer
 import yaml
 
 from flows import cli, routing, settings
+from warehouse import statements
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -39,6 +40,7 @@ MENTIONS = list(dict.fromkeys(one for path in DOCUMENTS for one in guide_blocks.
 ELSEWHERE = {
     "serve --demo": ("test_demo.py", "served"),
     "serve": ("test_demo.py", "served"),
+    "alerts budget": ("test_alarm_budget.py", "daybook"),
     "forecast-study": ("test_diffusion.py", "test_study_gives_the_published_ratios_and_the_page_in_docs"),
 }
 # What a document shows refused on a desk where there is nothing to do it to: exit status and words.
@@ -448,3 +450,122 @@ def test_added_channel_delivers_what_the_lake_says_was_sent(done, asked, collect
 
     assert sent and {line["id"] for line in collector.lines} == sent
     assert "lines-1" in outcome(done, "extending.md", "alerts messages")["said"]
+
+
+def blocks_of(document, language):
+    """The blocks of a document in one language, in its order."""
+    found = guide_blocks.FENCE.findall((ROOT / "docs" / document).read_text("utf-8"))
+    return [text for kind, text in found if kind == language]
+
+
+@pytest.fixture(scope="module")
+def answers(asked):
+    """What each query of `docs/analyst.md` returns: rows as dicts, by a word that only it has."""
+    wholes = [one for block in blocks_of("analyst.md", "sql") for one in statements.split(block)[0]]
+    found = {}
+    for text in wholes:
+        cursor = asked.execute(text)
+        names = [each[0] for each in cursor.description]
+        found[text] = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+    def choose(word):
+        (rows,) = [rows for text, rows in found.items() if word in text]
+        return rows
+
+    return choose
+
+
+def test_catalog_says_the_units_of_bars(answers):
+    units = {row["column_name"]: row["comment"].rsplit("[", 1)[1].rstrip("]") for row in answers("duckdb_columns()")}
+
+    assert units["vol"] == "lots of 100 shares" and units["pct_chg"] == "percent" and units["close"] == "CNY"
+
+
+def test_views_have_plain_units(answers):
+    rows = answers("v.volume_shares")
+
+    assert len(rows) == 3
+    assert all(row["volume_shares"] == row["vol"] * 100 for row in rows)
+    assert all(row["amount_cny"] == pytest.approx(row["amount"] * 1000) for row in rows)
+
+
+def test_days_on_which_raw_and_adjusted_returns_differ_are_those_whose_factor_changed(answers, asked):
+    rows = answers("raw_return - adjusted_return")
+
+    assert rows
+    for row in rows:
+        newest = asked.execute(
+            "select adj_factor from market.adj_factor join market.daily using (ts_code, trade_date)"
+            " where ts_code = $code and trade_date <= $day order by trade_date desc limit 2",
+            {"code": row["ts_code"], "day": row["trade_date"]},
+        ).fetchall()
+        assert newest[0] != newest[1], row
+
+
+def test_forward_adjusted_price_of_the_last_day_is_the_traded_one(answers):
+    rows = answers("from price_adjusted_asof")
+
+    assert len(rows) == 3 and all(row["close_adjusted_cny"] == row["close_cny"] for row in rows)
+
+
+def test_release_is_known_from_its_day_and_not_before(answers):
+    newest = {str(row["as_of"]): str(row["newest"]) for row in answers("from macro_asof")}
+
+    assert newest == {"2026-11-05": "2026-09-01", "2026-11-06": "2026-10-01"}
+
+
+def test_universe_of_a_day_holds_those_that_went_since(answers, asked):
+    ((n_listed, n_gone),) = asked.sql(
+        "select count(*), count(*) filter (where delist_date <= date '2026-11-20') from market.stock_basic"
+        " where list_date <= date '2025-06-30' and (delist_date is null or delist_date > date '2025-06-30')"
+    ).fetchall()
+
+    assert answers("universe_asof('2025-06-30')") == [{"n_listed": n_listed, "n_gone": n_gone}] and n_gone > 0
+
+
+def test_table_is_read_as_it_stood(answers, asked):
+    (old,) = answers("at (version")
+    listed, runs = answers("ducklake_snapshots"), answers("analyst.run")
+    expected = asked.execute("select count(*) from market.daily where trade_date <= $day", {"day": old["newest"]})
+
+    assert str(old["newest"]) < "2026-11-19" and old["n_rows"] == expected.fetchone()[0]
+    assert len(listed) == 3 and listed[0]["snapshot_id"] > runs[0]["snapshot"]
+    assert str(runs[0]["as_of_date"]) == "2026-11-20"
+
+
+@pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")
+def test_frames_of_pandas_and_polars_have_the_figures_of_the_lake(asked, work, monkeypatch, capsys):
+    monkeypatch.chdir(work)
+    said = []
+    for text in blocks_of("analyst.md", "python"):
+        exec(compile(text, "docs/analyst.md", "exec"), {})
+        said.append(capsys.readouterr().out.splitlines())
+
+    correlations = {line.split()[0]: float(line.split()[1]) for line in said[0] if "." in line}
+    best = [line.split(",") for line in said[1][1:]]
+    expected = asked.sql(
+        "select ts_code, close_adjusted_cny / lag(close_adjusted_cny, 20) over days - 1 as month"
+        " from analyst.price_adjusted window days as (partition by ts_code order by trade_date)"
+        " qualify lead(trade_date) over days is null and month is not null order by month desc limit 3"
+    ).fetchall()
+    assert len(correlations) >= 18 and all(-1 <= value <= 1 for value in correlations.values())
+    assert [row[0] for row in best] == [code for code, _ in expected]
+    assert [float(row[-1]) for row in best] == pytest.approx([month for _, month in expected])
+
+
+def test_exports_hold_what_the_lake_holds(asked, done, work):
+    with duckdb.connect(str(work / "lake.duckdb"), read_only=True) as copy:
+        held = copy.sql("select count(*), max(trade_date) from market.daily").fetchone()
+    returns = duckdb.read_parquet(str(work / "returns" / "**" / "*.parquet"), union_by_name=True)
+
+    assert held == asked.sql("select count(*), max(trade_date) from market.daily").fetchone()
+    assert {"simple_return_1d", "n_up"} <= set(returns.columns)
+
+
+def test_drill_puts_everything_back(done, work):
+    said = outcome(done, "engineer.md", "drill", "verify")["said"]
+
+    assert "BAD" not in said and said.count("ok ") > 5
+    homes = (work / ".daybook" / "demo", work / "daybook-drill")
+    kept, back = (sorted(path.name for path in (home / "reports").glob("20*.html")) for home in homes)
+    assert kept == back == ["2026-11-20.html"]
