@@ -70,7 +70,7 @@ def places_of(home: Path) -> dict[str, str]:
         session = opened.read_value(
             "select max(cal_date) from market.trade_cal where is_open and cal_date < '2026-11-20'"
         )
-        held = opened.read_value("select min(row_hash) from ops.quarantine where state = 'pending'")
+        held = opened.read_value("select min(row_id) from analyst.quarantine where state = 'pending'")
     # The demo's vendors know no session of before 2025.
     return {
         "1f6b2c": fingerprint[:6],
@@ -84,7 +84,7 @@ def places_of(home: Path) -> dict[str, str]:
 def main() -> None:
     """Run every job and write what came of it."""
     jobs = json.loads(Path(sys.argv[1]).read_text())
-    results, target = [], Path(sys.argv[2])
+    results, target = [], Path(sys.argv[2]).resolve()
     with contextlib.ExitStack() as stack:
         places: dict[str, str] = {}
         for job in jobs:
