@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
@@ -169,6 +170,21 @@ def test_imports_point_down(path: Path) -> None:
 )
 def test_the_arrows_are_those_of_the_drawing(importer: str, target: str, is_fine: bool) -> None:
     assert may_import(importer, target) is is_fine
+
+
+def test_picture_in_the_docs_has_the_rooms_and_the_arrows_of_the_code() -> None:
+    """Allowed and drawn are the same, and each arrow is one that some module needs."""
+    picture = ElementTree.parse(ROOT / "docs" / "house.svg").getroot()
+    drawn = {(each.get("data-from"), each.get("data-to")) for each in picture.iter() if each.get("data-from")}
+    rooms = {each.get("data-room") for each in picture.iter() if each.get("data-room")}
+
+    allowed = {
+        (room, room_of(target)) for room, targets in ALLOWED.items() for target in targets if room_of(target) != room
+    }
+    found = {(room_of(module_name(path)), target) for path in MODULES for target in imported(path)}
+    used = {(room, room_of(target)) for room, target in found if target.split(".")[0] in ROOMS}
+    assert rooms == set(ALLOWED) == {*ROOMS, SOURCES}
+    assert drawn == allowed == {(one, other) for one, other in used if one != other}
 
 
 @every_module
