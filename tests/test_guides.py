@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import enum
+import itertools
 import json
 import os
 import re
@@ -27,7 +28,7 @@ import pytest
 import typer
 import yaml
 
-from flows import cli, routing, settings
+from flows import cli, deployments, routing, settings
 from warehouse import statements
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -74,7 +75,14 @@ def kind_of(one):
         return "setting"
     if one.text.startswith("python -m pytest"):
         return "benchmark" if "benchmark" in one.words else "run"
-    kinds = {"make": "make", "docker": "container", "kubectl": "cluster", "psql": "script"}
+    kinds = {
+        "make": "make",
+        "prefect": "prefect",
+        "uvx": "audit",
+        "docker": "container",
+        "kubectl": "cluster",
+        "psql": "script",
+    }
     setup = dict.fromkeys(("cd", "install", "for", "printf", "chmod"), "set-up")
     return (kinds | setup).get(first)
 
@@ -116,7 +124,14 @@ def tree(tmp_path_factory):
     for room in ("flows", "models", "reports", "warehouse"):
         shutil.copytree(ROOT / room, folder / room)
     (folder / "tests").mkdir()
-    for name in ("conftest.py", "guide_runner.py", "planting.py", "test_features.py", "test_feature_leaks.py"):
+    for name in (
+        "conftest.py",
+        "guide_runner.py",
+        "planting.py",
+        "postgres_cluster.py",
+        "test_features.py",
+        "test_feature_leaks.py",
+    ):
         shutil.copy2(ROOT / "tests" / name, folder / "tests")
     shutil.copy2(ROOT / "pyproject.toml", folder)
     (folder / "daybook-blocks").mkdir()
@@ -350,6 +365,22 @@ def test_container_command_names_files_and_services_that_there_are(one):
             parse(rest[1:])
     else:
         assert {word for word in words[3:] if re.fullmatch("[a-z]+", word)} <= set(services)
+
+
+@of_kind("prefect")
+def test_command_of_prefect_is_one_it_has_for_a_deployment_there_is(one):
+    subcommand = list(itertools.takewhile(lambda word: "/" not in word, one.words[1:]))
+    offered = {f"{each.flow_name}/{each.name}" for each in deployments.deployments()}
+
+    told = subprocess.run([sys.executable, "-m", "prefect", *subcommand, "--help"], capture_output=True, text=True)
+
+    assert f"Usage: prefect {' '.join(subcommand)} " in told.stdout
+    assert {word for word in one.words if "/" in word} <= offered
+
+
+@of_kind("audit")
+def test_audit_reads_the_lock_that_there_is(one):
+    assert (ROOT / one.words[one.words.index("-r") + 1]).exists()
 
 
 @of_kind("cluster")
