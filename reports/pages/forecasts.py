@@ -130,7 +130,7 @@ def _coefficient_figure(lake: Reader, fitted: dict[str, str]) -> list[Block]:
         Figure(
             "What the regression leans on",
             chart,
-            f"The {rows.num_rows} largest t statistics; standard errors allow for overlapping targets (Driscoll-Kraay).",
+            f"{rows.num_rows} largest t statistics; standard errors allow for overlapping targets (Driscoll-Kraay).",
         )
     ]
 
