@@ -14,6 +14,8 @@ NAIVE = reading.NAIVE
 MOST_DRAWN = 2
 # Lines of one picture that can be told apart by their dashes.
 MOST_LINES = 6
+# Coefficients that one picture has room for.
+MOST_TERMS = 14
 SIGNIFICANT = 0.05
 # By whether the squared error is below the naive forecast's, and whether that is more than chance.
 VERDICTS = {
@@ -113,8 +115,9 @@ def _coefficient_figure(lake: Reader, fitted: dict[str, str]) -> list[Block]:
         return []
     rows = lake.read(
         "select term, t_statistic from analyst.coefficient where model_version = $version and term <> 'intercept'"
-        " order by abs(t_statistic) desc, term limit 14",
+        " order by abs(t_statistic) desc, term limit $most",
         version=fitted["ridge"],
+        most=MOST_TERMS,
     )
     chart = charts.bars(
         rows["term"].to_pylist(),
@@ -127,7 +130,7 @@ def _coefficient_figure(lake: Reader, fitted: dict[str, str]) -> list[Block]:
         Figure(
             "What the regression leans on",
             chart,
-            "t statistics; standard errors allow for overlapping targets (Driscoll-Kraay).",
+            f"{rows.num_rows} largest t statistics; standard errors allow for overlapping targets (Driscoll-Kraay).",
         )
     ]
 

@@ -63,6 +63,7 @@ def importance_blocks(version: str, importance: Gathered) -> list[Block]:
         "How far R² against the naive forecast falls when a feature is shuffled among the securities of each day: mean"
         f" of {n_shuffles} shuffles over {numbers.count(n_rows)} rows of the last fold, which the model had not seen."
         " Below zero: it did better without. Features that say the same share their importance."
+        + (f" The first {MOST_BARS} of {rows.num_rows}; the table has all." if rows.num_rows > MOST_BARS else "")
     )
     cells = [
         (
