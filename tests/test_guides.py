@@ -524,7 +524,7 @@ def test_views_have_plain_units(answers):
     rows = answers("v.volume_shares")
 
     assert len(rows) == 3
-    assert all(row["volume_shares"] == row["vol"] * 100 for row in rows)
+    assert all(row["volume_shares"] == pytest.approx(row["vol"] * 100) for row in rows)
     assert all(row["amount_cny"] == pytest.approx(row["amount"] * 1000) for row in rows)
 
 
