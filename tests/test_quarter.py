@@ -48,6 +48,8 @@ SHARE_FAULTY = 0.05
 ALL_DISASTERS = (*(("kill worker",) * 3), "restart server", "restart postgres")
 FEWER_DISASTERS = ("kill worker", "restart server", "restart postgres")
 VENDOR_OF = {"market": outages.MARKET_VENDOR, "macro": outages.MACRO_VENDOR}
+# What a flow asks vendors for, and must not be green without.
+CONCERNED = {"daily": "", "macro": "macro."}
 SMALL_MODELS = {
     "DAYBOOK__FORECAST_MODELS": '["zero", "ridge"]',
     "DAYBOOK__FORECAST_FOLDS": "1",
@@ -187,12 +189,11 @@ def live_through(desk, plan, disasters, last_faulty, last):
     silent = []
     for fire in desk.fires_through(last, "daily"):
         plan.share = SHARE_FAULTY if fire.day <= last_faulty else 0.0
-        n_before = len(plan.answers)
         plan.begin(f"{fire.flow} {fire.at.isoformat()}", fire.day)
         ended = desk.run(fire, disasters.pop((fire.day, fire.flow), None))
         print(ended, flush=True)
-        if not ended.disaster and (fire.flow == "daily" or unhealed(plan.answers[n_before:])):
-            not_whole = read_not_whole(desk)
+        if not ended.disaster and fire.flow in CONCERNED:
+            not_whole = [one for one in read_not_whole(desk) if one[0].startswith(CONCERNED[fire.flow])]
             # A run over missing data fails, of which an automation tells; what an evening lacks is an alert besides.
             silent += [(fire.at, "green", *one) for one in not_whole if ended.state == "COMPLETED"]
             silent += [(fire.at, *one) for one in not_told(desk, not_whole) if fire.flow == "daily"]
