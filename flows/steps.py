@@ -254,7 +254,8 @@ def catch_up(context: Context, as_of: date, run_one: Callable[[date], object]) -
             run_one(day)
         except errors.PartialData as exc:
             log.warning("caught up with gaps as_of=%s: %s", day, exc)
-        except Exception as exc:  # whatever it is, also a task's timeout: today's run is not to be lost to it
+        # Also a task's timeout: today's run is not to be lost to it.
+        except (errors.DaybookError, TimeoutError) as exc:
             log.error("not caught up as_of=%s: %s", day, exc)
             break
         caught_up.append(day)
