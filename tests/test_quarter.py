@@ -38,8 +38,9 @@ FIRST_DAY = date(2026, 1, 12)
 N_SYMBOLS = 20
 # The forecasts train and test on 130, and know an outcome after five.
 N_BEFORE = 140
-# The vendors are well in the last sessions, so that the last faulty one's last visit comes, seven days after it.
-LAST_VISIT = timedelta(days=7)
+# Then the vendors are well until all is over: the last faulty session is visited last seven days after it, and that many
+# rows of a session were changed at once is an alert for a week.
+ALL_OVER = timedelta(days=14)
 # What a series was before has no part in this, and would be read anew at each pull.
 MACRO_FROM = date(2014, 1, 1)
 # Two sessions with planted anomalies end the market; they lie beyond the last run.
@@ -78,7 +79,7 @@ def end_of_market():
     """The last day that is simulated, and the sessions after the quarter in which the vendors are well."""
     days = market_calendar.calendar_between(FIRST_DAY, FIRST_DAY + timedelta(days=400))
     sessions = [day for day, is_open in days.items() if is_open]
-    n_live = next(n for n, day in enumerate(sessions, 1) if day >= sessions[N_SESSIONS - 1] + LAST_VISIT)
+    n_live = next(n for n, day in enumerate(sessions, 1) if day >= sessions[N_SESSIONS - 1] + ALL_OVER)
     return sessions[n_live + N_BEYOND - 1], n_live - N_SESSIONS
 
 
