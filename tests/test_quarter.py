@@ -38,8 +38,8 @@ FIRST_DAY = date(2026, 1, 12)
 N_SYMBOLS = 20
 # The forecasts train and test on 130, and know an outcome after five.
 N_BEFORE = 140
-# Then the vendors are well until all is over: the last faulty session is visited last seven days after it, and that many
-# rows of a session were changed at once is an alert for a week.
+# Then the vendors are well until all is over: the last faulty session is visited last after seven days, and many rows
+# of a session that were changed at once are an alert for a week.
 ALL_OVER = timedelta(days=14)
 # What a series was before has no part in this, and would be read anew at each pull.
 MACRO_FROM = date(2014, 1, 1)
