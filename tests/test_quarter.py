@@ -26,7 +26,7 @@ from flows import ingest, publishing, vendors
 from warehouse import checks, lake, outages
 from warehouse.sources import market, market_calendar, simulator
 from warehouse.sources.truth import Prints
-from warehouse.tables import TABLES
+from warehouse.tables import TABLES, feature
 
 pytestmark = pytest.mark.exhaustive
 
@@ -139,7 +139,8 @@ def facts_of(location):
     found = {}
     with lake.open_reader(location) as opened:
         for table in TABLES:
-            if table.schema in ("market", "feature"):
+            # The macro panel is written by refits, of which a backfill makes none.
+            if table.schema in ("market", "feature") and table is not feature.MACRO_PANEL:
                 names = ", ".join(f'"{name}"' for name in table.fact_names)
                 found[table.full_name] = digest(opened.read(f"select {names} from {table.full_name} order by all"))
         # A value's first day is what live has and one backfill cannot have; what stands must be the same.
