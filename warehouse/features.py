@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from warehouse import derive, matrices, rolling
+from warehouse import derive, matrices, rolling, shards
 from warehouse.lake import Lake
 from warehouse.load import Stamp
 from warehouse.tables import feature, market
@@ -34,8 +34,13 @@ RETURNS = tuple(name for name in feature.LOG_RETURN.column_names if name not in 
 MOST_CELLS = matrices.MOST_CELLS // 3
 
 
-def update_features(lake: Lake, stamp: Stamp) -> int:
+def update_features(lake: Lake, stamp: Stamp, map_shards: shards.MapShards | None = None) -> int:
     """How many rows of feature.feature were written to bring it up to date with returns, bars and turnover.
+
+    Args:
+        lake: open for writing.
+        stamp: provenance.
+        map_shards: has shards of securities computed where there are many rows; None to compute everything here.
 
     Raises:
         LakeError: the lake refused a statement; nothing was written.
@@ -46,20 +51,41 @@ def update_features(lake: Lake, stamp: Stamp) -> int:
         return 0
     first = derive.first_due(due)
     start = derive.read_session_before(lake, feature.LOG_RETURN, first, BETA_WINDOW)
+    axes = matrices.read_axes(lake, feature.LOG_RETURN, first=start)
+    market_return = _read_market_return(lake, axes)
+    wanted: list[shards.Shard] = []
+    computed: list[shards.Computed] = []
+    if map_shards is not None and shards.is_worth([axes], first):
+        wanted = shards.cut(lake, feature.FEATURE, [axes], first, market_return)
+        computed = list(map_shards(lake, compute_shard, wanted))
 
     def work(connection: duckdb.DuckDBPyConnection) -> int:
-        writer = derive.Writer(connection, lake.location, feature.FEATURE, first)
-        axes = matrices.read_axes(lake, feature.LOG_RETURN, first=start)
-        market_return = _read_market_return(lake, axes)
-        for part in axes.split(MOST_CELLS):
-            values, has_row = _read_inputs(lake, part)
-            writer.write([_rows(part, has_row, values, market_return, first)])
+        if computed:
+            n_rows = shards.take_in(connection, feature.FEATURE, wanted, computed)
+        else:
+            writer = derive.Writer(connection, lake.location, feature.FEATURE, first)
+            for part in axes.split(MOST_CELLS):
+                values, has_row = _read_inputs(lake, part)
+                writer.write([_rows(part, has_row, values, market_return, first)])
+            n_rows = writer.n_written
         derive.enter_ledger(connection, feature.FEATURE, due, stamp)
-        return writer.n_written
+        return n_rows
 
     n_written = lake.commit(work, message=f"features from {first}")
     log.info("updated features from=%s due_days=%s rows=%s", first, due.num_rows, n_written)
     return n_written
+
+
+def compute_shard(lake: Lake, shard: shards.Shard) -> shards.Computed:
+    """Rows of feature.feature for some securities, written beside the table.
+
+    Raises:
+        LakeError: the lake cannot be read, or a file not be written.
+    """
+    values, has_row = _read_inputs(lake, shard.axes)
+    assert shard.market_return is not None, "features measure beta against the market's return"
+    rows = _rows(shard.axes, has_row, values, shard.market_return, shard.first)
+    return shards.write(lake, feature.FEATURE, shard, [rows])
 
 
 def compute_features(inputs: pa.Table, first: date) -> pa.Table:

@@ -58,17 +58,25 @@ class History:
         daily = pa.table({**key, **prices, "vol": np.full(len(close), 100.0), "amount": close * 1000.0})
         return daily, pa.table({**key, "adj_factor": self.factor[:, columns][has_bar]})
 
-    def fill(self, location, n_sessions):
+    def fill(self, location, n_sessions, *, with_turnover=False):
         """Make a lake of the first sessions, with the ledger rows that loading them would have left."""
         with lake.open_writer(location, holder="benchmark") as opened:
             for at in range(0, n_sessions, SESSIONS_A_FILE):
                 columns = slice(at, min(at + SESSIONS_A_FILE, n_sessions))
-                opened.commit(lambda c, columns=columns: self._insert(c, columns), message="bars")
+                bars = dict(zip((market.DAILY, market.ADJ_FACTOR), self.bars(columns), strict=True))
+                if with_turnover:
+                    bars[market.DAILY_BASIC] = self._turnover(bars[market.DAILY])
+                opened.commit(lambda c, columns=columns, bars=bars: self._insert(c, columns, bars), message="bars")
 
-    def _insert(self, connection, columns):
+    @staticmethod
+    def _turnover(daily):
+        """Rows of market.daily_basic for the bars: a rate between 0 and 5 percent that moves with the price."""
+        rate = daily["close"].to_numpy() % 5.0
+        return daily.select(["ts_code", "trade_date", "close"]).append_column("turnover_rate", [rate])
+
+    def _insert(self, connection, columns, bars):
         stamped = ", timestamptz '2026-01-01 00:00:00Z' as retrieved_at, 'benchmark' as load_id from rows_in"
-        tables = (market.DAILY, market.ADJ_FACTOR)
-        for table, rows in zip(tables, self.bars(columns), strict=True):
+        for table, rows in bars.items():
             connection.register("rows_in", rows)
             connection.execute(f"insert into {table.full_name} by name select *{stamped}")
             connection.unregister("rows_in")
