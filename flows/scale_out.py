@@ -173,7 +173,7 @@ def _wait(client: distributed.Client, futures: Sequence[distributed.Future[shard
 
 
 def _address(client: distributed.Client) -> str:
-    return client.scheduler.address if client.scheduler else "an address that is closed"
+    return str(client.scheduler.address) if client.scheduler else "an address that is closed"
 
 
 def _compute(compute: shards.Compute, place: Place, shard: shards.Shard) -> shards.Computed:

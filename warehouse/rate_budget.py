@@ -120,5 +120,5 @@ def _prepare(session: psycopg.Connection[Any]) -> None:
 
 
 def _run(session: psycopg.Connection[Any], statement: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
-    cursor = session.execute(statement.replace("?", "%s"), list(values))  # type: ignore[arg-type]
+    cursor = session.execute(statement.replace("?", "%s"), list(values))
     return cursor.fetchall() if cursor.description else []
