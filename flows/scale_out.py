@@ -87,6 +87,7 @@ def _connected(address: str) -> Iterator[distributed.Client]:
     Its few connections are encrypted: who reaches a scheduler can have it run anything.
     """
     try:
+        import dask
         import dask.system
         import distributed
     except ImportError as exc:
@@ -96,6 +97,8 @@ def _connected(address: str) -> Iterator[distributed.Client]:
     with contextlib.ExitStack() as stack:
         started = time.monotonic()
         if address == LOCAL:
+            # Dask looks a hundred times a second what its workers do, for pages that are not shown here.
+            stack.enter_context(dask.config.set({"distributed.worker.profile.enabled": False}))
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="daybook-dask-"))
             address = stack.enter_context(
                 distributed.LocalCluster(

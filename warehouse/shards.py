@@ -22,11 +22,11 @@ from warehouse.contracts import Table
 from warehouse.lake import Lake
 from warehouse.matrices import Axes, Floats
 
-# Rows to compute from which on others are asked: below, starting them costs more than they bring
-# (`tests/benchmarks/test_scale_out.py`).
-WORTH_SHARDS = 2_000_000
-# Cells of a shard's matrices: ten of these matrices take 40 MB, and each shard looks through the keys of the sessions.
-SHARD_CELLS = 500_000
+# Rows of a table from which on others are asked. One program computes these in about 10 s of processor time, which is
+# what starting two workers takes (`tests/benchmarks/test_scale_out.py`, 2026-11-22).
+WORTH_SHARDS = 10_000_000
+# Cells of a shard's matrices: nine of these take 108 MB, and each shard looks through the keys of all its sessions.
+SHARD_CELLS = 1_500_000
 # As many changed rows as are handed back as rows; more go into files.
 MOST_HANDED_BACK = 20_000
 
