@@ -14,7 +14,8 @@ from pathlib import Path
 import pydantic
 
 from flows import clock, settings
-from warehouse.sources import fred, fred_api, http, tushare
+from warehouse import rate_budget
+from warehouse.sources import fred, fred_api, http, limits, tushare
 
 
 def patience(options: settings.Settings) -> http.Policy:
@@ -30,7 +31,8 @@ class Clients:
         options: the settings.
         keep: takes every answer.
         patience: how patient to be; its rates do not count, as the settings name those.
-        is_counted: whether calls are counted in the home, together with those of other processes.
+        is_counted: whether calls are counted together with those of others: of all processes of the home, or of all
+            machines, where the lake's catalog is on a server that they share.
     """
 
     options: settings.Settings
@@ -45,7 +47,7 @@ class Clients:
             now=self._now,
             keep=self.keep,
             policy=self._fred_policy(),
-            limits_file=self._counted(self.options.fred_limits_file),
+            shared_limits=self._counted(self.options.fred_limits_file),
         )
 
     def build_fred_api(self) -> fred_api.FredApiSource | None:
@@ -59,7 +61,7 @@ class Clients:
             now=self._now,
             keep=self.keep,
             policy=self._fred_policy(),
-            limits_file=self._counted(self.options.fred_limits_file),
+            shared_limits=self._counted(self.options.fred_limits_file),
         )
 
     def build_tushare(self) -> tushare.TushareSource | None:
@@ -82,7 +84,7 @@ class Clients:
                 per_s=60.0,
                 endpoint_limits={name: (calls, 60.0) for name, calls in self.options.tushare_api_limits.items()},
             ),
-            limits_file=self._counted(self.options.tushare_limits_file),
+            shared_limits=self._counted(self.options.tushare_limits_file),
         )
 
     def _fred_policy(self) -> http.Policy:
@@ -91,8 +93,11 @@ class Clients:
     def _now(self) -> datetime:
         return clock.read_now(self.options.clock_url)
 
-    def _counted(self, file: Path) -> Path | None:
-        return file if self.is_counted else None
+    def _counted(self, file: Path) -> limits.Shared | None:
+        if not self.is_counted:
+            return None
+        lake = self.options.lake
+        return file if lake.catalog_file is not None else rate_budget.Budget(lake, file.stem)
 
 
 def _told(secret: pydantic.SecretStr | None) -> str:

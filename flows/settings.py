@@ -95,6 +95,12 @@ class Settings(listening.Listening):
     lake_memory_limit: str = Field("4GB", description="DuckDB's memory limit.")
     lake_threads: int | None = Field(None, ge=1, description="Threads DuckDB may use; unset, one a core.")
     lake_wait_s: float = Field(120.0, ge=0, description="Seconds to wait for another writer.")
+    dask_scheduler: str = Field(
+        "",
+        pattern=r"^(local|(tcp|tls)://\S+:\d+)?$",
+        description="Whose workers help with long computations: `local` for a process a core, or a Dask scheduler's"
+        " address, such as tls://dask.example:8786; empty for nobody's.",
+    )
 
     snapshot_retention_days: int = Field(30, ge=0, description="Days the lake can be read as of every commit.")
     report_retention_days: int = Field(3650, ge=0, description="Days the snapshots of published reports are kept.")

@@ -15,7 +15,7 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
-from flows import clients, clock, delivery, detecting, ingest, promoting, publishing, scoring, settings
+from flows import clients, clock, delivery, detecting, ingest, promoting, publishing, scale_out, scoring, settings
 from flows.context import Context
 from warehouse import errors, features, ledger, returns, runs
 from warehouse.sources import archive
@@ -124,10 +124,10 @@ def first_session_wanted(context: Context, as_of: date) -> date:
 
 def run_returns(context: Context, as_of: date, progress: Progress) -> Facts:
     """Bring returns and features up to date with bars and factors."""
-    with context.writer() as lake:
-        n_returns = returns.update_returns(lake, context.stamp())
+    with context.writer() as lake, scale_out.workers(context.settings) as map_shards:
+        n_returns = returns.update_returns(lake, context.stamp(), map_shards)
         progress("returns and features", 1, 2)
-        n_features = features.update_features(lake, context.stamp())
+        n_features = features.update_features(lake, context.stamp(), map_shards)
         progress("returns and features", 2, 2)
     return {"returns_written": n_returns, "features_written": n_features}
 

@@ -442,7 +442,7 @@ def vendor_data() -> Path:
     return folder
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def stamp() -> Callable[[int], load.Stamp]:
     """Provenance of the n-th load: load ids and instants that rise with n."""
     return lambda n: load.Stamp(f"load-{n}", FIRST_INSTANT + timedelta(hours=n))
@@ -533,7 +533,7 @@ def _random_market(
     return Market(daily, frame[[*key, "adj_factor"]], basic)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def load_market(stamp: Callable[[int], load.Stamp]) -> Callable[..., None]:
     """Load bars, factors and turnover of a `Market` in one commit."""
 

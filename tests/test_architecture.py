@@ -33,6 +33,8 @@ HOMES = {
     "packaging": ("flows",),
     "httpx": ("flows.showing",),
     "cronsim": ("flows",),
+    "dask": ("flows.scale_out",),
+    "distributed": ("flows.scale_out",),
     "typer": ("flows",),
     "rich": ("flows",),
     "pydantic": ("flows",),
@@ -290,7 +292,8 @@ def test_no_pickle(path: Path) -> None:
 
 
 def test_help_needs_neither_prefect_nor_tensorflow() -> None:
-    script = "import sys, flows.cli; print(sorted({'prefect', 'tensorflow', 'keras', 'matplotlib'} & set(sys.modules)))"
+    heavy = "{'prefect', 'tensorflow', 'keras', 'matplotlib', 'dask', 'distributed'}"
+    script = f"import sys, flows.cli; print(sorted({heavy} & set(sys.modules)))"
 
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
 

@@ -749,11 +749,15 @@ def test_reader_reads_what_the_writer_wrote_and_can_write_nothing(lake_as, bars,
     import duckdb
     import psycopg
 
-    from warehouse import errors, lake, storage
+    from warehouse import errors, lake, rate_budget, storage
+    from warehouse.sources import limits
     from warehouse.tables import market
 
     with lake.open_writer(lake_as("writer"), holder="test") as opened:
         load_days(opened, market.DAILY, bars("600000.SH 2024-01-02 10.5"))
+
+    # Calls to vendors are counted beside the catalog, by who asks them.
+    limits.Limits(1, 60.0, {}, rate_budget.Budget(lake_as("writer"), "tushare-4711")).wait("daily")
 
     with lake.open_reader(lake_as("reader")) as opened:
         rows = opened.read("select ts_code, close from market.daily").to_pylist()
@@ -763,6 +767,7 @@ def test_reader_reads_what_the_writer_wrote_and_can_write_nothing(lake_as, bars,
     with storage.connected(lake_as("reader")) as session:
         for statement in (
             "delete from ducklake_snapshot",
+            "select * from daybook_limits.started",
             "create table mine (x int)",
             "create temporary table mine (x int)",
             "select pg_try_advisory_lock_shared(1)",

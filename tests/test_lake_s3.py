@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from flows import doctor, settings, steps, vendors
-from warehouse import errors, lake, maintenance, storage, verify
+from warehouse import errors, lake, maintenance, returns, shards, storage, verify
 from warehouse.sources import market as synthetic
 
 KEY_ID, SECRET = "planted-key-4711", "planted-secret-4711"
@@ -185,6 +185,30 @@ def test_settings_reach_the_secret(variables: dict[str, str], s3: Storage) -> No
         f"create or replace temporary secret daybook_data (type s3, endpoint '{s3.endpoint}', region 'us-east-1', "
         f"url_style 'path', key_id '{KEY_ID}', secret '{SECRET}', use_ssl false)"
     )
+
+
+@pytest.mark.parametrize("s3_location", ["sqlite"], indirect=True)
+def test_shards_write_their_files_to_s3_and_correct_them_there(
+    s3_location: lake.LakeLocation, new_lake, load_market, random_market, stamp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As workers do, whose shards the step takes in: the rows are those of a lake on files."""
+    monkeypatch.setattr(shards, "WORTH_SHARDS", 1)
+    monkeypatch.setattr(shards, "SHARD_CELLS", 100)
+    monkeypatch.setattr(shards, "MOST_HANDED_BACK", 0)
+    given = random_market(n_codes=4, n_sessions=50)
+    day = given.of_sessions([given.sessions[20]])
+    corrected = dataclasses.replace(day, adj_factor=day.adj_factor.assign(adj_factor=7.0))
+    found = []
+
+    for at, map_shards in ((s3_location, shards.compute_here), (new_lake(), None)):
+        with lake.open_writer(at, holder="test") as opened:
+            for number, part in enumerate((given, corrected)):
+                load_market(opened, part, number)
+                returns.update_returns(opened, stamp(number), map_shards)
+            found.append(opened.read("select * from feature.log_return order by all"))
+            verify.refuse_broken([verify.check_files(opened), verify.check_rows(opened), verify.check_keys(opened)])
+
+    assert found[0].num_rows and found[0].equals(found[1])
 
 
 @pytest.mark.exhaustive

@@ -269,7 +269,7 @@ def test_error_in_xml_is_understood_too():
 
 def test_both_clients_of_fred_share_one_limit(vendors, kept, tmp_path):
     one_in_a_while = dataclasses.replace(PATIENT, calls=1, per_s=0.2)
-    common = {"now": lambda: NOW, "keep": kept.append, "policy": one_in_a_while, "limits_file": tmp_path / "fred"}
+    common = {"now": lambda: NOW, "keep": kept.append, "policy": one_in_a_while, "shared_limits": tmp_path / "fred"}
     plain = fred.FredSource(base_url=vendors.fred_url, **common)
     of_api = fred_api.FredApiSource(KEY, base_url=vendors.fred_api_url, **common)
     begun = datetime.now(UTC)

@@ -3,15 +3,17 @@
 DuckLake's own insert spends three times as long on doubles, because it tries a dictionary on each column, and it sorts
 again what comes sorted (26 million rows, measured 2026-11-21). Invariants: a file holds one partition, sorted as its
 rows came; the files become part of the table in the caller's transaction or not at all, and those of a failed one are
-what a killed writer leaves, which maintenance removes. Partner: `warehouse/derive.py`.
+what a killed writer leaves, which maintenance removes. Partners: `warehouse/derive.py`, `warehouse/shards.py`.
 """
 
 from __future__ import annotations
 
 import concurrent.futures
+import io
 import uuid
 from collections import defaultdict, deque
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -34,6 +36,19 @@ THREADS = 2
 MOST_WAITING = 4
 
 
+@dataclass(frozen=True, slots=True)
+class Files:
+    """Parquet files that hold rows of one table, and lie where the table's own files lie.
+
+    Args:
+        paths: their addresses.
+        n_rows: rows in all of them.
+    """
+
+    paths: tuple[str, ...]
+    n_rows: int
+
+
 def can_add(location: LakeLocation, table: Table) -> bool:
     """Whether rows of a table can go into files of their own: files on this machine, one for each year."""
     return not location.is_on_s3 and table.partition_by == BY_YEAR
@@ -52,16 +67,70 @@ def add(connection: duckdb.DuckDBPyConnection, location: LakeLocation, table: Ta
         ContractViolation: rows whose columns do not fit the table.
         OSError: a file cannot be written.
     """
+    files = write_files(connection, location, table, parts)
+    add_files(connection, table, files)
+    return files.n_rows
+
+
+def write_files(
+    connection: duckdb.DuckDBPyConnection, location: LakeLocation, table: Table, parts: Iterable[pa.Table]
+) -> Files:
+    """Files of some rows, one for each year, of which the table knows nothing yet.
+
+    Args:
+        connection: can reach the storage; it may have the lake open for reading only.
+        location: where the lake lies.
+        table: contract of the rows, with a `trade_date`, a file for each year.
+        parts: the rows, a part at a time, in the order of the table's sort; on S3 all of them fit into memory.
+
+    Raises:
+        ContractViolation: rows whose columns do not fit the table.
+        OSError, duckdb.Error: a file cannot be written.
+    """
+    if location.is_on_s3:
+        return _write_objects(connection, location, table, parts)
     folder = Path(location.data_address) / table.schema / table.name
     with _YearFiles(folder, table) as files:
         for part in parts:
             files.write(table.conform(part))
+    return Files(tuple(map(str, files.paths)), files.n_rows)
+
+
+def add_files(connection: duckdb.DuckDBPyConnection, table: Table, files: Files) -> None:
+    """Make files of `write_files` part of the table.
+
+    Args:
+        connection: inside a commit.
+        table: contract of the rows; no row of theirs stands.
+        files: not part of it yet.
+    """
     for path in files.paths:
         connection.execute(
             "call ducklake_add_data_files('lake', $table, $path, schema => $schema)",
-            {"table": table.name, "schema": table.schema, "path": str(path)},
+            {"table": table.name, "schema": table.schema, "path": path},
         )
-    return files.n_rows
+
+
+def _write_objects(
+    connection: duckdb.DuckDBPyConnection, location: LakeLocation, table: Table, parts: Iterable[pa.Table]
+) -> Files:
+    """The storage is spoken to by DuckDB, which has its secret; the file is made here, for the reason named above."""
+    rows = pa.concat_tables([table.empty(), *(table.conform(part) for part in parts)])
+    years = rows["trade_date"].to_numpy().astype("datetime64[Y]").astype(np.int64) + 1970
+    paths = []
+    for year in np.unique(years).tolist():
+        file = io.BytesIO()
+        here = rows.take(np.flatnonzero(years == year))
+        pq.write_table(here, file, row_group_size=2 * GROUP_ROWS, use_dictionary=_texts(here.schema))
+        path = f"{location.data_address}{table.schema}/{table.name}/year={year}/ducklake-{uuid.uuid4()}.parquet"
+        quoted = path.replace("'", "''")
+        connection.execute(f"copy (select $file::blob) to '{quoted}' (format blob)", {"file": file.getvalue()})
+        paths.append(path)
+    return Files(tuple(paths), rows.num_rows)
+
+
+def _texts(schema: pa.Schema) -> list[str]:
+    return [field.name for field in schema if pa.types.is_string(field.type)]
 
 
 class _YearFiles:
@@ -72,7 +141,7 @@ class _YearFiles:
         self.paths: list[Path] = []
         self._folder = folder
         self._schema = table.empty().schema
-        self._texts = [field.name for field in self._schema if pa.types.is_string(field.type)]
+        self._texts = _texts(self._schema)
         self._waiting: dict[int, list[pa.Table]] = defaultdict(list)
         self._writers: dict[int, pq.ParquetWriter] = {}
         # A file is written by one thread alone, so that its row groups keep their order.

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
 
 import duckdb
@@ -166,41 +166,85 @@ def write_rows(connection: duckdb.DuckDBPyConnection, table: Table, rows: pa.Tab
     """
     if not rows.num_rows:
         return 0
-    key = ", ".join(f'"{name}"' for name in table.grain)
-    values = [name for name in table.column_names if name not in table.grain]
-    differs = " or ".join(f'd."{name}" is distinct from t."{name}"' for name in values) or "false"
-    within, bounds = _bounds(table, rows)
-    connection.register("derived", table.conform(rows))
-    connection.execute(
-        f'create temp table fresh as select d.*, t."{table.grain[0]}" is not null as is_held from derived as d'
-        f" left join (select * from {table.full_name} as t where {within}) as t using ({key})"
-        f' where t."{table.grain[0]}" is null or {differs}',
-        bounds,
-    )
-    counted = connection.execute("select count(*), count(*) filter (where is_held) from fresh").fetchone()
-    n_fresh, n_held = (int(counted[0]), int(counted[1])) if counted else (0, 0)
-    if n_held:
-        match = " and ".join(f't."{name}" = f."{name}"' for name in table.grain)
-        connection.execute(
-            f"delete from {table.full_name} as t using fresh as f where {match} and {within}",
-            bounds,
-        )
-    if n_fresh:
-        connection.execute(
-            f"insert into {table.full_name} by name select * exclude (is_held) from fresh order by {key}"
-        )
-    connection.execute("drop table temp.fresh")
-    connection.unregister("derived")
+    with _fresh(connection, table, rows):
+        counted = connection.execute("select count(*), count(*) filter (where is_held) from fresh").fetchone()
+        n_fresh, n_held = (int(counted[0]), int(counted[1])) if counted else (0, 0)
+        if n_held:
+            delete_rows(connection, table, "select * from fresh", _extremes(table, rows))
+        if n_fresh:
+            connection.execute(
+                f"insert into {table.full_name} by name select * exclude (is_held) from fresh order by {_key(table)}"
+            )
     return n_fresh
 
 
-def _bounds(table: Table, rows: pa.Table) -> tuple[str, dict[str, date]]:
-    """A predicate on the table's rows that holds for all that `rows` may meet: it spares the files of other days."""
+def fresh_rows(connection: duckdb.DuckDBPyConnection, table: Table, rows: pa.Table) -> pa.Table:
+    """Those of some rows that are new or different, sorted by their key; nothing is written.
+
+    Args:
+        connection: has the lake open, for reading at least.
+        table: contract of the rows.
+        rows: complete rows; no key twice.
+
+    Raises:
+        ContractViolation: the rows do not fit the table.
+    """
+    if not rows.num_rows:
+        return rows
+    with _fresh(connection, table, rows):
+        return connection.execute(f"select * exclude (is_held) from fresh order by {_key(table)}").to_arrow_table()
+
+
+def delete_rows(
+    connection: duckdb.DuckDBPyConnection, table: Table, keys: str, extremes: Mapping[str, tuple[date, date]]
+) -> None:
+    """Delete the rows that have the key of any of some others.
+
+    Args:
+        connection: inside a commit.
+        table: what to delete from.
+        keys: a SELECT of the others.
+        extremes: of each day in the key the first and the last among the others, which spares the files of other days.
+    """
+    within, bounds = _bounds(extremes)
+    match = " and ".join(f't."{name}" = f."{name}"' for name in table.grain)
+    connection.execute(f"delete from {table.full_name} as t using ({keys}) as f where {match} and {within}", bounds)
+
+
+@contextlib.contextmanager
+def _fresh(connection: duckdb.DuckDBPyConnection, table: Table, rows: pa.Table) -> Iterator[None]:
+    """The temporary table `fresh`: rows that the table does not have like this, and whether it has their key."""
+    values = [name for name in table.column_names if name not in table.grain]
+    differs = " or ".join(f'd."{name}" is distinct from t."{name}"' for name in values) or "false"
+    within, bounds = _bounds(_extremes(table, rows))
+    connection.register("derived", table.conform(rows))
+    connection.execute(
+        f'create temp table fresh as select d.*, t."{table.grain[0]}" is not null as is_held from derived as d'
+        f" left join (select * from {table.full_name} as t where {within}) as t using ({_key(table)})"
+        f' where t."{table.grain[0]}" is null or {differs}',
+        bounds,
+    )
+    yield
+    connection.execute("drop table temp.fresh")
+    connection.unregister("derived")
+
+
+def _key(table: Table) -> str:
+    return ", ".join(f'"{name}"' for name in table.grain)
+
+
+def _extremes(table: Table, rows: pa.Table) -> dict[str, tuple[date, date]]:
+    """First and last of each day in the key, by its name."""
     days = [column.name for column in table.columns if column.name in table.grain and column.type == "DATE"]
+    found = {name: pc.min_max(rows[name]) for name in days}
+    return {name: (of["min"].as_py(), of["max"].as_py()) for name, of in found.items()}
+
+
+def _bounds(extremes: Mapping[str, tuple[date, date]]) -> tuple[str, dict[str, date]]:
+    """A predicate on the table's rows that holds for all between: it spares the files of other days."""
     predicates, bounds = [], {}
-    for name in days:
-        extremes = pc.min_max(rows[name])
-        bounds[f"{name}_first"], bounds[f"{name}_last"] = extremes["min"].as_py(), extremes["max"].as_py()
+    for name, (first, last) in extremes.items():
+        bounds[f"{name}_first"], bounds[f"{name}_last"] = first, last
         predicates.append(f't."{name}" between ${name}_first and ${name}_last')
     return " and ".join(predicates) or "true", bounds
 

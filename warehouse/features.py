@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from warehouse import derive, feature_series, matrices
+from warehouse import derive, feature_series, matrices, shards
 from warehouse.contracts import Table
 from warehouse.lake import Lake
 from warehouse.load import Stamp
@@ -44,8 +44,13 @@ MOST_CELLS = 1_300_000
 BLOCK_CELLS = 100_000
 
 
-def update_features(lake: Lake, stamp: Stamp) -> int:
+def update_features(lake: Lake, stamp: Stamp, map_shards: shards.MapShards | None = None) -> int:
     """How many rows of feature.feature were written to bring it up to date with returns, bars, valuation and the index.
+
+    Args:
+        lake: open for writing.
+        stamp: provenance.
+        map_shards: has shards of sessions computed where there are many rows; None to compute everything here.
 
     Raises:
         LakeError: the lake refused a statement; nothing was written.
@@ -56,20 +61,50 @@ def update_features(lake: Lake, stamp: Stamp) -> int:
         return 0
     first = derive.first_due(due)
     start = derive.read_session_before(lake, feature.LOG_RETURN, first, feature_list.HISTORY_SESSIONS)
+    axes = matrices.read_axes(lake, feature.LOG_RETURN, first=start)
+    wanted: list[shards.Shard] = []
+    computed: list[shards.Computed] = []
+    if map_shards is not None and shards.is_worth([axes], first):
+        wanted = shards.of_parts(lake, feature.FEATURE, _cut(axes, first))
+        computed = list(map_shards(lake, compute_shard, wanted))
 
     def work(connection: duckdb.DuckDBPyConnection) -> int:
-        writer = derive.Writer(connection, lake.location, feature.FEATURE, first)
-        axes = matrices.read_axes(lake, feature.LOG_RETURN, first=start)
-        indexed = read_index_returns(lake)
-        for part in _read_parts(lake, axes):
-            rows = _rows(part, indexed, first)
-            writer.write(rows if writer.is_new else [pa.concat_tables(rows)])
+        if computed:
+            n_rows = shards.take_in(connection, feature.FEATURE, wanted, computed)
+        else:
+            writer = derive.Writer(connection, lake.location, feature.FEATURE, first)
+            indexed = read_index_returns(lake)
+            for part in _read_parts(lake, axes):
+                rows = _rows(part, indexed, first)
+                writer.write(rows if writer.is_new else [pa.concat_tables(rows)])
+            n_rows = writer.n_written
         derive.enter_ledger(connection, feature.FEATURE, due, stamp)
-        return writer.n_written
+        return n_rows
 
     n_written = lake.commit(work, message=f"features from {first}")
     log.info("updated features from=%s due_days=%s rows=%s", first, due.num_rows, n_written)
     return n_written
+
+
+def _cut(axes: matrices.Axes, first: date) -> Iterator[tuple[matrices.Axes, date]]:
+    """Some sessions of all securities each, with those that their windows reach back to.
+
+    Not some securities: the size and value returns of a session are means over all of them.
+    """
+    for sessions in _spans(matrices.Axes(axes.codes, axes.sessions[axes.sessions >= np.datetime64(first)])):
+        begin, end = np.searchsorted(axes.sessions, sessions[[0, -1]]).tolist()
+        reach = slice(max(begin - feature_list.HISTORY_SESSIONS, 0), end + 1)
+        yield matrices.Axes(axes.codes, axes.sessions[reach]), sessions[0].item()
+
+
+def compute_shard(lake: Lake, shard: shards.Shard) -> shards.Computed:
+    """Rows of feature.feature for some sessions, written beside the table.
+
+    Raises:
+        LakeError: the lake cannot be read, or a file not be written.
+    """
+    part = _read_part(lake, shard.axes)
+    return shards.write(lake, feature.FEATURE, shard, _rows(part, read_index_returns(lake), shard.first))
 
 
 def compute_features(inputs: pa.Table, first: date, index_returns: Mapping[date, float] | None = None) -> pa.Table:
@@ -146,17 +181,20 @@ class _Part:
         return _Part(matrices.Axes(self.axes.codes, sessions), np.concatenate([is_done, self.has_row], axis=1), series)
 
 
+def _read_part(lake: Lake, axes: matrices.Axes) -> _Part:
+    columns: dict[str, Floats] = {}
+    has_row = np.zeros(0, np.bool_)
+    for table, names in SOURCES.items():
+        values, has_any = matrices.read(lake, table, names, axes)
+        columns |= values
+        has_row = has_any if table is feature.LOG_RETURN else has_row
+    return _Part(axes, has_row, feature_series.series_from_columns(columns))
+
+
 def _read_parts(lake: Lake, axes: matrices.Axes) -> Iterator[_Part]:
     before = None
     for sessions in _spans(axes):
-        own = matrices.Axes(axes.codes, sessions)
-        columns: dict[str, Floats] = {}
-        has_row = np.zeros(0, np.bool_)
-        for table, names in SOURCES.items():
-            values, has_any = matrices.read(lake, table, names, own)
-            columns |= values
-            has_row = has_any if table is feature.LOG_RETURN else has_row
-        before = _Part(own, has_row, feature_series.series_from_columns(columns)).after(before)
+        before = _read_part(lake, matrices.Axes(axes.codes, sessions)).after(before)
         yield before
 
 

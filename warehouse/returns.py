@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from warehouse import derive, matrices, rolling
+from warehouse import derive, matrices, rolling, shards
 from warehouse.lake import Lake
 from warehouse.load import Stamp
 from warehouse.tables import feature, market
@@ -37,8 +37,13 @@ HISTORY_SESSIONS = HISTORY_ROWS + 20
 BLOCK_ROWS = 100_000
 
 
-def update_returns(lake: Lake, stamp: Stamp) -> int:
+def update_returns(lake: Lake, stamp: Stamp, map_shards: shards.MapShards | None = None) -> int:
     """How many rows of feature.log_return were written to bring it up to date with bars and factors.
+
+    Args:
+        lake: open for writing.
+        stamp: provenance.
+        map_shards: has shards of securities computed where there are many rows; None to compute everything here.
 
     Raises:
         LakeError: the lake refused a statement; nothing was written.
@@ -47,17 +52,36 @@ def update_returns(lake: Lake, stamp: Stamp) -> int:
     if not due.num_rows:
         return 0
     first = derive.first_due(due)
+    parts = list(_axes(lake, first))
+    wanted: list[shards.Shard] = []
+    computed: list[shards.Computed] = []
+    if map_shards is not None and shards.is_worth(parts, first):
+        wanted = shards.cut(lake, feature.LOG_RETURN, parts, first)
+        computed = list(map_shards(lake, compute_shard, wanted))
 
     def work(connection: duckdb.DuckDBPyConnection) -> int:
-        writer = derive.Writer(connection, lake.location, feature.LOG_RETURN, first)
-        for axes in _axes(lake, first):
-            writer.write(_blocks(lake, axes, first))
+        if computed:
+            n_rows = shards.take_in(connection, feature.LOG_RETURN, wanted, computed)
+        else:
+            writer = derive.Writer(connection, lake.location, feature.LOG_RETURN, first)
+            for axes in parts:
+                writer.write(_blocks(lake, axes, first))
+            n_rows = writer.n_written
         derive.enter_ledger(connection, feature.LOG_RETURN, due, stamp)
-        return writer.n_written
+        return n_rows
 
     n_written = lake.commit(work, message=f"returns from {first}")
     log.info("updated returns from=%s due_days=%s rows=%s", first, due.num_rows, n_written)
     return n_written
+
+
+def compute_shard(lake: Lake, shard: shards.Shard) -> shards.Computed:
+    """Rows of feature.log_return for some securities, written beside the table.
+
+    Raises:
+        LakeError: the lake cannot be read, or a file not be written.
+    """
+    return shards.write(lake, feature.LOG_RETURN, shard, _blocks(lake, shard.axes, shard.first))
 
 
 def compute_returns(prices: pa.Table) -> pa.Table:

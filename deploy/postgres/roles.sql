@@ -10,7 +10,7 @@
 -- |-----------------|----------------------------------------------|------------------------|
 -- | prefect         | everything in the database prefect, no other | prefect_password       |
 -- | daybook_writer  | everything in the database daybook, no other | lake_writer_password   |
--- | daybook_reader  | read what daybook_writer makes in daybook    | lake_reader_password   |
+-- | daybook_reader  | read the catalog's tables in daybook         | lake_reader_password   |
 \set ON_ERROR_STOP on
 -- Passwords stand in clear in the statements below: neither the server's log nor its statistics may keep one.
 set log_min_error_statement to panic;
@@ -48,6 +48,7 @@ grant connect on database daybook to daybook_reader;
 revoke all on schema public from public;
 grant all on schema public to daybook_writer;
 grant usage on schema public to daybook_reader;
+-- Calls to vendors are counted in the schema daybook_limits, which daybook_writer makes and nobody else may see.
 -- The catalog's tables come later, some with every load.
 alter default privileges for role daybook_writer in schema public grant select on tables to daybook_reader;
 -- Who holds this lock is the lake's writer; a reader that took it would keep every load waiting.

@@ -12,7 +12,6 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, datetime
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +21,7 @@ import requests
 from pandas_datareader.fred import FredReader
 
 from warehouse import errors
-from warehouse.sources import http
+from warehouse.sources import http, limits
 
 Days = npt.NDArray[np.datetime64]
 
@@ -61,7 +60,7 @@ class FredSource:
         now: the instant, UTC.
         keep: is handed every answer.
         policy: how patient to be; FRED refuses more than two requests a second.
-        limits_file: where calls are counted; the client of FRED's API names the same, as FRED counts both's requests.
+        shared_limits: where calls are counted; the client of FRED's API names the same, as FRED counts both's requests.
     """
 
     def __init__(
@@ -71,11 +70,11 @@ class FredSource:
         now: Callable[[], datetime],
         keep: http.Keep,
         policy: http.Policy | None = None,
-        limits_file: Path | None = None,
+        shared_limits: limits.Shared | None = None,
     ) -> None:
         self._url = f"{base_url.rstrip('/')}/graph/fredgraph.csv"
         self._transport = http.Transport(
-            "fred", policy=policy or http.Policy(), now=now, keep=keep, limits_file=limits_file
+            "fred", policy=policy or http.Policy(), now=now, keep=keep, shared_limits=shared_limits
         )
 
     def fetch_observations(self, series_id: str, *, known_dates: Days | None = None) -> pa.Table:

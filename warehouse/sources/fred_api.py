@@ -16,7 +16,6 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
@@ -25,7 +24,7 @@ import pyarrow as pa
 import requests
 
 from warehouse import errors
-from warehouse.sources import http
+from warehouse.sources import http, limits
 from warehouse.sources.fred import SERIES_ID
 
 log = logging.getLogger(__name__)
@@ -67,7 +66,7 @@ class FredApiSource:
         now: the instant, UTC.
         keep: is handed every answer.
         policy: how patient to be.
-        limits_file: where calls are counted; `FredSource` names the same, as FRED counts both's requests.
+        shared_limits: where calls are counted; `FredSource` names the same, as FRED counts both's requests.
     """
 
     def __init__(
@@ -78,7 +77,7 @@ class FredApiSource:
         now: Callable[[], datetime],
         keep: http.Keep,
         policy: http.Policy | None = None,
-        limits_file: Path | None = None,
+        shared_limits: limits.Shared | None = None,
     ) -> None:
         self._key = key
         self._url = base_url.rstrip("/")
@@ -88,7 +87,7 @@ class FredApiSource:
             now=now,
             keep=keep,
             secret=key,
-            limits_file=limits_file,
+            shared_limits=shared_limits,
             refuse=refuse_answer,
         )
 

@@ -16,7 +16,6 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from pathlib import Path
 from typing import NoReturn, TypeVar
 
 import requests
@@ -158,7 +157,7 @@ class Transport:
         now: the instant, UTC.
         keep: is handed every answer, before it is judged.
         secret: what must appear nowhere; empty when there is none.
-        limits_file: where the calls made and the limits learned are kept, for all that name it; None for nowhere.
+        shared_limits: where the calls made and the limits learned are kept, for all that name it; None for nowhere.
         refuse: raises what the HTTP status means; None for `refuse_status`.
     """
 
@@ -170,7 +169,7 @@ class Transport:
         now: Callable[[], datetime],
         keep: Keep,
         secret: str = "",
-        limits_file: Path | None = None,
+        shared_limits: limits.Shared | None = None,
         refuse: Callable[[Reply], None] | None = None,
     ) -> None:
         self.vendor = vendor
@@ -181,7 +180,7 @@ class Transport:
         self._now = now
         self._keep = keep
         self._secret = secret
-        self._limits = limits.Limits(policy.calls, policy.per_s, policy.endpoint_limits, limits_file)
+        self._limits = limits.Limits(policy.calls, policy.per_s, policy.endpoint_limits, shared_limits)
         self._health = _Health()
         self._local = threading.local()
 

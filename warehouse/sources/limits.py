@@ -1,10 +1,10 @@
-"""How many calls a vendor allows, for the whole account and for single endpoints, over all that share a file.
+"""How many calls a vendor allows, for the whole account and for single endpoints, over all that share a store.
 
-The calls made, the limits learned and the pauses asked for are rows of a small SQLite file: every thread, process and
-run of a home that opens it counts the calls of all others too, and remembers what the vendor said to them. Invariants:
-in no window do more calls start than are allowed; a limit that the vendor tells counts for a day; a limit of an hour or
-a day costs no hour or day, because a wait beyond patience is an error. Partner: `http.py`, which waits here before each
-call.
+The calls made, the limits learned and the pauses asked for are rows of a store: a small SQLite file that every thread,
+process and run of a home opens, or what the caller hands in for several machines. Each counts the calls of all others
+too, and remembers what the vendor said to them. Invariants: in no window do more calls start than are allowed; a limit
+that the vendor tells counts for a day; a limit of an hour or a day costs no hour or day, because a wait beyond patience
+is an error. Partner: `http.py`, which waits here before each call.
 """
 
 from __future__ import annotations
@@ -16,8 +16,10 @@ import math
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any, Protocol
 
 from warehouse import errors
 
@@ -40,19 +42,46 @@ create table if not exists paused (scope text primary key, since real not null, 
 """
 
 
+# Runs one statement, its values as `?`, and gives the rows of a SELECT.
+Ask = Callable[[str, Sequence[Any]], list[tuple[Any, ...]]]
+
+
+class Store(Protocol):
+    """Where calls are counted.
+
+    Its tables `started (scope, at)`, `told (scope, calls, per_s, at, setting)` and `paused (scope, since, until)` hold
+    scopes that begin with its prefix.
+    """
+
+    prefix: str
+
+    def turn(self) -> AbstractContextManager[tuple[Ask, float]]:
+        """The only one to read and write, over all that share the store; all is written at its end, or nothing.
+
+        Yields:
+            What runs a statement, and the time in seconds at which the turn came, by a clock that all share.
+
+        Raises:
+            ConfigError: the store cannot be used.
+        """
+
+
+# A file, or a store of the caller's.
+Shared = Path | Store
+
+
 class Limits:
     """The vendor's limits: one over the whole account, and those of single endpoints, set or told by the vendor.
 
     Where an endpoint has both, both hold: a desk may be gentler than it must. A limit that was told falls when the
-    setting beside it is changed, because somebody knows better. Time is the machine's monotonic clock, which all its
-    processes share and which nobody sets. It begins anew with the machine, so what seems to lie in the future is from
-    before, and is forgotten.
+    setting beside it is changed, because somebody knows better. What seems to lie in the future by the store's clock is
+    from before that clock began anew, and is forgotten.
 
     Args:
         calls: calls allowed over all endpoints in any `per_s` seconds.
         per_s: see `calls`.
         endpoint_limits: calls allowed, and in how many seconds, for endpoints with a limit of their own.
-        shared_file: kept here, and shared with everybody who names the same file; None for this object alone.
+        shared: kept there, a file or a store, and shared with everybody who names the same; None for this object alone.
     """
 
     def __init__(
@@ -60,11 +89,10 @@ class Limits:
         calls: int,
         per_s: float,
         endpoint_limits: Mapping[str, tuple[int, float]],
-        shared_file: Path | None = None,
+        shared: Shared | None = None,
     ) -> None:
         self._given = {**endpoint_limits, ACCOUNT: (calls, per_s)}
-        self._file = shared_file
-        self._lock = threading.Lock()
+        self._store = _File(shared) if shared is None or isinstance(shared, Path) else shared
 
     def wait(self, endpoint: str, longest_s: float = math.inf) -> None:
         """Return when one more call to the endpoint is allowed; it counts as started then.
@@ -75,19 +103,20 @@ class Limits:
 
         Raises:
             RateLimited: the next call is further away.
-            ConfigError: the file cannot be used.
+            ConfigError: the store cannot be used.
         """
         while True:
-            with self._turn() as now:
-                limited = self._limits(endpoint, now)
+            with self._store.turn() as (ask, now):
+                limited = self._limits(ask, endpoint, now)
                 held = [
-                    (self._seconds_to_wait(scope, *limit, now), *limit, word)
+                    (self._seconds_to_wait(ask, scope, limit, now), *limit, word)
                     for scope, limits in limited.items()
                     for limit, word in limits
                 ]
-                pause, calls, per_s, word = max([*held, (self._seconds_of_pause(endpoint, now), 0, 0.0, "")])
+                pause, calls, per_s, word = max([*held, (self._seconds_of_pause(ask, endpoint, now), 0, 0.0, "")])
                 if pause <= 0:
-                    self._db.executemany("insert into started values (?, ?)", [(scope, now) for scope in limited])
+                    for scope in limited:
+                        ask("insert into started (scope, at) values (?, ?)", (self._scope(scope), now))
                     return
             if pause > longest_s:
                 raise errors.RateLimited(_refusal(pause, calls, per_s, word), pause)
@@ -97,13 +126,15 @@ class Limits:
         """Whether the endpoint's limit, as the vendor told it, was news; it counts from now on, for a day.
 
         Raises:
-            ConfigError: the file cannot be used.
+            ConfigError: the store cannot be used.
         """
-        with self._turn() as now:
-            is_news = ((calls, per_s), TOLD) not in self._limits(endpoint, now).get(endpoint, [])
-            self._db.execute(
-                "insert or replace into told values (?, ?, ?, ?, ?)",
-                (endpoint, calls, per_s, now, self._setting(endpoint)),
+        with self._store.turn() as (ask, now):
+            is_news = ((calls, per_s), TOLD) not in self._limits(ask, endpoint, now).get(endpoint, [])
+            ask(
+                "insert into told (scope, calls, per_s, at, setting) values (?, ?, ?, ?, ?) on conflict (scope) do"
+                " update set calls = excluded.calls, per_s = excluded.per_s, at = excluded.at,"
+                " setting = excluded.setting",
+                (self._scope(endpoint), calls, per_s, now, self._setting(endpoint)),
             )
         return is_news
 
@@ -111,47 +142,69 @@ class Limits:
         """Let nobody call the endpoint for some seconds; nobody at all where it has no limit of its own.
 
         Raises:
-            ConfigError: the file cannot be used.
+            ConfigError: the store cannot be used.
         """
-        with self._turn() as now:
-            scope = endpoint if endpoint in self._limits(endpoint, now) else ACCOUNT
-            self._db.execute(
-                "insert into paused values (?, ?, ?) on conflict (scope) do update"
-                " set since = excluded.since, until = max(until, excluded.until)",
-                (scope, now, now + seconds),
+        with self._store.turn() as (ask, now):
+            scope = endpoint if endpoint in self._limits(ask, endpoint, now) else ACCOUNT
+            ask(
+                "insert into paused (scope, since, until) values (?, ?, ?) on conflict (scope) do update"
+                " set since = excluded.since,"
+                " until = case when excluded.until > paused.until then excluded.until else paused.until end",
+                (self._scope(scope), now, now + seconds),
             )
 
-    def _limits(self, endpoint: str, now: float) -> dict[str, list[tuple[tuple[int, float], str]]]:
+    def _limits(self, ask: Ask, endpoint: str, now: float) -> dict[str, list[tuple[tuple[int, float], str]]]:
         """What limits a call to the endpoint, by scope: calls in seconds, and on whose word."""
-        self._db.execute(
+        ask(
             "delete from told where scope = ? and (at <= ? or at > ? or setting <> ?)",
-            (endpoint, now - BELIEVED_S, now, self._setting(endpoint)),
+            (self._scope(endpoint), now - BELIEVED_S, now, self._setting(endpoint)),
         )
-        told = self._db.execute("select calls, per_s from told where scope = ?", (endpoint,)).fetchone()
+        told = ask("select calls, per_s from told where scope = ?", (self._scope(endpoint),))
         of_endpoint = [(self._given[endpoint], SET)] if endpoint in self._given else []
-        if told:
-            of_endpoint.append(((int(told[0]), float(told[1])), TOLD))
+        of_endpoint += [((int(calls), float(per_s)), TOLD) for calls, per_s in told]
         of_account = {ACCOUNT: [(self._given[ACCOUNT], SET)]}
         return of_account | {endpoint: of_endpoint} if of_endpoint else of_account
+
+    def _scope(self, name: str) -> str:
+        return self._store.prefix + name
 
     def _setting(self, endpoint: str) -> str:
         return str(self._given.get(endpoint, self._given[ACCOUNT]))
 
-    def _seconds_to_wait(self, scope: str, calls: int, per_s: float, now: float) -> float:
+    def _seconds_to_wait(self, ask: Ask, scope: str, limit: tuple[int, float], now: float) -> float:
         """How far away the next call is by those that started."""
+        calls, per_s = limit
         kept_from = now - max(per_s, BELIEVED_S)
-        self._db.execute("delete from started where scope = ? and (at <= ? or at > ?)", (scope, kept_from, now))
+        ask("delete from started where scope = ? and (at <= ? or at > ?)", (self._scope(scope), kept_from, now))
         # With this many started since, one more would be one too many.
-        last = self._db.execute(
-            "select at from started where scope = ? order by at desc limit 1 offset ?", (scope, calls - 1)
-        ).fetchone()
-        return float(last[0] + per_s - now) if last else 0.0
+        last = ask(
+            "select at from started where scope = ? order by at desc limit 1 offset ?", (self._scope(scope), calls - 1)
+        )
+        return float(last[0][0] + per_s - now) if last else 0.0
 
-    def _seconds_of_pause(self, endpoint: str, now: float) -> float:
+    def _seconds_of_pause(self, ask: Ask, endpoint: str, now: float) -> float:
         """How long the vendor asked us to wait."""
-        self._db.execute("delete from paused where until <= ? or since > ?", (now, now))
-        until = self._db.execute("select max(until) from paused where scope in (?, ?)", (ACCOUNT, endpoint)).fetchone()
-        return float(until[0] - now) if until[0] is not None else 0.0
+        scopes = (self._scope(ACCOUNT), self._scope(endpoint))
+        ask("delete from paused where scope in (?, ?) and (until <= ? or since > ?)", (*scopes, now, now))
+        until = ask("select max(until) from paused where scope in (?, ?)", scopes)[0][0]
+        return float(until - now) if until is not None else 0.0
+
+
+class _File:
+    """A store that is an SQLite file, or this process's memory.
+
+    Its time is the machine's monotonic clock, which all processes share and which nobody sets; it begins anew with the
+    machine.
+
+    Args:
+        file: kept here; None for memory.
+    """
+
+    prefix = ""
+
+    def __init__(self, file: Path | None) -> None:
+        self._file = file
+        self._lock = threading.Lock()
 
     @functools.cached_property
     def _db(self) -> sqlite3.Connection:
@@ -165,12 +218,12 @@ class Limits:
         return db
 
     @contextlib.contextmanager
-    def _turn(self) -> Iterator[float]:
-        """The only one to read and write, over all threads and processes; yields the time at which its turn came."""
+    def turn(self) -> Iterator[tuple[Ask, float]]:
+        """See `Store`."""
         with self._lock, self._told_plainly():
             self._db.execute("begin immediate")
             try:
-                yield time.monotonic()
+                yield (lambda statement, values: self._db.execute(statement, values).fetchall()), time.monotonic()
                 self._db.execute("commit")
             except BaseException:
                 # A commit may fail too, and an open transaction would keep everybody out.

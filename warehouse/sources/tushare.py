@@ -11,7 +11,6 @@ import itertools
 import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -21,7 +20,7 @@ from tushare.pro.client import DataApi
 
 from warehouse import errors
 from warehouse.contracts import Table
-from warehouse.sources import http, tushare_reply
+from warehouse.sources import http, limits, tushare_reply
 from warehouse.tables import market
 
 LIST_STATUSES = ("L", "D", "P")
@@ -71,7 +70,7 @@ class TushareSource:
         now: the instant, UTC.
         keep: is handed every answer.
         policy: how patient to be, and the account's limit.
-        limits_file: where calls are counted and learned limits kept, for all runs of the account; None for nowhere.
+        shared_limits: where calls are counted and learned limits kept, for all runs of the account; None for nowhere.
     """
 
     def __init__(
@@ -82,14 +81,16 @@ class TushareSource:
         now: Callable[[], datetime],
         keep: http.Keep,
         policy: http.Policy | None = None,
-        limits_file: Path | None = None,
+        shared_limits: limits.Shared | None = None,
     ) -> None:
         if not token.strip():
             raise errors.BadCredentials("the Tushare token is empty. Set TUSHARE_TOKEN to the account's token.")
         chosen = policy or http.Policy(calls=200, per_s=60.0)
         # JSON would escape a line end, and an echoed token would no longer look like the secret.
         token = token.strip()
-        transport = http.Transport("tushare", policy=chosen, now=now, keep=keep, secret=token, limits_file=limits_file)
+        transport = http.Transport(
+            "tushare", policy=chosen, now=now, keep=keep, secret=token, shared_limits=shared_limits
+        )
         self._api = _Api(token, base_url, transport)
 
     def __repr__(self) -> str:
