@@ -13,7 +13,7 @@ from datetime import date, timedelta
 
 import pyarrow as pa
 
-from flows import factors, forecasts, macro_forecasts
+from flows import factors, forecasts, macro_forecasts, receipts
 from flows.context import Context
 from models import base
 from warehouse import errors, ledger, results, roles
@@ -108,8 +108,10 @@ def score(context: Context, session: date) -> int:
         except base.BrokenFiles as exc:
             log.error("model cannot score model_name=%s session=%s reason=%s", factors.EQUITY_PCA, session, exc)
             factor_score = model.FACTOR_SCORE.empty()
+        change = receipts.of_session(context, lake, session, factor_score)
     with context.writer() as lake:
-        results.add_rows(lake, {model.FORECAST: forecast, model.FACTOR_SCORE: factor_score}, f"scored {session}")
+        rows = {model.FORECAST: forecast, model.FACTOR_SCORE: factor_score, model.FACTOR_CHANGE: change}
+        results.add_rows(lake, rows, f"scored {session}")
     log.info("scored session=%s forecasts=%s", session, forecast.num_rows)
     return int(forecast.num_rows)
 

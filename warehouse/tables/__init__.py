@@ -10,7 +10,7 @@ from __future__ import annotations
 from warehouse.contracts import Table
 from warehouse.tables import feature, macro, market, model, ops, vendor
 
-SCHEMA_VERSION = 8
+SCHEMA_VERSION = 10
 
 TABLES: tuple[Table, ...] = (
     vendor.REPLY,
@@ -48,6 +48,7 @@ TABLES: tuple[Table, ...] = (
     model.IMPORTANCE,
     model.MACRO_FORECAST,
     model.FACTOR_MOVE,
+    model.FACTOR_CHANGE,
     ops.PROPERTY,
     ops.RUN,
     ops.LEDGER,

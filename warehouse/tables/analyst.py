@@ -79,6 +79,10 @@ _COLUMNS = (
     Column("previous_date", "DATE", "First day of the period before; NULL when it was not known that day."),
     Column("previous_first_value", "DOUBLE", "Value of the period before as first published.", "see unit"),
     Column("surprise", "DOUBLE", "First value less its forecast; NULL without a forecast.", "see unit"),
+    Column("change", "DOUBLE", "Score less the score before.", "standard deviations"),
+    Column("data_part", "DOUBLE", "new_data + revised: what data did to the score.", "standard deviations"),
+    Column("refit_part", "DOUBLE", "rescaled + reloaded + completed: what the refit did.", "standard deviations"),
+    Column("unexplained", "DOUBLE", "Change less all parts: rounding, below 1e-10.", "standard deviations"),
     Column("surprise_std_errors", "DOUBLE", "Surprise / standard error of the forecast.", "standard errors"),
 )
 _OF_A_VIEW = {
