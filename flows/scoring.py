@@ -13,9 +13,9 @@ from datetime import date, timedelta
 
 import pyarrow as pa
 
-from flows import factors, forecasts, macro_forecasts, receipts
+from flows import factors, forecasts, macro_forecasts, macro_outlook, receipts
 from flows.context import Context
-from models import base
+from models import base, macro_horizons
 from warehouse import errors, ledger, results, roles
 from warehouse.lake import Lake
 from warehouse.tables import model
@@ -27,6 +27,7 @@ Fit = Callable[[Context, Lake, date], list[factors.Fitted]]
 FITS: tuple[tuple[str, Fit], ...] = (
     (factors.MACRO_PCA, factors.fit_macro),
     (macro_forecasts.MACRO_NEXT, macro_forecasts.fit_next_values),
+    (macro_horizons.AR, macro_outlook.fit_outlooks),
     (factors.EQUITY_PCA, factors.fit_equity),
     (forecasts.BASELINE, forecasts.fit_forecasts),
 )
