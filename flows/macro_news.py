@@ -84,8 +84,6 @@ def _causes(
     target = str(new["series_id"])
     factors = then.factors[target]
     regression = then.forecasts[target, new["horizon_months"]][old["model_name"]].regression
-    if regression is None or new["horizon_months"] != old["horizon_months"]:
-        return []
     rule = factors.rule(target, regression.equation, expected=one_ahead)
     cut_then, cut_now = then.cut(target), now.cut(target)
     table_then = macro_horizons.own_panel(cut_then, factors, target)

@@ -23,8 +23,9 @@ from flows import factors, macro_news, macro_rivals
 from flows.context import Context
 from flows.factors import Fitted
 from flows.macro_rivals import Made
-from models import diffusion, macro_horizons
-from models.macro_horizons import AR, DIFFUSION, HORIZONS, LINEAR, MEAN, Forecast, MonthlyPanel, Skill
+from models import diffusion, macro_horizons, macro_skill
+from models.macro_horizons import AR, DIFFUSION, HORIZONS, LINEAR, MEAN, Forecast, MonthlyPanel
+from models.macro_skill import Skill
 from warehouse.contracts import Table
 from warehouse.lake import Lake
 from warehouse.tables import model, outlook
@@ -64,13 +65,13 @@ def _rows_of(context: Context, lake: Lake, as_of: date, of: tuple[Made, str]) ->
     cut = made.cut(target)
     if len(cut.months) not in made.folds:
         n_factors = context.settings.macro_factors
-        made.folds[len(cut.months)] = macro_horizons.fit_folds(cut, n_factors, n_test=TEST_MONTHS, n_folds=N_FOLDS)
+        made.folds[len(cut.months)] = macro_skill.fit_folds(cut, n_factors, n_test=TEST_MONTHS, n_folds=N_FOLDS)
     folds = made.folds[len(cut.months)]
     live = read_live_records(lake, as_of, target)
     rows = []
     for horizon in HORIZONS:
-        tested = macro_horizons.walk_forward(cut, folds, target, horizon)
-        skills = {name: macro_horizons.judge(tested, name, horizon) for name in LINEAR}
+        tested = macro_skill.walk_forward(cut, folds, target, horizon)
+        skills = {name: macro_skill.judge(tested, name, horizon) for name in LINEAR}
         verdicts = decide(skills, live.get(horizon, Live()), context.settings.promotion_p_value)
         for name in LINEAR:
             forecast = made.forecasts[target, horizon][name]
@@ -155,7 +156,7 @@ def _row(version: tuple[str, date], of: tuple[MonthlyPanel, str, int], found: tu
         return _finite(macro_horizons.level_ahead(change, levels, code, horizon)) if math.isfinite(change) else None
 
     origin = cut.months[-1]
-    equation = forecast.regression.equation if forecast.regression else None
+    equation = forecast.regression.equation
     return {
         "model_version": f"{name}/{as_of}",
         "model_name": name,
@@ -171,9 +172,9 @@ def _row(version: tuple[str, date], of: tuple[MonthlyPanel, str, int], found: tu
         "forecast": level(forecast.value),
         "lower": level(forecast.value - skill.radius),
         "upper": level(forecast.value + skill.radius),
-        "n_lags": len(equation.own) if equation else 0,
-        "n_factor_lags": len(equation.factor) if equation else 0,
-        "n_rows": forecast.regression.n_rows if forecast.regression else 0,
+        "n_lags": len(equation.own),
+        "n_factor_lags": len(equation.factor),
+        "n_rows": forecast.regression.n_rows,
         "n_tested": skill.n_tested,
         "test_start": _day(np.datetime64(skill.first)) if skill.first else None,
         "test_end": _day(np.datetime64(skill.last)) if skill.last else None,
@@ -182,7 +183,7 @@ def _row(version: tuple[str, date], of: tuple[MonthlyPanel, str, int], found: tu
         "ratio_to_mean": _finite(skill.ratio_to_mean),
         "dm_p_value": _finite(skill.dm_p_value),
         "cw_p_value": _finite(skill.cw_p_value),
-        "nominal_coverage": macro_horizons.LEVEL,
+        "nominal_coverage": macro_skill.LEVEL,
         "tested_coverage": _finite(skill.coverage),
     }
 
@@ -193,7 +194,7 @@ def _version(context: Context, as_of: date, name: str, of: tuple[Made, list[dict
     coefficients = []
     for row in rows:
         found = made.forecasts[row["series_id"], row["horizon_months"]][name].regression
-        coefficients += _terms(row, found) if found else []
+        coefficients += _terms(row, found)
     params = {"targets": list(made.n_months), "horizons": list(HORIZONS), "n_folds": N_FOLDS}
     longest = made.panel.months[: max(made.n_months.values())].astype("datetime64[D]")
     card = factors.version_card(context, version, as_of, (longest, params))

@@ -17,7 +17,8 @@ import pyarrow as pa
 
 from flows.context import Context
 from models import base, macro_horizons, transforms
-from models.macro_horizons import HORIZONS, Fold, Forecast, MonthlyPanel
+from models.macro_horizons import HORIZONS, Forecast, MonthlyPanel
+from models.macro_skill import Fold
 from warehouse import panels, sql
 from warehouse.lake import Lake
 

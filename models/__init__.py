@@ -16,7 +16,7 @@ Without a target: `pca.py` (factors; `selection.py` says how many), `macro_facto
 `window_autoencoder.py`), `market_moves.py` (how far a security's day is from its past, with
 `combined.py`, several detectors as one, and `thresholds.py`, what is an alert). A macro series ahead: `next_value.py`
 (from its own past), `diffusion.py` (with factors, against that), `macro_horizons.py` (some
-months ahead, tested), `news.py` (why did a forecast move?). `stability.py`:
+months ahead; `macro_skill.py` tests it), `news.py` (why did a forecast move?). `stability.py`:
 is it the same factor, why did it move?
 
 To add a forecasting model: write `models/<name>.py` with a class that keeps the promise of `base.Forecaster`, and add

@@ -9,7 +9,7 @@ import pytest
 from statsmodels.regression.linear_model import OLS
 
 from flows import macro_outlook
-from models import diffusion, macro_horizons
+from models import diffusion, macro_horizons, macro_skill
 from models.macro_horizons import AR, DIFFUSION, MEAN, MonthlyPanel
 
 N_MONTHS, N_SERIES, N_TEST = 420, 8, 240
@@ -30,9 +30,9 @@ def panel_of(*, weight, seed):
 
 
 def walked(panel, horizon=1):
-    folds = macro_horizons.fit_folds(panel, 1, n_test=N_TEST, n_folds=6)
-    found = macro_horizons.walk_forward(panel, folds, "T", horizon)
-    return found, {name: macro_horizons.judge(found, name, horizon) for name in (MEAN, AR, DIFFUSION)}
+    folds = macro_skill.fit_folds(panel, 1, n_test=N_TEST, n_folds=6)
+    found = macro_skill.walk_forward(panel, folds, "T", horizon)
+    return found, {name: macro_skill.judge(found, name, horizon) for name in (MEAN, AR, DIFFUSION)}
 
 
 def test_regression_has_statsmodels_coefficients_and_newey_west_errors():

@@ -196,8 +196,8 @@ def test_page_shows_the_rivals_and_what_moved_the_one_that_counts_as_its_day_kne
     (early,), (news,) = (page.news_blocks(opened, day) for day in (FIRST, SECOND))
 
     assert [row[2].text for row in second.rows] == ["1 m", "3 m", "6 m", "12 m"]
-    assert second.rows[0][5].text == "diffusion index" and str(FIRST) in first.caption
-    assert first.rows[0][13].text == "\N{EN DASH}" and second.rows[0][13].text.endswith(" % of 2")
+    assert second.rows[0][6].text == "index" and str(FIRST) in first.caption
+    assert first.rows[0][14].text == "\N{EN DASH}" and second.rows[0][14].text.endswith(" % of 2")
     assert "from the second refit on" in early.text
     assert "the effects add up to the change" in news.caption and "release" in news.rows[0][4].text
 

@@ -10,7 +10,7 @@ from reports.blocks import Block, Cell, Note, Table
 from reports.tracing import Reader
 
 AR, MEAN, DIFFUSION = "macro_ar", "macro_mean", "macro_diffusion"
-NAMES = {AR: "autoregression", MEAN: "mean", DIFFUSION: "diffusion index"}
+NAMES = {AR: "AR", MEAN: "mean", DIFFUSION: "index"}
 # FRED-MD codes whose changes are of logs.
 LOG_CODES = (5, 6)
 N_CAUSES = 3
@@ -22,17 +22,17 @@ HEADS = (
     "Month",
     "Ahead",
     "Forecast",
-    "90 % interval",
+    "From",
+    "To",
     "By",
-    "Autoregression",
+    "AR",
     "Mean",
-    "Diffusion index",
-    "Its errors to AR's",
+    "Index",
+    "Index / AR",
     "p (DM)",
     "p (CW)",
     "Held, tested",
     "Held, known",
-    "Why",
 )
 NEWS_HEADS = ("Series", "Ahead", "Before", "Now", "Largest causes", "Other figures", "A month on", "Refit", "Restated")
 
@@ -63,13 +63,19 @@ def outlook_blocks(lake: Reader, as_of: date) -> list[Block]:
     for row in rows:
         by_key.setdefault((row["series_id"], row["horizon_months"]), {})[row["model_name"]] = row
     cells = [_cells(rivals) for rivals in by_key.values()]
+    first = rows[0]
     caption = (
-        f"Macro forecasts of {rows[0]['forecast_date']}: where the diffusion index (autoregression and a factor) beat"
-        f" the autoregression from {_month(rows[0]['test_start'])} to {_month(rows[0]['test_end'])} walk-forward it"
-        " counts, elsewhere the autoregression does; below 1 its squared errors were smaller (held: share of outcomes"
-        " in their intervals)"
+        f"Macro forecasts of {first['forecast_date']} with 90 % intervals: by the index (AR and a factor) where it beat"
+        f" the autoregression (AR) walk-forward from {_month(first['test_start'])} to {_month(first['test_end'])}, else"
+        " by the AR; index / AR is of squared errors; held is the share of outcomes in their intervals"
     )
-    return [Table(caption, HEADS, cells, is_wide=True)]
+    shown: list[Block] = [Table(caption, HEADS, cells, is_wide=True)]
+    demoted = [row for row in rows if row["model_name"] == DIFFUSION and row["reason"].startswith("over the last")]
+    for row in demoted:
+        shown.append(
+            Note(f"{row['series_id']} in {row['horizon_months']} months: the AR is back in charge: {row['reason']}.")
+        )
+    return shown
 
 
 def _cells(rivals: dict[str, dict[str, Any]]) -> tuple[Cell, ...]:
@@ -79,18 +85,17 @@ def _cells(rivals: dict[str, dict[str, Any]]) -> tuple[Cell, ...]:
     known = f" of {numbers.count(told['n_known'])}" if told["n_known"] else ""
     return (
         blocks.text(told["series_id"]),
-        blocks.text(_month(told["observation_date"])),
+        blocks.number(_month(told["observation_date"])),
         blocks.number(f"{told['horizon_months']} m"),
         blocks.number(numbers.estimate(told["forecast"], error)),
-        blocks.text(_interval(told)),
+        *(blocks.number(numbers.estimate(told[end], error)) for end in ("lower", "upper")),
         blocks.text(NAMES.get(told["model_name"], told["model_name"])),
         *(blocks.number(numbers.estimate(rivals[name]["forecast"], error)) for name in (AR, MEAN, DIFFUSION)),
         blocks.number(numbers.decimal(other["ratio_to_ar"])),
         blocks.number(numbers.decimal(other["dm_p_value"], 3)),
         blocks.number(numbers.decimal(other["cw_p_value"], 3)),
         blocks.number(numbers.share(told["tested_coverage"], 0)),
-        blocks.text(numbers.share(told["held"], 0) + known),
-        blocks.text(other["reason"]),
+        blocks.number(numbers.share(told["held"], 0) + known),
     )
 
 
@@ -99,13 +104,6 @@ def _std_error(row: dict[str, Any]) -> float | None:
     return (
         None if row["lower"] is None or row["upper"] is None else (row["upper"] - row["lower"]) / (2 * NINETY_PERCENT)
     )
-
-
-def _interval(row: dict[str, Any]) -> str:
-    error = _std_error(row)
-    if error is None:
-        return numbers.MISSING
-    return f"{numbers.estimate(row['lower'], error)} to {numbers.estimate(row['upper'], error)}"
 
 
 def _month(day: date | None) -> str:

@@ -17,7 +17,7 @@ MACRO_OUTLOOK = Table(
     name="macro_outlook",
     grain=("model_version", "series_id", "horizon_months"),
     meaning="One row per refit, rival, macro target and horizon: the forecast, and what the walk-forward test found.",
-    source="models/macro_horizons.py.",
+    source="models/macro_horizons.py and models/macro_skill.py.",
     columns=(
         MODEL_VERSION_ID,
         MODEL_NAME,
@@ -49,7 +49,7 @@ MACRO_OUTLOOK = Table(
         Column(
             "mean_change_std_error",
             "DOUBLE",
-            "Newey and West's standard error of the regression's mean there; NULL for a network.",
+            "Newey and West's standard error of the regression's mean there.",
             unit=MONTHLY,
             nullable=True,
         ),
