@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from flows import settings
+from flows import receipts, settings
 from flows.context import Context
 from models import cluster, pca, registry, stability, transforms
 from warehouse import panels, results
@@ -129,7 +129,7 @@ def score_equity(context: Context, lake: Lake, session: date) -> pa.Table:
         return model.FACTOR_SCORE.empty()
     model_version = versions[0][0]
     fitted = registry.load(context.settings.models_path, model_version)
-    names = _read_names(lake, model_version)
+    names = receipts.read_names(lake, model_version)
     rows = lake.read(
         "select ts_code, log_return_1d from feature.log_return where trade_date = $session", session=session
     )
@@ -139,14 +139,6 @@ def score_equity(context: Context, lake: Lake, session: date) -> pa.Table:
         return model.FACTOR_SCORE.empty()
     scores = fitted.score(panel)
     return _score_rows((model_version, EQUITY_PCA), scores, np.array([session], "datetime64[D]"))
-
-
-def _read_names(lake: Lake, model_version: str) -> list[str]:
-    rows = lake.read(
-        "select entity from model.factor_loading where model_version = $v and factor = 1 order by entity",
-        v=model_version,
-    )
-    return list(rows["entity"].to_pylist())
 
 
 def _fitted_factors(context: Context, lake: Lake, name: str, as_of: date, fit: tuple[Panel, pca.FactorPCA]) -> Fitted:
@@ -178,6 +170,8 @@ def _fitted_factors(context: Context, lake: Lake, name: str, as_of: date, fit: t
         ),
         model.FACTOR_SCORE: _score_rows(version, fitted.factor_scores_, panel.dates),
     }
+    at_refit = receipts.at_macro_refit if name == MACRO_PCA else receipts.at_equity_refit
+    rows[model.FACTOR_CHANGE] = at_refit(context, lake, as_of, (panel, fitted))
     if angle is not None:
         span = (panel.dates[0].item(), panel.dates[-1].item())
         rows[model.EVALUATION] = evaluation_rows(version, 0, span, {SUBSPACE_ANGLE: angle}, n_names)
@@ -225,7 +219,7 @@ def _aligned(
     if not versions:
         return fitted, correlations, None
     before = versions[0][0]
-    names_before = _read_names(lake, before)
+    names_before = receipts.read_names(lake, before)
     common = [one for one in panel.names if one in set(names_before)]
     if len(common) < MIN_SECURITIES and len(common) < len(panel.names) // 2:
         return fitted, correlations, None

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from flows import forecasts, outcomes
+from flows import forecasts, macro_outlook, outcomes
 from flows.context import Context
 from flows.settings import Settings
 from models import evaluation, promotion
@@ -27,7 +27,7 @@ from models.base import Floats
 from warehouse import results, roles
 from warehouse.lake import Lake
 from warehouse.roles import CHALLENGER, CHAMPION, HELD, RETIRED, Decision
-from warehouse.tables import model
+from warehouse.tables import model, outlook
 
 log = logging.getLogger(__name__)
 
@@ -81,9 +81,11 @@ def promote(context: Context, as_of: date) -> list[Decision]:
     """
     with context.reader() as lake:
         known = outcomes.find_outcomes(lake, as_of, horizon=forecasts.HORIZON, level=forecasts.INTERVAL_LEVEL)
+        known_macro = macro_outlook.find_outcomes(lake, as_of)
     with context.writer() as lake:
-        if known.num_rows:
-            results.add_rows(lake, {model.FORECAST_OUTCOME: known}, f"outcomes known on {as_of}")
+        if known.num_rows or known_macro.num_rows:
+            rows = {model.FORECAST_OUTCOME: known, outlook.MACRO_OUTLOOK_OUTCOME: known_macro}
+            results.add_rows(lake, rows, f"outcomes known on {as_of}")
         decisions = decide(context.settings, lake, as_of)
         roles.write_decisions(lake, decisions, context.now)
     for one in decisions:

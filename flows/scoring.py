@@ -13,9 +13,9 @@ from datetime import date, timedelta
 
 import pyarrow as pa
 
-from flows import factors, forecasts, macro_forecasts
+from flows import factors, forecasts, macro_forecasts, macro_outlook, receipts
 from flows.context import Context
-from models import base
+from models import base, macro_horizons
 from warehouse import errors, ledger, results, roles
 from warehouse.lake import Lake
 from warehouse.tables import model
@@ -27,6 +27,7 @@ Fit = Callable[[Context, Lake, date], list[factors.Fitted]]
 FITS: tuple[tuple[str, Fit], ...] = (
     (factors.MACRO_PCA, factors.fit_macro),
     (macro_forecasts.MACRO_NEXT, macro_forecasts.fit_next_values),
+    (macro_horizons.AR, macro_outlook.fit_outlooks),
     (factors.EQUITY_PCA, factors.fit_equity),
     (forecasts.BASELINE, forecasts.fit_forecasts),
 )
@@ -108,8 +109,10 @@ def score(context: Context, session: date) -> int:
         except base.BrokenFiles as exc:
             log.error("model cannot score model_name=%s session=%s reason=%s", factors.EQUITY_PCA, session, exc)
             factor_score = model.FACTOR_SCORE.empty()
+        change = receipts.of_session(context, lake, session, factor_score)
     with context.writer() as lake:
-        results.add_rows(lake, {model.FORECAST: forecast, model.FACTOR_SCORE: factor_score}, f"scored {session}")
+        rows = {model.FORECAST: forecast, model.FACTOR_SCORE: factor_score, model.FACTOR_CHANGE: change}
+        results.add_rows(lake, rows, f"scored {session}")
     log.info("scored session=%s forecasts=%s", session, forecast.num_rows)
     return int(forecast.num_rows)
 

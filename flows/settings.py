@@ -106,6 +106,9 @@ class Settings(listening.Listening):
     report_retention_days: int = Field(3650, ge=0, description="Days the snapshots of published reports are kept.")
 
     macro_factors: int = Field(3, ge=1, le=8, description="Factors of the macro panel.")
+    macro_targets: tuple[str, ...] = Field(
+        ("INDPRO", "PAYEMS", "UNRATE", "CPIAUCSL"), description="Monthly series to forecast months ahead, as JSON."
+    )
     equity_sessions: int = Field(504, ge=60, description="Sessions in the equity factor panel.")
     equity_factors: int | None = Field(None, ge=1, le=20, description="Equity factors; default by Bai-Ng PCp2.")
     refit_days: int = Field(7, ge=1, description="Days after which a fitted version is refitted.")

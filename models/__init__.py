@@ -15,7 +15,8 @@ Without a target: `pca.py` (factors; `selection.py` says how many), `macro_facto
 `autoencoder.py`, `encoding.py` and `labelled.py`), `series_detectors.py` (which periods of a series are, with
 `window_autoencoder.py`), `market_moves.py` (how far a security's day is from its past, with
 `combined.py`, several detectors as one, and `thresholds.py`, what is an alert). A macro series ahead: `next_value.py`
-(from its own past), `diffusion.py` (with factors, against that), `news.py` (why did a forecast move?). `stability.py`:
+(from its own past), `diffusion.py` (with factors, against that), `macro_horizons.py` (some
+months ahead; `macro_skill.py` tests it), `news.py` (why did a forecast move?). `stability.py`:
 is it the same factor, why did it move?
 
 To add a forecasting model: write `models/<name>.py` with a class that keeps the promise of `base.Forecaster`, and add

@@ -76,6 +76,31 @@ class Forecasts:
     equation: Equation = field(compare=False)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Regression:
+    """A regression on lags with standard errors that allow for overlapping outcomes.
+
+    Args:
+        equation: the coefficients.
+        covariance: (k, k) of the intercept, the own lags and the factors' lags, by Newey and West.
+        n_rows: rows it was fitted on.
+    """
+
+    equation: Equation
+    covariance: Floats
+    n_rows: int
+
+    @property
+    def std_errors(self) -> Floats:
+        """(k,) of the coefficients."""
+        return np.sqrt(np.diag(self.covariance))
+
+    def std_error(self, own: Floats, scores: Floats) -> float:
+        """The standard error of the forecast's mean at (n_own,) lags and (n_factor_lags, n_factors) scores."""
+        at = np.concatenate([[1.0], own, scores.ravel()])
+        return float(np.sqrt(at @ self.covariance @ at))
+
+
 def outcome_by_origin(levels: Floats, code: int, horizon: int) -> Floats:
     """What came of each origin: the series' mean change a month over the next `horizon` months, in its code's terms.
 
@@ -167,6 +192,50 @@ def forecast(outcome: Floats, own: Floats, factors: Floats, *, horizon: int, rul
         n_rows=n_rows,
         equation=equation,
     )
+
+
+def regress(
+    outcome: Floats, own: Floats, factors: Floats, lags: tuple[int, int], *, horizon: int, rule: LagRule | None = None
+) -> Regression:
+    """The regression of the outcome on given numbers of lags, on the rows that `forecast` uses.
+
+    Args:
+        outcome, own, factors, horizon, rule: as for `forecast`.
+        lags: own lags and lags of the factors, at most those of the rule; without lags of the factors, the benchmark.
+
+    Returns:
+        Coefficients as `forecast` finds them for these lags; errors by Newey and West with `horizon` - 1 lags, for
+        which outcomes of neighbouring rows overlap.
+
+    Raises:
+        TooFewRows: not more rows than coefficients; pass a longer history.
+
+    Source:
+        Newey and West (1987), Econometrica 55(3).
+    """
+    rule = rule or LagRule()
+    full = np.column_stack([np.ones(len(own)), _lags(own[:, None], rule.most_own), _lags(factors, rule.most_factor)])
+    is_known = np.isfinite(full).all(axis=1) & np.isfinite(outcome)
+    is_known[len(outcome) - horizon :] = False
+    n_own, n_factor = lags
+    begin = 1 + rule.most_own
+    columns = [*range(1 + n_own), *range(begin, begin + n_factor * factors.shape[1])]
+    design, came = full[is_known][:, columns], outcome[is_known]
+    if len(came) <= len(columns):
+        raise base.TooFewRows(f"{len(came)} rows for {len(columns)} coefficients. Pass a longer history.")
+    coefficients = np.asarray(np.linalg.lstsq(design, came, rcond=None)[0], dtype=np.float64)
+    moments = design * (came - design @ coefficients)[:, None]
+    middle = moments.T @ moments
+    for lag in range(1, horizon):
+        shared = moments[lag:].T @ moments[:-lag]
+        middle += (1.0 - lag / horizon) * (shared + shared.T)
+    inverse = np.linalg.pinv(design.T @ design)
+    equation = Equation(
+        float(coefficients[0]),
+        coefficients[1 : 1 + n_own],
+        coefficients[1 + n_own :].reshape(n_factor, factors.shape[1]),
+    )
+    return Regression(equation, inverse @ middle @ inverse, len(came))
 
 
 Choice = tuple[float, npt.NDArray[np.int64]]

@@ -131,7 +131,13 @@ def interval_coverage(predicted: Floats, realised: Floats, radius: float | Float
 
 
 def adaptive_intervals(
-    residuals: Floats, dates: npt.ArrayLike, *, level: float, horizon: int, window: int = WINDOW_SESSIONS
+    residuals: Floats,
+    dates: npt.ArrayLike,
+    *,
+    level: float,
+    horizon: int,
+    window: int = WINDOW_SESSIONS,
+    step: float = STEP,
 ) -> AdaptiveIntervals:
     """Split conformal intervals whose aim follows the coverage they had, session by session.
 
@@ -144,6 +150,7 @@ def adaptive_intervals(
         level: share of outcomes to be covered, between 0 and 1.
         horizon: sessions until an outcome is known.
         window: sessions whose errors make a radius.
+        step: how far one session moves the aim; smaller where outcomes overlap, as one surprise is a miss of them all.
 
     Returns:
         Radii, the coverage that came about, and the state after the last outcome.
@@ -172,7 +179,7 @@ def adaptive_intervals(
         known = at - horizon
         if np.isfinite(radius[known]) or np.isposinf(radius[known]):
             miss_share = float((of_session[known] > radius[known]).mean())
-            miss_rate += STEP * (1.0 - level - miss_share)
+            miss_rate += step * (1.0 - level - miss_share)
         if at < len(sessions):
             errors = np.concatenate(of_session[max(0, known - window + 1) : known + 1])
             radius[at] = _upper_quantile(errors, 1.0 - miss_rate)

@@ -176,6 +176,24 @@ def remove_outliers(panel: Floats) -> tuple[Floats, int]:
     Source:
         McCracken and Ng (2016), section 3.1; quartiles by the Hazen rule, as in the authors' MATLAB code.
     """
+    lower, upper = outlier_bounds(panel)
+    panel = np.asarray(panel, dtype=np.float64)
+    is_outlier = (panel < lower) | (panel > upper)
+    return np.where(is_outlier, np.nan, panel), int(is_outlier.sum())
+
+
+def outlier_bounds(panel: Floats) -> tuple[Floats, Floats]:
+    """The least and the greatest value of each series that are no outliers, as `remove_outliers` judges.
+
+    Args:
+        panel: (n_dates, n_names) float64, NaN where missing.
+
+    Returns:
+        (n_names,) and (n_names,); infinite for a series without values or without a spread.
+
+    Raises:
+        ModelError: the panel is not a matrix; pass one column as (n_dates, 1).
+    """
     panel = np.asarray(panel, dtype=np.float64)
     if panel.ndim != 2:
         raise base.ModelError(f"remove_outliers got shape {panel.shape}. Pass (n_dates, n_names).")
@@ -183,10 +201,9 @@ def remove_outliers(panel: Floats) -> tuple[Floats, int]:
     quartiles = np.full((3, panel.shape[1]), np.nan)
     if has_values.any():
         quartiles[:, has_values] = np.nanpercentile(panel[:, has_values], [25, 50, 75], axis=0, method="hazen")
-    lower, median, upper = quartiles
-    spread = upper - lower
-    is_outlier = (np.abs(panel - median) > OUTLIER_IQRS * spread) & (spread > 0)
-    return np.where(is_outlier, np.nan, panel), int(is_outlier.sum())
+    first, median, third = quartiles
+    reach = np.where(third > first, OUTLIER_IQRS * (third - first), np.inf)
+    return np.where(has_values, median, 0.0) - reach, np.where(has_values, median, 0.0) + reach
 
 
 def _checked_table(values: npt.ArrayLike, code: int | npt.ArrayLike) -> tuple[Floats, npt.NDArray[np.int64]]:

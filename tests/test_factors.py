@@ -13,7 +13,7 @@ from flows import factors, settings
 from flows.context import Context
 from models import pca
 from warehouse import derive, lake, load, seeds, vintages
-from warehouse.tables import macro, model
+from warehouse.tables import feature, macro, model
 
 TEN = ("GDPC1", "UNRATE", "CPIAUCSL", "FEDFUNDS", "M2SL", "T10Y2Y", "HOUST", "INDPRO", "DCOILWTICO", "SP500")
 PULLED = date(2026, 11, 20)
@@ -111,7 +111,7 @@ def test_refit_keeps_signs_and_stores_how_far_its_space_turned(real_lake, tmp_pa
         fitted = next(
             one for one in factors.fit_macro(context, real_lake, as_of) if one.model_version.startswith("macro_pca")
         )
-        wanted = (model.MODEL_VERSION, model.FACTOR, model.FACTOR_LOADING, model.FACTOR_SCORE)
+        wanted = (model.MODEL_VERSION, model.FACTOR, model.FACTOR_LOADING, model.FACTOR_SCORE, feature.MACRO_PANEL)
 
         def write(connection):
             for table in wanted:
@@ -122,7 +122,16 @@ def test_refit_keeps_signs_and_stores_how_far_its_space_turned(real_lake, tmp_pa
 
     first, second = fit(date(2023, 12, 29)), fit(date(2024, 12, 31))
 
-    assert model.EVALUATION not in first
+    assert model.EVALUATION not in first and first[model.FACTOR_CHANGE].num_rows == 0
+    # A year of months and a refit: what was published before and now, and parts that add up to the difference.
+    change = second[model.FACTOR_CHANGE].to_pandas()
+    ends = [
+        rows[model.FACTOR_SCORE].to_pandas().pivot(index="score_date", columns="factor", values="score").iloc[-1]
+        for rows in (first, second)
+    ]
+    parts = change[["new_data", "revised", "rescaled", "reloaded", "completed"]].sum(axis=1)
+    assert parts.to_numpy() == pytest.approx((ends[1] - ends[0]).to_numpy(), abs=1e-10)
+    assert change["new_data"].abs().min() > 0 and change["reloaded"].abs().min() > 0
     for rows in (first, second):
         # Signs of a refit follow the fit before; what moved a factor must follow its scores.
         scores = rows[model.FACTOR_SCORE].to_pandas().pivot(index="score_date", columns="factor", values="score")

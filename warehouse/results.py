@@ -67,7 +67,8 @@ def _replace(connection: duckdb.DuckDBPyConnection, table: Table, rows: pa.Table
     )
     if is_whole:
         # Scores that this version gave to days after its fit are not the fit's to delete.
-        fitted = " and t.score_date <= (select max(score_date) from new_rows)" if table is model.FACTOR_SCORE else ""
+        is_daily = table in (model.FACTOR_SCORE, model.FACTOR_CHANGE)
+        fitted = " and t.score_date <= (select max(score_date) from new_rows)" if is_daily else ""
         scope = "model_version" if "model_version" in table.column_names else table.grain[0]
         connection.execute(
             f"delete from {table.full_name} as t where {scope} in (select {scope} from new_rows){fitted}"

@@ -10,6 +10,7 @@ import numpy as np
 
 from reports import axes, blocks, charts, numbers, reading
 from reports.blocks import Block, Cell, Figure, Note, Section, Table
+from reports.pages import continuity
 from reports.tracing import Reader, walk
 
 MOST_FACTORS_SHOWN = 4
@@ -40,6 +41,7 @@ def section(lake: Reader, as_of: date) -> Section:
         "Equity factors",
         (
             *walk(lake, _factor_table, version, as_of),
+            *walk(lake, continuity.change_table, version, as_of),
             *walk(lake, _score_figure, version, as_of),
             *walk(lake, _exposure_table, version),
             *walk(lake, _scree_figure, version),

@@ -7,6 +7,7 @@ from typing import Any
 
 from reports import axes, blocks, charts, numbers, reading, texts
 from reports.blocks import Block, Cell, Figure, Note, Section, Table
+from reports.pages import continuity, outlook
 from reports.tracing import Reader, walk
 
 MOST_FACTORS_SHOWN = 3
@@ -37,10 +38,12 @@ def section(lake: Reader, as_of: date) -> Section:
     """
     version = reading.read_newest_version(lake, "macro_pca", as_of)
     shown = [*walk(lake, _release_blocks, as_of), *walk(lake, _value_table, as_of, version)]
+    shown += [*walk(lake, outlook.outlook_blocks, as_of), *walk(lake, outlook.news_blocks, as_of)]
     if version is None:
         shown.append(Note("The macro factors are not fitted yet: too few months are known. `daybook refit` says why."))
         return Section("macro", "Macro", shown)
     shown += walk(lake, _score_figure, version, as_of)
+    shown += walk(lake, continuity.change_table, version, as_of)
     for build in (_move_table, _scree_figure, _loading_figure):
         shown += walk(lake, build, version)
     shown += walk(lake, _regime_figures, as_of)

@@ -1,6 +1,6 @@
 """Every table of the lake, as a declaration.
 
-One file per lake schema: `vendor`, `market`, `macro`, `feature`, `model`, `ops`. Read `market.py` first. A declaration
+One file per lake schema: `vendor`, `market`, `macro`, `feature`, `model` (and `outlook.py`), `ops`. Read `market.py` first. A declaration
 says type, unit, key and meaning; `warehouse/contracts.py` turns it into DDL, Arrow schema, comments and audits.
 `TABLES` is every table, in creation order; `SCHEMA_VERSION` rises when a stored table changes shape.
 """
@@ -8,9 +8,9 @@ says type, unit, key and meaning; `warehouse/contracts.py` turns it into DDL, Ar
 from __future__ import annotations
 
 from warehouse.contracts import Table
-from warehouse.tables import feature, macro, market, model, ops, vendor
+from warehouse.tables import feature, macro, market, model, ops, outlook, vendor
 
-SCHEMA_VERSION = 9
+SCHEMA_VERSION = 10
 
 TABLES: tuple[Table, ...] = (
     vendor.REPLY,
@@ -48,6 +48,11 @@ TABLES: tuple[Table, ...] = (
     model.IMPORTANCE,
     model.MACRO_FORECAST,
     model.FACTOR_MOVE,
+    model.FACTOR_CHANGE,
+    outlook.MACRO_OUTLOOK,
+    outlook.MACRO_COEFFICIENT,
+    outlook.MACRO_OUTLOOK_OUTCOME,
+    outlook.MACRO_NEWS,
     ops.PROPERTY,
     ops.RUN,
     ops.LEDGER,

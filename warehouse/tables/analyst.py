@@ -79,6 +79,16 @@ _COLUMNS = (
     Column("previous_date", "DATE", "First day of the period before; NULL when it was not known that day."),
     Column("previous_first_value", "DOUBLE", "Value of the period before as first published.", "see unit"),
     Column("surprise", "DOUBLE", "First value less its forecast; NULL without a forecast.", "see unit"),
+    Column(
+        "previous_mean_change",
+        "DOUBLE",
+        "Forecast mean change a month that was published before.",
+        "log points a month (codes 5 and 6) or unit of the series a month",
+    ),
+    Column("change", "DOUBLE", "Score less the score before.", "standard deviations"),
+    Column("data_part", "DOUBLE", "new_data + revised: what data did to the score.", "standard deviations"),
+    Column("refit_part", "DOUBLE", "rescaled + reloaded + completed: what the refit did.", "standard deviations"),
+    Column("unexplained", "DOUBLE", "Change less all parts: rounding, below 1e-10.", "standard deviations"),
     Column("surprise_std_errors", "DOUBLE", "Surprise / standard error of the forecast.", "standard errors"),
 )
 _OF_A_VIEW = {
@@ -108,6 +118,23 @@ _OF_A_VIEW = {
     "macro_latest.value": Column("value", "DOUBLE", "Newest published value.", "see unit"),
     "factor_move.entity": Column("entity", "VARCHAR", "series_id."),
     "importance.n_rows": Column("n_rows", "BIGINT", "Rows tested."),
+    "macro_outlook.squared_error": Column(
+        "squared_error", "DOUBLE", "Square of what came less the forecast change.", "square of the change's unit"
+    ),
+    "macro_outlook.series_id": Column("series_id", "VARCHAR", "FRED's identifier."),
+    "macro_outlook.forecast": Column("forecast", "DOUBLE", "The value that the forecast change means.", "see unit"),
+    "macro_outlook.lower": Column(
+        "lower", "DOUBLE", "Lower end of its 90 % interval; NULL: too few tests.", "see unit"
+    ),
+    "macro_outlook.upper": Column(
+        "upper", "DOUBLE", "Upper end of its 90 % interval; NULL: too few tests.", "see unit"
+    ),
+    "macro_outlook.known_date": Column("known_date", "DATE", "Day of the run that first knew what came; NULL before."),
+    "macro_news.entity": Column("entity", "VARCHAR", "series_id of the figure; empty for the other kinds."),
+    "macro_news.observation_date": Column(
+        "observation_date", "DATE", "Month of the figure; the new origin for the other kinds."
+    ),
+    "macro_coefficient.t_statistic": Column("t_statistic", "DOUBLE", "estimate / std_error; NULL without.", "1"),
     "macro_release.series_id": Column("series_id", "VARCHAR", "FRED's identifier."),
     "macro_release.observation_date": Column("observation_date", "DATE", "First day of the period described."),
     "macro_release.previous_value": Column(

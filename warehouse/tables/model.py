@@ -111,6 +111,45 @@ FACTOR_MOVE = Table(
     ),
 )
 
+FACTOR_CHANGE = Table(
+    schema="model",
+    name="factor_change",
+    grain=("model_version", "factor", "score_date"),
+    meaning="One row per factor and publication of its newest score: what changed it since the publication before.",
+    source="models/stability.py; score - previous_score is the sum of the five parts but for rounding.",
+    columns=(
+        MODEL_VERSION_ID,
+        MODEL_NAME,
+        FACTOR_NUMBER,
+        Column("score_date", "DATE", "Panel month (macro) or session (equity)."),
+        Column("published_date", "DATE", "Day of the refit, or the session that was scored."),
+        Column("previous_version", "VARCHAR", "Version that published the score before."),
+        Column("previous_score_date", "DATE", "Panel month or session of the score before."),
+        Column("previous_score", "DOUBLE", "The score before, as published.", unit="standard deviations"),
+        Column("score", "DOUBLE", "Standardised panel row times loadings.", unit="standard deviations"),
+        Column(
+            "new_data",
+            "DOUBLE",
+            "What the new month or session did, by the fit before.",
+            unit="standard deviations",
+        ),
+        Column(
+            "revised",
+            "DOUBLE",
+            "What revisions of the month or session before did, by the fit before.",
+            unit="standard deviations",
+        ),
+        Column("rescaled", "DOUBLE", "What the refit's means and scales did.", unit="standard deviations"),
+        Column("reloaded", "DOUBLE", "What the refit's loadings did.", unit="standard deviations"),
+        Column(
+            "completed",
+            "DOUBLE",
+            "What the refit did by completing missing values in its own way.",
+            unit="standard deviations",
+        ),
+    ),
+)
+
 COEFFICIENT = Table(
     schema="model",
     name="coefficient",
