@@ -42,7 +42,7 @@ class _OneLine(logging.Filter):
     """An error that Daybook foresaw says in its line what happened and what to do; where in the code helps nobody."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether to write a record, which is always; a foreseen error loses its trace."""
+        """Let every record pass, that of such an error without the code's own lines."""
         if record.exc_info and isinstance(record.exc_info[1], errors.DaybookError):
             record.exc_info = None
         return True

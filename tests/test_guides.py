@@ -76,10 +76,10 @@ def kind_of(one):
     first = one.words[0]
     if is_daybook(one):
         return "elsewhere" if named(ELSEWHERE, arguments(one)) else "run"
-    if re.match(r"(export )?[A-Z][A-Z0-9_]+=", one.text):
-        return "setting"
     if "-m pytest" in one.text:
         return "benchmark" if {"benchmark", "exhaustive"} & set(one.words) else "run"
+    if re.match(r"(export )?[A-Z][A-Z0-9_]+=", one.text):
+        return "setting"
     kinds = {
         "make": "make",
         "prefect": "prefect",
@@ -345,6 +345,8 @@ def test_benchmark_or_long_test_is_there(one):
     files = [ROOT / word for word in one.words if word.endswith(".py")]
     mark = one.words[one.words.index("-m", one.words.index("pytest")) + 1]
 
+    for name in (word.split("=")[0] for word in one.words if re.match(r"DAYBOOK_\w+=", word)):
+        assert any(name in file.read_text("utf-8") for file in files)
     assert files and all(f"mark.{mark}" in file.read_text("utf-8") for file in files)
 
 
