@@ -651,12 +651,14 @@ def test_run_that_fails_is_told_to_every_channel(served, webhook):
         parameters={"start": "2026-11-20", "end": "2026-11-10"},
     )
 
+    # A run is named by its flow and its days, whatever it was called when it was asked for.
+    told = "Daybook: backfill: backfill-2026-11-20-to-2026-11-10 failed"
     deadline, titles = time.monotonic() + 120, []
-    while time.monotonic() < deadline and "Daybook: backfill: backwards failed" not in titles:
+    while time.monotonic() < deadline and told not in titles:
         time.sleep(0.5)
         titles = [one["title"] for one in webhook[1]]
-    assert "Daybook: backfill: backwards failed" in titles
-    assert "Swap the two days" in webhook[1][titles.index("Daybook: backfill: backwards failed")]["message"]
+    assert told in titles
+    assert "Swap the two days" in webhook[1][titles.index(told)]["message"]
 
 
 def test_automations_come_with_the_flows(served):

@@ -248,6 +248,7 @@ def test_every_command_of_a_document_is_tried_somehow(one):
     )
 
 
+@pytest.mark.exhaustive
 @of_kind("run")
 def test_command_ends_as_the_document_says(one, done):
     if "pdf" in one.words and not HAS_CHROMIUM:
@@ -426,6 +427,7 @@ def asked(done, work):
         yield connection
 
 
+@pytest.mark.exhaustive
 def test_added_series_is_in_the_lake_with_the_day_it_became_known(asked):
     """October's value is published a day after the month, and that was a Sunday."""
     found = asked.sql(
@@ -438,6 +440,7 @@ def test_added_series_is_in_the_lake_with_the_day_it_became_known(asked):
     assert asked.sql("select count(*) from macro.observation where series_id = 'TB3MS'").fetchone()[0] == 442
 
 
+@pytest.mark.exhaustive
 def test_added_table_came_through_contract_and_ledger(done, asked):
     states = asked.sql(
         "select state, count(*), sum(n_received) from ops.ledger where dataset = 'market.stk_limit' group by state"
@@ -453,6 +456,7 @@ def test_added_table_came_through_contract_and_ledger(done, asked):
     assert asked.sql("select count(*) from market.stk_limit where round(up_limit, 2) <> up_limit").fetchone() == (0,)
 
 
+@pytest.mark.exhaustive
 def test_added_feature_is_computed_for_all_days_of_a_lake_that_had_it_not(done, asked):
     """Against a question that knows nothing of windows over matrices: the last twenty sessions of each security."""
     ((n_differing, n_compared, n_missing),) = asked.sql(
@@ -472,6 +476,7 @@ def test_added_feature_is_computed_for_all_days_of_a_lake_that_had_it_not(done, 
     assert re.search(r"\b[4-9] passed", outcome(done, "extending.md", "python -m pytest")["said"])
 
 
+@pytest.mark.exhaustive
 def test_added_model_is_fitted_judged_and_forecasts(done, asked):
     found = asked.sql(
         "select role, count(*) from analyst.forecast where model_name = 'vote' and forecast_date = date '2026-11-20'"
@@ -483,6 +488,7 @@ def test_added_model_is_fitted_judged_and_forecasts(done, asked):
     assert "vote/2026-11-20" in outcome(done, "extending.md", "models list")["said"]
 
 
+@pytest.mark.exhaustive
 def test_added_block_stands_on_the_page(done, asked, work):
     page = (work / ".daybook" / "demo" / "reports" / "2026-11-20.html").read_text("utf-8")
     (value,) = asked.sql(
@@ -493,6 +499,7 @@ def test_added_block_stands_on_the_page(done, asked, work):
     assert "Short rates, as known" in page and "From main.macro_asof; block rates.toml" in page
 
 
+@pytest.mark.exhaustive
 def test_added_channel_delivers_what_the_lake_says_was_sent(done, asked, collector):
     sent = {row[0] for row in asked.sql("select message_id from ops.outbox where state = 'sent'").fetchall()}
 
@@ -537,6 +544,7 @@ def test_views_have_plain_units(answers):
     assert all(row["amount_cny"] == pytest.approx(row["amount"] * 1000) for row in rows)
 
 
+@pytest.mark.exhaustive
 def test_days_on_which_raw_and_adjusted_returns_differ_are_those_whose_factor_changed(answers, asked):
     rows = answers("raw_return - adjusted_return")
 
@@ -562,6 +570,7 @@ def test_release_is_known_from_its_day_and_not_before(answers):
     assert newest == {"2026-11-05": "2026-09-01", "2026-11-06": "2026-10-01"}
 
 
+@pytest.mark.exhaustive
 def test_universe_of_a_day_holds_those_that_went_since(answers, asked):
     ((n_listed, n_gone),) = asked.sql(
         "select count(*), count(*) filter (where delist_date <= date '2026-11-20') from market.stock_basic"
@@ -571,6 +580,7 @@ def test_universe_of_a_day_holds_those_that_went_since(answers, asked):
     assert answers("universe_asof('2025-06-30')") == [{"n_listed": n_listed, "n_gone": n_gone}] and n_gone > 0
 
 
+@pytest.mark.exhaustive
 def test_table_is_read_as_it_stood(answers, asked):
     (old,) = answers("at (version")
     listed, runs = answers("ducklake_snapshots"), answers("analyst.run")
@@ -581,6 +591,7 @@ def test_table_is_read_as_it_stood(answers, asked):
     assert str(runs[0]["as_of_date"]) == "2026-11-20"
 
 
+@pytest.mark.exhaustive
 @pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")
 def test_frames_of_pandas_and_polars_have_the_figures_of_the_lake(asked, work, monkeypatch, capsys):
     monkeypatch.chdir(work)
@@ -601,6 +612,7 @@ def test_frames_of_pandas_and_polars_have_the_figures_of_the_lake(asked, work, m
     assert [float(row[-1]) for row in best] == pytest.approx([month for _, month in expected])
 
 
+@pytest.mark.exhaustive
 def test_exports_hold_what_the_lake_holds(asked, done, work):
     with duckdb.connect(str(work / "lake.duckdb"), read_only=True) as copy:
         held = copy.sql("select count(*), max(trade_date) from market.daily").fetchone()
@@ -610,6 +622,7 @@ def test_exports_hold_what_the_lake_holds(asked, done, work):
     assert {"simple_return_1d", "n_up"} <= set(returns.columns)
 
 
+@pytest.mark.exhaustive
 def test_drill_puts_everything_back(done, work):
     said = outcome(done, "engineer.md", "drill", "verify")["said"]
 
