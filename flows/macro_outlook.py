@@ -32,8 +32,8 @@ from warehouse.tables import model, outlook
 
 log = logging.getLogger(__name__)
 
-# Twenty years of origins hold two recessions and a pandemic; coefficients that are at most two years old cost little.
-TEST_MONTHS, N_FOLDS = 240, 10
+# Twenty years of origins hold two recessions and a pandemic; coefficients are at most forty months old.
+TEST_MONTHS, N_FOLDS = 240, 6
 # A published rival is judged by its own record once a year of outcomes is known, and by the newest two years.
 LIVE_MONTHS, LIVE_LEAST = 24, 12
 
