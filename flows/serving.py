@@ -48,6 +48,9 @@ def prefect_environment(home: Path) -> dict[str, str]:
         "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "ERROR",
         "PREFECT_SERVER_LOGGING_LEVEL": "ERROR",
         "PREFECT_CLI_COLORS": "false",
+        # What a server says whose database is away for a moment, or takes no connection in time. A run that asks again
+        # goes on, one that does not is lost; at worst an artifact is made twice.
+        "PREFECT_CLIENT_RETRY_EXTRA_CODES": "500",
         # Without it the pages of the UI look for the API at port 4200, whatever port they came from.
         "PREFECT_SERVER_UI_API_URL": "/api",
     }
@@ -63,6 +66,9 @@ def server_environment(options: settings.Settings) -> dict[str, str]:
         # Neither keeps it from WebSockets, which a password does: docs/security.md.
         "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": own,
         "PREFECT_SERVER_CSRF_PROTECTION_ENABLED": "true",
+        # Five and ten seconds, the defaults, are too few on a machine that is busy with the evening's run.
+        "PREFECT_SERVER_DATABASE_CONNECTION_TIMEOUT": "60",
+        "PREFECT_SERVER_DATABASE_TIMEOUT": "60",
         **options.prefect_secrets,
     }
 

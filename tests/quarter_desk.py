@@ -37,7 +37,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PARTS = ("server", "worker", "reports")
 ENDED = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
 CUT = "CUT"
-START_WITHIN_S = 120.0
+START_WITHIN_S = 600.0
 RUN_WITHIN_S = 7200.0
 # A service manager waits before it starts again what died; systemd's unit here says 30.
 RESTART_AFTER_S = 1.0

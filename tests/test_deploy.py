@@ -673,7 +673,8 @@ def test_workers_of_a_desk_get_the_variables_and_the_prefect_that_daybook_is_tri
     found, _ = flows_of_file()
     lock = (DEPLOY / "requirements.lock").read_text()
     ours = serving.prefect_environment(Path("/"))
-    wanted = ("PREFECT_LOGGING_EXTRA_LOGGERS", "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW", "DO_NOT_TRACK")
+    logging = ("PREFECT_LOGGING_EXTRA_LOGGERS", "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW")
+    wanted = (*logging, "PREFECT_CLIENT_RETRY_EXTRA_CODES", "DO_NOT_TRACK")
 
     given = [one["work_pool"]["job_variables"] for one in found]
     assert given == [{"env": {name: ours[name] for name in wanted}}] * len(found)
