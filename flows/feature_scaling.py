@@ -49,7 +49,7 @@ class Scaling:
 
 def of_settings(settings: Settings, rows: FeatureRows) -> Scaling:
     """As it is set, for the features of which these rows have any value."""
-    has_any = np.isfinite(rows.features).any(axis=0).tolist()
+    has_any = [bool(known.any()) for known in np.isfinite(rows.features).T]
     names = tuple(name for name, known in zip(feature.FEATURE_NAMES, has_any, strict=True) if known)
     return Scaling(names, settings.feature_scale, settings.feature_neutralise)
 

@@ -212,7 +212,9 @@ def excess_by_date(target: Floats, dates: npt.ArrayLike) -> Floats:
 
 def _group_sums(values: Floats, group: npt.NDArray[np.intp]) -> Floats:
     """The sum of each row's group, by column, added in the order of the rows."""
-    sums = np.stack([np.bincount(group, column) for column in values.T], axis=1) if values.size else values
+    sums = np.zeros((group.max(initial=-1) + 1, values.shape[1]))
+    for at, column in enumerate(values.T):
+        sums[:, at] = np.bincount(group, column)
     return sums[group]
 
 
