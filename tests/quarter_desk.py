@@ -22,6 +22,7 @@ import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -29,7 +30,7 @@ from zoneinfo import ZoneInfo
 import postgres_cluster
 from prefect.server.schemas.schedules import CronSchedule
 
-from flows import clock, settings, vendors
+from flows import clock, prefect_api, settings, vendors
 from warehouse import lake
 from warehouse.sources.simulator import RunningSimulator
 
@@ -222,19 +223,14 @@ class Desk:
 
     def ask(self, path: str, body: Mapping[str, Any] | None = None, method: str = "POST") -> Any:
         """The answer of Prefect's server, which may be away for a while."""
-        request = urllib.request.Request(
-            f"http://127.0.0.1:{self.ports['server']}/api{path}",
-            data=None if method == "GET" else json.dumps(body or {}).encode(),
-            headers={"Content-Type": "application/json"},
-            method=method,
-        )
+        address, sent = f"http://127.0.0.1:{self.ports['server']}/api", None if method == "GET" else body or {}
         deadline = time.monotonic() + START_WITHIN_S
         while True:
             try:
-                with urllib.request.urlopen(request, timeout=30) as reply:
-                    return json.load(reply)
-            except (urllib.error.URLError, TimeoutError, ConnectionError) as exc:
-                assert time.monotonic() < deadline, f"{path}: {exc}: {self.words_of('server')}"
+                return prefect_api.ask(address, path, sent)
+            except prefect_api.UNREACHABLE as exc:
+                is_refused = isinstance(exc, urllib.error.HTTPError) and exc.code < HTTPStatus.INTERNAL_SERVER_ERROR
+                assert not is_refused and time.monotonic() < deadline, f"{path}: {exc}: {self.words_of('server')}"
                 time.sleep(0.5)
 
     def next_fires(self, after: datetime) -> list[Fire]:
