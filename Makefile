@@ -30,10 +30,13 @@ $(READY): deploy/requirements.lock pyproject.toml
 demo: setup
 	@$(BIN)/daybook demo
 
+# Thousands of small lakes are made and thrown away: in memory a commit takes a fifth less time than on a disk.
+ROOMY = $(shell [ -w /dev/shm ] && [ "$$(df -Pk /dev/shm | awk 'NR == 2 { print $$4 }')" -gt 6000000 ] && echo /dev/shm)
+
 # One worker more than cores, as some always wait for a server or a browser; linear algebra that starts threads of its own
 # would wait for its neighbours.
 test: setup
-	@OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest --dist loadfile --no-loadscope-reorder \
+	@$(if $(ROOMY),TMPDIR="$${TMPDIR:-$(ROOMY)}" )OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest --dist loadfile --no-loadscope-reorder \
 		--numprocesses $$($(BIN)/python -c "import os; print(os.cpu_count() + 1)")
 
 check: setup

@@ -530,12 +530,14 @@ def answers(asked):
     return choose
 
 
+@pytest.mark.exhaustive
 def test_catalog_says_the_units_of_bars(answers):
     units = {row["column_name"]: row["comment"].rsplit("[", 1)[1].rstrip("]") for row in answers("duckdb_columns()")}
 
     assert units["vol"] == "lots of 100 shares" and units["pct_chg"] == "percent" and units["close"] == "CNY"
 
 
+@pytest.mark.exhaustive
 def test_views_have_plain_units(answers):
     rows = answers("v.volume_shares")
 
@@ -558,12 +560,14 @@ def test_days_on_which_raw_and_adjusted_returns_differ_are_those_whose_factor_ch
         assert newest[0] != newest[1], row
 
 
+@pytest.mark.exhaustive
 def test_forward_adjusted_price_of_the_last_day_is_the_traded_one(answers):
     rows = answers("from price_adjusted_asof")
 
     assert len(rows) == 3 and all(row["close_adjusted_cny"] == row["close_cny"] for row in rows)
 
 
+@pytest.mark.exhaustive
 def test_release_is_known_from_its_day_and_not_before(answers):
     newest = {str(row["as_of"]): str(row["newest"]) for row in answers("from macro_asof")}
 

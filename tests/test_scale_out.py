@@ -146,7 +146,13 @@ def test_two_workers_leave_the_lake_that_one_program_leaves(two_workers, filled,
     refuse_broken(filled)
 
 
-@pytest.mark.parametrize("most_handed_back", [0, shards.MOST_HANDED_BACK], ids=["in files", "as rows"])
+@pytest.mark.parametrize(
+    "most_handed_back",
+    [
+        pytest.param(0, id="in files"),
+        pytest.param(shards.MOST_HANDED_BACK, id="as rows", marks=pytest.mark.exhaustive),
+    ],
+)
 def test_correction_of_the_past_replaces_only_what_differs(
     two_workers, filled, plain, stamp, load_market, given, monkeypatch, most_handed_back
 ) -> None:
