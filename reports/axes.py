@@ -43,6 +43,11 @@ class Scale:
         span = self.high - self.low or 1.0
         return self.start + (value - self.low) / span * (self.end - self.start)
 
+    def places(self, values: npt.ArrayLike) -> Floats:
+        """The coordinates of many numbers, each the same to the last bit as alone."""
+        span = self.high - self.low or 1.0
+        return self.start + (np.asarray(values, np.float64) - self.low) / span * (self.end - self.start)
+
 
 def ticks(low: float, high: float, most: int = MOST_TICKS) -> list[float]:
     """Round numbers from `low` to `high`, at most `most`, evenly spaced by 1, 2 or 5 times a power of ten.
@@ -82,14 +87,13 @@ def value_range(values: Floats, *, zero: bool = False) -> tuple[float, float]:
 
 def path(x: Scale, y: Scale, values: Floats) -> str:
     """A line through the values at equal steps, interrupted where one is missing."""
-    steps, is_down = [], False
-    for at, value in enumerate(values.tolist()):
-        if not math.isfinite(value):
-            is_down = False
-            continue
-        steps.append(f"{'L' if is_down else 'M'}{x(at):.1f} {y(value):.1f}")
-        is_down = True
-    return "".join(steps)
+    at = np.flatnonzero(np.isfinite(values))
+    if not len(at):
+        return ""
+    is_drawn = np.diff(at, prepend=-2) == 1
+    places = np.column_stack([x.places(at), y.places(values[at])])
+    # One formatting for all steps: a site has thousands of pages with hundreds of steps each.
+    return "".join("L%.1f %.1f" if drawn else "M%.1f %.1f" for drawn in is_drawn.tolist()) % tuple(places.ravel())
 
 
 def horizontal_grid(y: Scale, write: Write, width: int = WIDTH) -> str:
