@@ -1,16 +1,17 @@
 """Where macro series will be in some months: forecasts at each refit, and what came of them.
 
-Each target and horizon has the forecasts of an autoregression, the historical mean and the diffusion index side by
-side, all tested walk-forward. The diffusion index is published where it beats the autoregression out of sample; the
-autoregression otherwise. Invariant: nothing known after the day of the refit enters, and an outcome is recorded once,
-as it was first known. Partners: `models/macro_horizons.py`, `flows/macro_news.py` (why a forecast moved).
+Each target and horizon has the forecasts of an autoregression, the historical mean, the diffusion index and, where
+asked for, a recurrent network side by side, all tested walk-forward. What beats the autoregression out of sample is
+published; the autoregression otherwise. Invariant: nothing known after the day of the refit enters, and an outcome is
+recorded once, as it was first known. Partners: `models/macro_horizons.py`, `models/macro_network.py`,
+`flows/macro_news.py` (why a forecast moved).
 """
 
 from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -23,9 +24,11 @@ from flows import factors, macro_news, macro_rivals
 from flows.context import Context
 from flows.factors import Fitted
 from flows.macro_rivals import Made
-from models import diffusion, macro_horizons, macro_skill
-from models.macro_horizons import AR, DIFFUSION, HORIZONS, LINEAR, MEAN, Forecast, MonthlyPanel
+from models import base, diffusion, macro_horizons, macro_network, macro_skill
+from models.macro_horizons import AR, HORIZONS, LINEAR, MEAN, Forecast, MonthlyPanel
+from models.macro_network import NETWORK, NetworkForecast
 from models.macro_skill import Skill
+from models.stability import Floats
 from warehouse.contracts import Table
 from warehouse.lake import Lake
 from warehouse.tables import model, outlook
@@ -36,6 +39,8 @@ log = logging.getLogger(__name__)
 TEST_MONTHS, N_FOLDS = 240, 6
 # A published rival is judged by its own record once a year of outcomes is known, and by the newest two years.
 LIVE_MONTHS, LIVE_LEAST = 24, 12
+
+Told = Forecast | NetworkForecast
 
 
 def fit_outlooks(context: Context, lake: Lake, as_of: date) -> list[Fitted]:
@@ -53,7 +58,7 @@ def fit_outlooks(context: Context, lake: Lake, as_of: date) -> list[Fitted]:
         rows += _rows_of(context, lake, as_of, (made, target))
     news = macro_news.explain(context, lake, as_of, (made, rows))
     fitted = []
-    for name in LINEAR:
+    for name in dict.fromkeys(row["model_name"] for row in rows):
         own = [row for row in rows if row["model_name"] == name]
         fitted.append(_version(context, as_of, name, (made, own, news)))
     return fitted
@@ -68,21 +73,42 @@ def _rows_of(context: Context, lake: Lake, as_of: date, of: tuple[Made, str]) ->
         made.folds[len(cut.months)] = macro_skill.fit_folds(cut, n_factors, n_test=TEST_MONTHS, n_folds=N_FOLDS)
     folds = made.folds[len(cut.months)]
     live = read_live_records(lake, as_of, target)
+    network = _ask_network(context, (made, target), folds)
     rows = []
     for horizon in HORIZONS:
-        tested = macro_skill.walk_forward(cut, folds, target, horizon)
-        skills = {name: macro_skill.judge(tested, name, horizon) for name in LINEAR}
-        verdicts = decide(skills, live.get(horizon, Live()), context.settings.promotion_p_value)
-        for name in LINEAR:
-            forecast = made.forecasts[target, horizon][name]
+        forecasts: dict[str, Told] = {**made.forecasts[target, horizon]}
+        others = {}
+        if horizon in network:
+            forecasts[NETWORK], others[NETWORK] = network[horizon]
+        tested = macro_skill.walk_forward(cut, folds, target, horizon, others=others)
+        skills = {name: macro_skill.judge(tested, name, horizon) for name in forecasts}
+        verdicts = decide(skills, live.get(horizon, {}), context.settings.promotion_p_value)
+        for name, forecast in forecasts.items():
             row = _row((name, as_of), (cut, target, horizon), (forecast, skills[name]))
             rows.append(row | {"is_published": verdicts[name][0], "reason": verdicts[name][1]})
     return rows
 
 
+def _ask_network(
+    context: Context, of: tuple[Made, str], folds: Sequence[macro_skill.Fold]
+) -> dict[int, tuple[NetworkForecast, Floats]]:
+    """By horizon, the network's forecast and what it would have said before; nothing where it is not asked for."""
+    made, target = of
+    if not context.settings.macro_network or not folds:
+        return {}
+    cut, seed = made.cut(target), context.settings.seed
+    try:
+        told = macro_network.forecast(cut, made.factors[target], target, seed)
+    except base.ModelError as exc:
+        log.info("no network series_id=%s reason=%s", target, exc)
+        return {}
+    before = macro_network.walk_forward(cut, folds, target, seed)
+    return {horizon: (told[horizon], before[horizon]) for horizon in HORIZONS}
+
+
 @dataclass(frozen=True, slots=True)
 class Live:
-    """How the published diffusion forecasts of one target and horizon fared beside the autoregression's.
+    """How a rival's forecasts of one target and horizon fared beside the autoregression's.
 
     Args:
         n_months: origins whose outcome is known.
@@ -99,8 +125,8 @@ class Live:
         return self.n_months >= LIVE_LEAST and not self.squared_error < self.ar_squared_error
 
 
-def read_live_records(lake: Lake, as_of: date, target: str) -> dict[int, Live]:
-    """By horizon, the record of the newest origins, each by the first forecast made from it.
+def read_live_records(lake: Lake, as_of: date, target: str) -> dict[int, dict[str, Live]]:
+    """By horizon and rival, the record of the newest origins, each by the first forecast made from it.
 
     Raises:
         LakeError: the lake cannot be read.
@@ -111,34 +137,39 @@ def read_live_records(lake: Lake, as_of: date, target: str) -> dict[int, Live]:
         " from model.macro_outlook as f join model.macro_outlook_outcome as o"
         " using (model_version, series_id, horizon_months)"
         " where f.series_id = $target and o.known_date <= $as_of group by all),"
-        " paired as (select a.horizon_months, a.loss as own, b.loss as ar"
+        " paired as (select a.horizon_months, a.model_name, a.loss as own, b.loss as ar"
         " from judged as a join judged as b using (horizon_months, origin_date)"
-        " where a.model_name = $own and b.model_name = $ar"
-        " qualify row_number() over (partition by a.horizon_months order by a.origin_date desc) <= $n)"
-        " select horizon_months, count(*) as n, avg(own) as own, avg(ar) as ar from paired group by all",
+        " where a.model_name not in ($ar, $mean) and b.model_name = $ar"
+        " qualify row_number() over (partition by a.horizon_months, a.model_name order by a.origin_date desc) <= $n)"
+        " select horizon_months, model_name, count(*) as n, avg(own) as own, avg(ar) as ar from paired group by all",
         target=target,
         as_of=as_of,
-        own=DIFFUSION,
         ar=AR,
+        mean=MEAN,
         n=LIVE_MONTHS,
     ).to_pylist()
-    return {row["horizon_months"]: Live(row["n"], row["own"], row["ar"]) for row in rows}
+    found: dict[int, dict[str, Live]] = {}
+    for row in rows:
+        found.setdefault(row["horizon_months"], {})[row["model_name"]] = Live(row["n"], row["own"], row["ar"])
+    return found
 
 
-def decide(skills: Mapping[str, Skill], live: Live, p_value: float) -> dict[str, tuple[bool, str]]:
+def decide(skills: Mapping[str, Skill], live: Mapping[str, Live], p_value: float) -> dict[str, tuple[bool, str]]:
     """By rival, whether its forecast is published, and why: one is, the autoregression unless another beats it.
 
     Args:
         skills: by rival, of the walk-forward test.
-        live: the diffusion index's record since it is forecast.
-        p_value: largest one-sided p value of Clark and West's test.
+        live: by rival, its record since it is forecast.
+        p_value: largest one-sided p value of Clark and West's test, or of Diebold and Mariano's where that cannot be.
     """
     missed = {name: skill.shortfall(p_value) for name, skill in skills.items() if name not in (AR, MEAN)}
-    if DIFFUSION in missed and not missed[DIFFUSION] and live.is_behind:
-        missed[DIFFUSION] = (
-            f"over the last {live.n_months} months known its forecasts had a mean squared error of"
-            f" {live.squared_error:.3g}, the autoregression {live.ar_squared_error:.3g}"
-        )
+    for name, why in missed.items():
+        record = live.get(name, Live())
+        if not why and record.is_behind:
+            missed[name] = (
+                f"over the last {record.n_months} months known its forecasts had a mean squared error of"
+                f" {record.squared_error:.3g}, the autoregression {record.ar_squared_error:.3g}"
+            )
     able = sorted((skills[name].ratio_to_ar, name) for name, why in missed.items() if not why)
     verdicts = {name: (False, why or f"{able[0][1]} had smaller errors") for name, why in missed.items()}
     verdicts[MEAN] = (False, "for comparison")
@@ -148,7 +179,7 @@ def decide(skills: Mapping[str, Skill], live: Live, p_value: float) -> dict[str,
     return verdicts
 
 
-def _row(version: tuple[str, date], of: tuple[MonthlyPanel, str, int], found: tuple[Forecast, Skill]) -> dict[str, Any]:
+def _row(version: tuple[str, date], of: tuple[MonthlyPanel, str, int], found: tuple[Told, Skill]) -> dict[str, Any]:
     (name, as_of), (cut, target, horizon), (forecast, skill) = version, of, found
     levels, code = cut.levels[target], cut.codes[target]
 
@@ -156,7 +187,6 @@ def _row(version: tuple[str, date], of: tuple[MonthlyPanel, str, int], found: tu
         return _finite(macro_horizons.level_ahead(change, levels, code, horizon)) if math.isfinite(change) else None
 
     origin = cut.months[-1]
-    equation = forecast.regression.equation
     return {
         "model_version": f"{name}/{as_of}",
         "model_name": name,
@@ -172,9 +202,9 @@ def _row(version: tuple[str, date], of: tuple[MonthlyPanel, str, int], found: tu
         "forecast": level(forecast.value),
         "lower": level(forecast.value - skill.radius),
         "upper": level(forecast.value + skill.radius),
-        "n_lags": len(equation.own),
-        "n_factor_lags": len(equation.factor),
-        "n_rows": forecast.regression.n_rows,
+        "n_lags": forecast.n_own,
+        "n_factor_lags": forecast.n_factor,
+        "n_rows": forecast.n_rows,
         "n_tested": skill.n_tested,
         "test_start": _day(np.datetime64(skill.first)) if skill.first else None,
         "test_end": _day(np.datetime64(skill.last)) if skill.last else None,
@@ -192,10 +222,12 @@ def _version(context: Context, as_of: date, name: str, of: tuple[Made, list[dict
     made, rows, news = of
     version = (f"{name}/{as_of}", name)
     coefficients = []
-    for row in rows:
+    for row in rows if name in LINEAR else ():
         found = made.forecasts[row["series_id"], row["horizon_months"]][name].regression
         coefficients += _terms(row, found)
-    params = {"targets": list(made.n_months), "horizons": list(HORIZONS), "n_folds": N_FOLDS}
+    params: dict[str, Any] = {"targets": list(made.n_months), "horizons": list(HORIZONS), "n_folds": N_FOLDS}
+    if name == NETWORK:
+        params |= macro_network.make(context.settings.seed).params()
     longest = made.panel.months[: max(made.n_months.values())].astype("datetime64[D]")
     card = factors.version_card(context, version, as_of, (longest, params))
     tables: dict[Table, pa.Table] = {

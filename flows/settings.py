@@ -109,6 +109,9 @@ class Settings(listening.Listening):
     macro_targets: tuple[str, ...] = Field(
         ("INDPRO", "PAYEMS", "UNRATE", "CPIAUCSL"), description="Monthly series to forecast months ahead, as JSON."
     )
+    macro_network: bool = Field(
+        False, description="Whether an LSTM stands beside their linear forecasts; a refit then takes minutes more."
+    )
     equity_sessions: int = Field(504, ge=60, description="Sessions in the equity factor panel.")
     equity_factors: int | None = Field(None, ge=1, le=20, description="Equity factors; default by Bai-Ng PCp2.")
     refit_days: int = Field(7, ge=1, description="Days after which a fitted version is refitted.")

@@ -132,6 +132,21 @@ class Forecast:
     std_error: float
     regression: diffusion.Regression
 
+    @property
+    def n_own(self) -> int:
+        """Own past months it is made from."""
+        return len(self.regression.equation.own)
+
+    @property
+    def n_factor(self) -> int:
+        """Past months of the factor it is made from."""
+        return len(self.regression.equation.factor)
+
+    @property
+    def n_rows(self) -> int:
+        """Rows it was fitted on."""
+        return self.regression.n_rows
+
     def from_lags(self, own: Floats, scores: Floats) -> float:
         """What the regression says of other lags, the newest month first, of which there may be more than it has."""
         equation = self.regression.equation

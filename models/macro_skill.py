@@ -83,13 +83,21 @@ def fit_folds(panel: MonthlyPanel, n_factors: int, *, n_test: int, n_folds: int)
     return folds
 
 
-def walk_forward(panel: MonthlyPanel, folds: Sequence[Fold], target: str, horizon: int) -> Tested:
+def walk_forward(
+    panel: MonthlyPanel,
+    folds: Sequence[Fold],
+    target: str,
+    horizon: int,
+    *,
+    others: Mapping[str, Floats] | None = None,
+) -> Tested:
     """The linear rivals' forecasts from every origin of the test, each by the fit of its fold.
 
     Args:
         panel: cut at the target's newest month.
         folds: in time.
         target, horizon: what is forecast.
+        others: by name, (n_months,) what other rivals said from each origin, NaN where nothing.
 
     Returns:
         Origins whose outcome is known; those from which a rival has no forecast are left out.
@@ -97,7 +105,8 @@ def walk_forward(panel: MonthlyPanel, folds: Sequence[Fold], target: str, horizo
     own = panel.own(target)
     outcome = diffusion.outcome_by_origin(panel.levels[target], panel.codes[target], horizon)
     kept: list[int] = []
-    said: dict[str, list[float]] = {name: [] for name in LINEAR}
+    others = others or {}
+    said: dict[str, list[float]] = {name: [] for name in (*LINEAR, *others)}
     for fold in folds:
         try:
             made = fit_linear(panel.upto(fold.start), fold.factors, target, horizon)
@@ -106,6 +115,7 @@ def walk_forward(panel: MonthlyPanel, folds: Sequence[Fold], target: str, horizo
         for origin in range(fold.start, fold.end):
             seen = fold.scores[: origin + 1 - fold.start + MOST_LAGS, :N_USED][::-1]
             values = {name: one.from_lags(own[origin::-1], seen) for name, one in made.items()}
+            values |= {name: float(told[origin]) for name, told in others.items()}
             if np.isfinite([*values.values(), outcome[origin]]).all():
                 kept.append(origin)
                 for name, value in values.items():
@@ -126,6 +136,7 @@ class Skill:
         cw_p_value: one-sided, Clark and West against the autoregression; NaN where not nested.
         coverage: of its adaptive conformal intervals over the test; NaN with too few forecasts.
         radius: half the width of the interval of the next forecast; infinite with too few.
+        is_nested: whether the autoregression is a case of it, so that Clark and West's test judges it.
     """
 
     n_tested: int
@@ -138,6 +149,7 @@ class Skill:
     cw_p_value: float
     coverage: float
     radius: float
+    is_nested: bool = True
 
     def shortfall(self, p_value: float) -> str:
         """Why the rival may not be published in the autoregression's place; empty when it may.
@@ -146,8 +158,12 @@ class Skill:
         """
         if not self.ratio_to_ar < 1:
             return f"its squared error was {self.ratio_to_ar:.2f} times the autoregression's"
-        if not self.cw_p_value <= p_value:
-            return f"p is {self.cw_p_value:.3f} that it adds nothing to the autoregression, above {p_value:g}"
+        if self.is_nested:
+            if not self.cw_p_value <= p_value:
+                return f"p is {self.cw_p_value:.3f} that it adds nothing to the autoregression, above {p_value:g}"
+        elif not self.dm_p_value / 2 <= p_value:
+            # Of two sides, the one on which its errors are the smaller ones.
+            return f"p is {self.dm_p_value / 2:.3f} that it forecasts no better, above {p_value:g}"
         return ""
 
 
@@ -157,10 +173,10 @@ def judge(tested: Tested, name: str, horizon: int) -> Skill:
     n = len(came)
     if n <= 2 * horizon + 2:
         nothing = (float("nan"),) * 6
-        return Skill(n, "", "", *nothing, radius=float("inf"))
+        return Skill(n, "", "", *nothing, radius=float("inf"), is_nested=name in LINEAR)
     loss = {one: (came - predicted) ** 2 for one, predicted in tested.predicted.items()}
     mean_loss = {one: float(values.mean()) for one, values in loss.items()}
-    is_ar = name == AR
+    is_ar, is_nested = name == AR, name in LINEAR
     # One surprise misses the outcomes of as many origins as the horizon has months.
     held = intervals.adaptive_intervals(
         came - said,
@@ -178,9 +194,12 @@ def judge(tested: Tested, name: str, horizon: int) -> Skill:
         _ratio(mean_loss[name], mean_loss[AR]),
         _ratio(mean_loss[name], mean_loss[MEAN]),
         float("nan") if is_ar else evaluation.diebold_mariano(loss[name], loss[AR], horizon).p_value,
-        float("nan") if is_ar else nested.clark_west(came, tested.predicted[AR], said, horizon).p_value,
+        nested.clark_west(came, tested.predicted[AR], said, horizon).p_value
+        if is_nested and not is_ar
+        else float("nan"),
         held.coverage,
         held.state.radius(),
+        is_nested,
     )
 
 

@@ -80,7 +80,7 @@ def test_planted_factor_is_published_and_white_noise_leaves_the_autoregression()
     _, planted = walked(panel_of(weight=0.6, seed=3))
     none = [walked(panel_of(weight=0.0, seed=seed))[1] for seed in range(10, 16)]
 
-    published = [macro_outlook.decide(skills, macro_outlook.Live(), 0.01) for skills in (planted, *none)]
+    published = [macro_outlook.decide(skills, {}, 0.01) for skills in (planted, *none)]
 
     assert published[0][DIFFUSION] == (True, "beats the autoregression out of sample")
     assert published[0][AR] == (False, f"beaten by {DIFFUSION}") and planted[DIFFUSION].ratio_to_ar < 0.95
@@ -93,8 +93,8 @@ def test_planted_factor_is_published_and_white_noise_leaves_the_autoregression()
 def test_published_index_is_demoted_by_its_own_record():
     _, skills = walked(panel_of(weight=0.6, seed=3))
 
-    short = macro_outlook.decide(skills, macro_outlook.Live(11, 2.0, 1.0), 0.01)
-    behind = macro_outlook.decide(skills, macro_outlook.Live(12, 2.0, 1.0), 0.01)
+    short = macro_outlook.decide(skills, {DIFFUSION: macro_outlook.Live(11, 2.0, 1.0)}, 0.01)
+    behind = macro_outlook.decide(skills, {DIFFUSION: macro_outlook.Live(12, 2.0, 1.0)}, 0.01)
 
     assert short[DIFFUSION][0] and not short[AR][0]
     assert behind[AR][0] and not behind[DIFFUSION][0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, date, datetime
 
 import numpy as np
@@ -13,7 +14,7 @@ from flows.context import Context
 from models.macro_horizons import AR
 from reports.pages import outlook as page
 from warehouse import lake, results
-from warehouse.tables import macro, outlook
+from warehouse.tables import macro, model, outlook
 
 N_MONTHS = 210
 STARTS = [np.datetime64("2004-01") + k for k in range(N_MONTHS)]
@@ -22,6 +23,7 @@ NAMES = ("A", "B", "C", "D", "T")
 # of its newest month, the last one more month.
 FIRST, SECOND = ((month + 1).astype("datetime64[D]").item().replace(day=20) for month in STARTS[-3:-1])
 BETWEEN = FIRST.replace(day=28)
+THIRD = (STARTS[-1] + 1).astype("datetime64[D]").item().replace(day=20)
 REVISED, REVISION = STARTS[-3], 0.7
 
 
@@ -211,3 +213,34 @@ def test_refit_of_the_first_day_gives_the_same_bytes_when_later_months_are_there
     rows = [row for fitted in again for row in fitted.rows[outlook.MACRO_OUTLOOK].to_pylist()]
     key = lambda row: (row["model_version"], row["series_id"], row["horizon_months"])  # noqa: E731
     assert sorted(rows, key=key) == sorted(before.to_pylist(), key=key)
+
+
+@pytest.mark.exhaustive
+def test_network_stands_beside_the_others_where_it_is_asked_for(forecast_run):
+    opened, _, context = forecast_run
+    asked = context.settings.model_copy(update={"macro_network": True})
+
+    made = macro_outlook.fit_outlooks(replace(context, settings=asked), opened, SECOND)
+
+    rows = {one.model_version: one.rows[outlook.MACRO_OUTLOOK].to_pylist() for one in made}
+    network = rows.pop(f"macro_lstm/{SECOND}")
+    assert [row["horizon_months"] for row in network] == [1, 3, 6, 12]
+    assert all(row["n_lags"] == 12 and row["n_tested"] > 0 and row["rmse"] > 0 for row in network)
+    for others in zip(*rows.values(), network, strict=True):
+        assert sum(row["is_published"] for row in others) == 1
+    (card,) = (
+        next(one for one in made if one.model_version.startswith("macro_lstm")).rows[model.MODEL_VERSION].to_pylist()
+    )
+    assert '"units": 16' in card["params"]
+
+
+@pytest.mark.exhaustive
+def test_page_has_the_network_in_a_column_of_its_own(forecast_run):
+    opened, _, context = forecast_run
+    asked = context.settings.model_copy(update={"macro_network": True})
+    for fitted in macro_outlook.fit_outlooks(replace(context, settings=asked), opened, THIRD):
+        results.write_version(opened, fitted.model_version, fitted.rows)
+
+    (table,) = page.outlook_blocks(opened, THIRD)
+
+    assert "LSTM" in table.columns and all(len(row) == len(table.columns) for row in table.rows)

@@ -9,8 +9,8 @@ from reports import blocks, numbers
 from reports.blocks import Block, Cell, Note, Table
 from reports.tracing import Reader
 
-AR, MEAN, DIFFUSION = "macro_ar", "macro_mean", "macro_diffusion"
-NAMES = {AR: "AR", MEAN: "mean", DIFFUSION: "index"}
+AR, MEAN, DIFFUSION, NETWORK = "macro_ar", "macro_mean", "macro_diffusion", "macro_lstm"
+NAMES = {AR: "AR", MEAN: "mean", DIFFUSION: "index", NETWORK: "LSTM"}
 # FRED-MD codes whose changes are of logs.
 LOG_CODES = (5, 6)
 N_CAUSES = 3
@@ -62,15 +62,20 @@ def outlook_blocks(lake: Reader, as_of: date) -> list[Block]:
     by_key: dict[tuple[str, int], dict[str, dict[str, Any]]] = {}
     for row in rows:
         by_key.setdefault((row["series_id"], row["horizon_months"]), {})[row["model_name"]] = row
-    cells = [_cells(rivals) for rivals in by_key.values()]
+    with_network = any(NETWORK in rivals for rivals in by_key.values())
+    cells = [_cells(rivals, with_network=with_network) for rivals in by_key.values()]
+    heads = list(HEADS)
+    if with_network:
+        heads.insert(HEADS.index("Index") + 1, NAMES[NETWORK])
     first = rows[0]
     caption = (
-        f"Macro forecasts of {first['forecast_date']} with 90 % intervals: by the index (AR and a factor) where it beat"
-        f" the autoregression (AR) walk-forward from {_month(first['test_start'])} to {_month(first['test_end'])}, else"
-        " by the AR; index / AR is of squared errors; held is the share of outcomes in their intervals"
+        f"Macro forecasts of {first['forecast_date']} with 90 % intervals: by the index (AR and a factor)"
+        f"{' or the LSTM' if with_network else ''} where it beat the autoregression (AR) walk-forward from"
+        f" {_month(first['test_start'])} to {_month(first['test_end'])}, else by the AR; index / AR is of squared"
+        " errors; held is the share of outcomes in their intervals"
     )
-    shown: list[Block] = [Table(caption, HEADS, cells, is_wide=True)]
-    demoted = [row for row in rows if row["model_name"] == DIFFUSION and row["reason"].startswith("over the last")]
+    shown: list[Block] = [Table(caption, tuple(heads), cells, is_wide=True)]
+    demoted = [row for row in rows if row["reason"].startswith("over the last")]
     for row in demoted:
         shown.append(
             Note(f"{row['series_id']} in {row['horizon_months']} months: the AR is back in charge: {row['reason']}.")
@@ -78,11 +83,12 @@ def outlook_blocks(lake: Reader, as_of: date) -> list[Block]:
     return shown
 
 
-def _cells(rivals: dict[str, dict[str, Any]]) -> tuple[Cell, ...]:
+def _cells(rivals: dict[str, dict[str, Any]], *, with_network: bool) -> tuple[Cell, ...]:
     told = next((row for row in rivals.values() if row["is_published"]), rivals[AR])
     other = rivals[DIFFUSION]
     error = _std_error(told)
     known = f" of {numbers.count(told['n_known'])}" if told["n_known"] else ""
+    shown = (AR, MEAN, DIFFUSION, NETWORK) if with_network else (AR, MEAN, DIFFUSION)
     return (
         blocks.text(told["series_id"]),
         blocks.number(_month(told["observation_date"])),
@@ -90,7 +96,7 @@ def _cells(rivals: dict[str, dict[str, Any]]) -> tuple[Cell, ...]:
         blocks.number(numbers.estimate(told["forecast"], error)),
         *(blocks.number(numbers.estimate(told[end], error)) for end in ("lower", "upper")),
         blocks.text(NAMES.get(told["model_name"], told["model_name"])),
-        *(blocks.number(numbers.estimate(rivals[name]["forecast"], error)) for name in (AR, MEAN, DIFFUSION)),
+        *(blocks.number(numbers.estimate(rivals.get(name, {}).get("forecast"), error)) for name in shown),
         blocks.number(numbers.decimal(other["ratio_to_ar"])),
         blocks.number(numbers.decimal(other["dm_p_value"], 3)),
         blocks.number(numbers.decimal(other["cw_p_value"], 3)),
