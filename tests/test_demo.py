@@ -36,7 +36,7 @@ def daybook(*arguments, home, **variables):
     command = [sys.executable, "-m", "flows.cli", "--home", str(home), *map(str, arguments)]
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("DAYBOOK", "TUSHARE"))}
     return subprocess.run(
-        command, capture_output=True, text=True, env=environment | variables, timeout=400, cwd=Path(home).parent
+        command, capture_output=True, text=True, env=environment | variables, timeout=1200, cwd=Path(home).parent
     )
 
 
