@@ -217,9 +217,10 @@ def test_run_over_a_market_fault_is_never_green_and_heals_when_it_is_lifted(
     assert files_with(desk.options.root, TOKEN) == []
 
 
-MACRO_FAULTS = ("cut body", pytest.param("HTML with 200", marks=pytest.mark.exhaustive))
+MACRO_FAULTS = ("cut body", "HTML with 200")
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("fault", MACRO_FAULTS)
 def test_run_over_a_macro_fault_is_never_green_and_heals_when_it_is_lifted(desk, truth, facts, fault, undisturbed):
     day = truth.session_dates[-1]

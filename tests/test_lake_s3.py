@@ -187,6 +187,7 @@ def test_settings_reach_the_secret(variables: dict[str, str], s3: Storage) -> No
     )
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("s3_location", ["sqlite"], indirect=True)
 def test_shards_write_their_files_to_s3_and_correct_them_there(
     s3_location: lake.LakeLocation, new_lake, load_market, random_market, stamp, monkeypatch: pytest.MonkeyPatch
