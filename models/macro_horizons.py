@@ -159,6 +159,8 @@ def fit_factors(panel: MonthlyPanel, n_factors: int) -> Factors:
     Raises:
         ModelError: too few months or series; wait for more.
     """
+    if not len(panel.months):
+        raise base.TooFewRows("The panel has no month. Cut it at a month that the target has.")
     counts = np.isfinite(panel.values).sum(axis=0)
     varies = np.nan_to_num(np.ptp(np.where(np.isfinite(panel.values), panel.values, 0.0), axis=0)) > 0
     columns = np.flatnonzero((counts >= FEWEST_VALUES) & varies)

@@ -9,7 +9,7 @@ import pytest
 from statsmodels.regression.linear_model import OLS
 
 from flows import macro_outlook
-from models import diffusion, macro_horizons, macro_skill
+from models import base, diffusion, macro_horizons, macro_skill
 from models.macro_horizons import AR, DIFFUSION, MEAN, MonthlyPanel
 
 N_MONTHS, N_SERIES, N_TEST = 420, 8, 240
@@ -125,3 +125,10 @@ def test_series_with_a_hole_at_its_end_is_forecast_from_fewer_lags():
     made = macro_horizons.fit_linear(panel, macro_horizons.fit_factors(panel, 1), "T", 1)
 
     assert len(made[AR].regression.equation.own) <= 2 and np.isfinite(made[DIFFUSION].value)
+
+
+def test_target_without_a_month_is_refused_as_such():
+    panel = panel_of(weight=0.0, seed=5)
+
+    with pytest.raises(base.TooFewRows, match="no month"):
+        macro_horizons.fit_factors(panel.upto(0), 1)

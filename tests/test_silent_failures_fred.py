@@ -263,6 +263,22 @@ def test_trap_27_day_is_us_centrals_when_the_host_is_already_a_day_ahead(vendors
     assert simulator_fred.CENTRAL.key == "America/Chicago"
 
 
+def test_trap_19_history_without_one_value_is_refused_and_the_values_stay(ingest, vendors):
+    """It was believed once, and for a day a series of twelve years had no past."""
+    _, context = ingest()
+    query = "select observation_date, value from macro.observation where series_id = 'UNRATE' order by all"
+    with context.reader() as opened:
+        before = opened.read(query)
+
+    vendors.faults.add(Fault("null_column", "fredgraph.csv", "UNRATE", times=None))
+    entries, context = ingest(START + timedelta(days=1))
+
+    told = {row["partition"]: (row["state"], row["reason"]) for row in entries.to_pylist()}
+    assert told["UNRATE"][0] == "partial" and "has a value" in told["UNRATE"][1]
+    with context.reader() as opened:
+        assert opened.read(query) == before
+
+
 def test_trap_19_answer_cut_at_a_line_is_refused_as_often_as_it_comes(ingest, vendors):
     """Whole lines, so that nothing but what is known tells; refused once, it must not be believed the next time."""
     _, context = ingest()

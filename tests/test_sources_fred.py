@@ -6,7 +6,6 @@ import math
 from datetime import UTC, date, datetime
 
 import numpy as np
-import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -66,12 +65,6 @@ def test_month_never_published_stays_a_row_without_a_value(scripted, source):
     assert (date(2025, 10, 1), None) in pairs(rows)
 
 
-def test_series_without_one_number_keeps_its_type(scripted, source):
-    scripted.will_answer(b"observation_date,UNRATE\n2025-09-01,\n2025-10-01,\n")
-
-    assert source.fetch_observations("UNRATE").schema.field("value").type == pa.float64()
-
-
 def test_negative_price_is_a_value_like_any_other(scripted, source):
     scripted.will_answer(b"observation_date,DCOILWTICO\n2020-04-20,-36.98\n")
 
@@ -95,6 +88,11 @@ REFUSED = {
     "more than a number holds": (GOOD.replace(b"4.4", b"1e999"), errors.UnexpectedReply, "line 2"),
     "number of 400 digits": (GOOD.replace(b"4.4", b"9" * 400), errors.UnexpectedReply, "line 2"),
     "two numbers": (GOOD.replace(b"4.4", b"4.4,5"), errors.UnexpectedReply, "line 2"),
+    "dates without one value": (
+        b"observation_date,UNRATE\n2025-09-01,\n2025-10-01,.\n",
+        errors.IncompleteReply,
+        "none of 2 rows has a value",
+    ),
     "dates that go back": (GOOD.replace(b"2025-11", b"2025-08"), errors.UnexpectedReply, "line 4"),
     "date twice": (GOOD.replace(b"2025-11", b"2025-10"), errors.UnexpectedReply, "line 4"),
     "day that is none": (GOOD.replace(b"2025-11-01", b"2025-02-30"), errors.UnexpectedReply, "line 4"),

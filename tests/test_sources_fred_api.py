@@ -224,6 +224,7 @@ MISBEHAVIOUR = {
     "a reset": (Fault("reset"), errors.VendorUnavailable, "no answer came"),
     "fewer rows than counted": (Fault("row_cap", cap=2), errors.IncompleteReply, "2 of"),
     "no rows": (Fault("empty"), errors.IncompleteReply, "0 of"),
+    "rows without one value": (Fault("null_column"), errors.IncompleteReply, "none of which has a value"),
     "rows twice": (Fault("duplicate_rows", cap=2), errors.IncompleteReply, "rows from 0 on came"),
     "a key it no longer knows": (Fault("bad_token"), errors.BadCredentials, "not registered"),
 }

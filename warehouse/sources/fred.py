@@ -108,7 +108,7 @@ def parse_observations(reply: http.Reply, series_id: str, known_dates: Days | No
     """The observations in an answer of `fredgraph.csv`.
 
     Raises:
-        IncompleteReply: cut, or without periods that were known before.
+        IncompleteReply: cut, without periods that were known before, or with periods and not one value.
         VendorUnavailable: a page of HTML or JSON instead of data.
         UnexpectedReply: another series, or lines that are no observations.
     """
@@ -140,7 +140,12 @@ def parse_observations(reply: http.Reply, series_id: str, known_dates: Days | No
             "again later."
         )
     frame = _Reader(series_id, _with_plain_missing(head, rest)).read()
-    return _table(frame, series_id)
+    table = _table(frame, series_id)
+    if n_lines and table["value"].null_count == n_lines:
+        raise errors.IncompleteReply(
+            f"{reply.described}: none of {n_lines} rows has a value. Nothing was stored; run again later."
+        )
+    return table
 
 
 def _refuse_bad_lines(reply: http.Reply, rest: bytes) -> int:

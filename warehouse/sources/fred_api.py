@@ -163,6 +163,12 @@ class FredApiSource:
                 f"fred lists {len(wanted)} vintages of {series_id} and sent no value. Nothing was stored; "
                 "run again later."
             )
+        # Since a day or not, what is published now is among the rows, so a series has lost every value it ever had.
+        if rows["value"].null_count == rows.num_rows:
+            raise errors.IncompleteReply(
+                f"fred sent {rows.num_rows} rows of {series_id}, none of which has a value. Nothing was stored; "
+                "run again later."
+            )
         begun = set(rows["realtime_start"].to_pylist())
         silent = [day for day in wanted if day not in begun]
         if silent:
